@@ -1,0 +1,1 @@
+"""The `autoscale` command: the composition root."""

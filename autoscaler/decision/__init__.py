@@ -1,0 +1,1 @@
+"""The decision engine: pure functions from (policy, observation, state, now) to a decision."""

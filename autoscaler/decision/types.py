@@ -1,0 +1,185 @@
+"""What goes into a decision and what comes out. Frozen: a decision can be logged and replayed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One series' value at its own time.
+
+    ``value`` is in the signal's unit and may be NaN (the engine rejects it with a reason);
+    ``timestamp`` is in seconds on the same clock as ``now``; ``pod`` is None where the series
+    belongs to no pod.
+    """
+
+    value: float
+    timestamp: float
+    pod: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a source returned for one metric: samples, or the reason why there are none."""
+
+    metric: str
+    samples: tuple[Sample, ...] = ()
+    error: str | None = None
+
+
+class PodPhase(StrEnum):
+    """Kubernetes' pod phases, as far as a scaler tells them apart."""
+
+    PENDING = "Pending"
+    RUNNING = "Running"
+    FAILED = "Failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Pod:
+    """One pod of the target. ``deleting``: it has a deletion timestamp."""
+
+    name: str
+    phase: PodPhase = PodPhase.RUNNING
+    ready: bool = True
+    deleting: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """Everything a decision may look at.
+
+    ``readings`` holds one reading per ``spec.inputs`` metric, matched by name; one that is absent
+    counts as failed. ``active_schedules`` names the schedules whose windows are open at ``now``
+    (calendars are I/O, so the caller looks).
+    """
+
+    spec_replicas: int
+    status_replicas: int
+    pods: tuple[Pod, ...]
+    readings: tuple[Reading, ...]
+    active_schedules: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Recommendation:
+    """An unstabilized recommendation, as HPA keeps them."""
+
+    replicas: int
+    timestamp: float
+
+
+@dataclass(frozen=True, slots=True)
+class ScaleEvent:
+    """A change that was written. ``change`` is positive in both directions."""
+
+    change: int
+    timestamp: float
+
+
+@dataclass(frozen=True, slots=True)
+class ScalingState:
+    """What the engine remembers between syncs. Plain data, so that it can be persisted.
+
+    ``failing_since``: when metrics began to be unusable; ``pending_since``: when ordered replicas
+    were first seen not to be ready; ``scaled_to_zero``: the 0 replicas are our own doing.
+    """
+
+    recommendations: tuple[Recommendation, ...] = ()
+    up_events: tuple[ScaleEvent, ...] = ()
+    down_events: tuple[ScaleEvent, ...] = ()
+    failing_since: float | None = None
+    pending_since: float | None = None
+    scaled_to_zero: bool = False
+
+
+class Reason(StrEnum):
+    """Why a stage gave the replicas it gave. HPA's own words wherever HPA has one."""
+
+    # bounds and modes
+    PAUSED = "Paused"
+    FROZEN = "Frozen"
+    SCALING_DISABLED = "ScalingDisabled"
+    ABOVE_MAX = "AboveMaxReplicas"
+    BELOW_MIN = "BelowMinReplicas"
+    SCHEDULE_ACTIVE = "ScheduleActive"
+    # metrics
+    VALID_METRIC = "ValidMetricFound"
+    ABOVE_TARGET = "AboveTarget"
+    BELOW_TARGET = "BelowTarget"
+    WITHIN_TOLERANCE = "WithinTolerance"
+    FAILED_METRIC = "FailedGetMetric"
+    STALE_METRIC = "StaleMetric"
+    FALLBACK = "Fallback"
+    # guards
+    INCOMPLETE_DATA = "IncompleteData"
+    PENDING_REPLICAS = "PendingReplicas"
+    REMAINING_CAPACITY = "RemainingCapacity"
+    # stabilization, rate limits, bounds
+    READY_FOR_NEW_SCALE = "ReadyForNewScale"
+    SCALE_UP_STABILIZED = "ScaleUpStabilized"
+    SCALE_DOWN_STABILIZED = "ScaleDownStabilized"
+    SCALE_UP_LIMIT = "ScaleUpLimit"
+    SCALE_DOWN_LIMIT = "ScaleDownLimit"
+    TOO_MANY_REPLICAS = "TooManyReplicas"
+    TOO_FEW_REPLICAS = "TooFewReplicas"
+    DESIRED_WITHIN_RANGE = "DesiredWithinRange"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One stage of a decision: the replicas after it, and why."""
+
+    stage: str
+    replicas: int
+    reason: Reason
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """A status condition in Kubernetes' sense; ``status`` is True or False."""
+
+    type: str
+    status: bool
+    reason: Reason
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """What one metric asked for, and what became of its samples.
+
+    ``replicas`` is None where the metric could not be used. ``usage_milli`` is what HPA reports
+    (per pod, or the value), in milli units. ``rejected`` lists unusable samples as
+    ``"pod: reason"``; ``missing`` the pods without a usable sample.
+    """
+
+    metric: str
+    replicas: int | None
+    usage_milli: int | None
+    target_milli: int
+    reason: Reason
+    message: str
+    used: int = 0
+    missing: tuple[str, ...] = ()
+    rejected: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The replicas to write, and the whole way there.
+
+    ``desired_replicas == current_replicas`` means hold. ``steps`` has one entry per stage in
+    order; ``reason`` and ``message`` are those of the stage that settled the outcome.
+    """
+
+    current_replicas: int
+    desired_replicas: int
+    reason: Reason
+    message: str
+    steps: tuple[Step, ...]
+    proposals: tuple[Proposal, ...] = ()
+    conditions: tuple[Condition, ...] = ()

@@ -1,0 +1,61 @@
+"""The exceptions of this project, all in one place.
+
+::
+
+    AutoscalerError
+    └── InputError            a file that a person wrote is wrong; carries every Problem found
+        ├── PolicyError       a scaling policy
+        ├── TraceError        a request trace
+        └── ProfileError      a model or start-up profile
+
+Library errors (network, operating system) pass through as they are unless a caller can act on
+a translation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong with an input file, and what would be right.
+
+    ``line`` counts from 1; ``None`` where the input has no lines (binary, directory).
+    ``field`` is a dotted path such as ``spec.metrics[0].target`` or a column name; may be empty.
+    """
+
+    file: str
+    line: int | None
+    field: str
+    message: str
+
+    def __str__(self) -> str:
+        place = self.file if self.line is None else f"{self.file}:{self.line}"
+        return f"{place}: {self.field}: {self.message}" if self.field else f"{place}: {self.message}"
+
+
+class AutoscalerError(Exception):
+    """Anything this project raises on purpose."""
+
+
+class InputError(AutoscalerError):
+    """A file that a person wrote is wrong. Permanent: trying again cannot help."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        """``problems`` is never empty; all that were found, in file order."""
+        self.problems = tuple(problems)
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+class PolicyError(InputError):
+    """A scaling policy does not validate."""
+
+
+class TraceError(InputError):
+    """A request trace cannot be read."""
+
+
+class ProfileError(InputError):
+    """A model or start-up profile cannot be read."""

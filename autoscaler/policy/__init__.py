@@ -1,0 +1,1 @@
+"""Scaling policies: the models, the YAML loader, the schema and the lint rules."""

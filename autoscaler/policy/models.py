@@ -1,0 +1,445 @@
+"""ScalingPolicy and its parts, the one source of the YAML's shape.
+
+The JSON Schema, the documentation of defaults and (later) the CRD are generated from here.
+Field names are Kubernetes' (camelCase in YAML, snake_case in Python); ``behavior`` is
+``autoscaling/v2``'s, with its defaults and limits. A field whose default depends on
+``spec.semantics`` is ``None`` when unset; the ``effective_*`` accessors resolve it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cached_property
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
+from pydantic.alias_generators import to_camel
+
+from autoscaler.policy.quantity import parse_quantity, to_milli
+
+API_VERSION = "vllm-autoscaler.io/v1alpha1"
+MAX_INT32 = 2**31 - 1
+LLM_MAX_AGE_SECONDS = 90  # two scrapes of 30 s plus Managed Prometheus' usual lag
+DEFAULT_TOLERANCE = 0.1
+
+Int = Annotated[int, Field(strict=True)]
+Bool = Annotated[bool, Field(strict=True)]
+Name = Annotated[
+    str, StringConstraints(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$")
+]
+Milli = Annotated[
+    int,
+    BeforeValidator(to_milli, json_schema_input_type=int | float | str),
+]
+Ratio = Annotated[
+    float,
+    BeforeValidator(lambda raw: float(parse_quantity(raw)), json_schema_input_type=int | float | str),
+    Field(ge=0.0),
+]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        alias_generator=to_camel,
+        validate_by_name=True,
+        validate_by_alias=True,
+        use_attribute_docstrings=True,
+    )
+
+
+class Signal(StrEnum):
+    """The signals that every vLLM deployment can be asked for, by our own stable names."""
+
+    WAITING = "waiting"
+    RUNNING = "running"
+    RUNNING_WAITING = "running+waiting"
+    KV_CACHE_USAGE = "kvCacheUsage"
+    GPU_UTILIZATION = "gpuUtilization"
+    GPU_MEMORY_USED = "gpuMemoryUsed"
+    TTFT = "ttft"
+    ITL = "itl"
+    PROMPT_TOKENS_RATE = "promptTokensPerSecond"
+    GENERATION_TOKENS_RATE = "generationTokensPerSecond"
+    REQUESTS_RATE = "requestsPerSecond"
+    GATEWAY_QUEUE = "gatewayQueue"
+
+
+QUANTILE_SIGNALS = frozenset({Signal.TTFT, Signal.ITL})
+"""One value over all pods: a quantile cannot be averaged or summed over pods."""
+
+FRACTION_SIGNALS = frozenset({Signal.KV_CACHE_USAGE, Signal.GPU_UTILIZATION})
+"""Each pod's own share: a sum over pods means nothing without the number of pods."""
+
+CLUSTER_SIGNALS = frozenset({Signal.GATEWAY_QUEUE}) | QUANTILE_SIGNALS
+"""Signals without a pod."""
+
+ZERO_REPLICA_SIGNALS = frozenset({Signal.GATEWAY_QUEUE})
+"""Signals that exist while there are no replicas."""
+
+
+class TargetType(StrEnum):
+    """How a metric becomes replicas; HPA's three rules."""
+
+    PODS_AVERAGE = "PodsAverage"
+    AVERAGE_VALUE = "AverageValue"
+    VALUE = "Value"
+
+
+class Target(_Model):
+    """What the autoscaler steers a metric to, in the shape of HPA's MetricTarget."""
+
+    type: TargetType
+    """`PodsAverage`: HPA's Pods metric, the mean over the pods that answer.
+    `AverageValue`: the sum over everything, divided by the replicas.
+    `Value`: the value itself, scaled by the ready pods."""
+    average_value: Annotated[Milli, Field(gt=0)] | None = None
+    """For `PodsAverage` and `AverageValue`: the load that one replica should carry."""
+    value: Annotated[Milli, Field(gt=0)] | None = None
+    """For `Value`: the value to hold."""
+
+    @model_validator(mode="after")
+    def _one_value(self) -> Self:
+        wanted, other = (
+            ("value", "averageValue") if self.type is TargetType.VALUE else ("averageValue", "value")
+        )
+        given = {"value": self.value, "averageValue": self.average_value}
+        if given[wanted] is None or given[other] is not None:
+            raise ValueError(f"type {self.type} takes {wanted} (and not {other})")
+        return self
+
+    @property
+    def milli(self) -> int:
+        """The target in milli units."""
+        chosen = self.value if self.type is TargetType.VALUE else self.average_value
+        assert chosen is not None  # _one_value
+        return chosen
+
+
+class MissingData(StrEnum):
+    """What a pod without a usable sample means."""
+
+    HOLD = "Hold"
+    CONSERVATIVE = "Conservative"
+    ZERO = "Zero"
+
+
+class Role(StrEnum):
+    """Whether a metric proposes replicas, or only keeps others from removing them."""
+
+    DRIVER = "Driver"
+    GUARD = "Guard"
+
+
+class Metric(_Model):
+    """One metric: a signal of the catalogue or a query, and its target."""
+
+    name: Annotated[str, StringConstraints(min_length=1, max_length=63)] = ""
+    """Unique in the policy. Default: the signal's name, or `query`."""
+    signal: Signal | None = None
+    """A signal of the catalogue. Exactly one of `signal` and `query` is set."""
+    query: Annotated[str, StringConstraints(min_length=1, max_length=8192)] | None = None
+    """PromQL. With `PodsAverage` it must keep the `pod` label; otherwise its series are summed."""
+    quantile: Annotated[float, Field(gt=0.0, lt=1.0)] | None = None
+    """For `ttft` and `itl`: which quantile. Default 0.95."""
+    window_seconds: Annotated[Int, Field(ge=15, le=3600)] = 60
+    """For rates and quantiles: the window they are taken over."""
+    target: Target
+    role: Role = Role.DRIVER
+    """`Guard`: never scales up; keeps a scale-down from going below what this metric needs."""
+    max_age_seconds: Annotated[Int, Field(ge=1, le=86400)] | None = None
+    """A sample older than this is missing. Default: 90 (`LLM`), no limit (`HPA`)."""
+    missing_data: MissingData | None = None
+    """A pod without a usable sample: `Hold` never scales down, `Conservative` fills in as HPA does
+    (at target on the way down, 0 on the way up), `Zero` counts 0. Default: `Hold` (`LLM`),
+    `Conservative` (`HPA`)."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _default_name(cls, data: Any) -> Any:
+        if isinstance(data, dict) and "name" not in data:
+            signal = data.get("signal")
+            return {**data, "name": str(signal) if isinstance(signal, str) else "query"}
+        return data
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if (self.signal is None) == (self.query is None):
+            raise ValueError("set exactly one of signal and query")
+        if self.quantile is not None and self.signal not in QUANTILE_SIGNALS:
+            raise ValueError("quantile goes with the signals ttft and itl only")
+        if self.signal in QUANTILE_SIGNALS and self.target.type is not TargetType.VALUE:
+            raise ValueError(f"{self.signal} is one value over all pods: use target type Value")
+        if self.signal in FRACTION_SIGNALS and self.target.type is TargetType.VALUE:
+            raise ValueError(f"{self.signal} is each pod's own share: use target type PodsAverage")
+        if self.signal is Signal.GATEWAY_QUEUE and self.target.type is TargetType.PODS_AVERAGE:
+            raise ValueError("gatewayQueue belongs to no pod: use target type AverageValue or Value")
+        return self
+
+
+class ScaleTargetRef(_Model):
+    """The workload to scale: any kind with a scale subresource."""
+
+    api_version: Annotated[str, StringConstraints(min_length=1, max_length=253)] = "apps/v1"
+    kind: Annotated[str, StringConstraints(min_length=1, max_length=63)]
+    name: Name
+
+
+class SelectPolicy(StrEnum):
+    """Which of several scaling policies wins; HPA's words."""
+
+    MAX = "Max"
+    MIN = "Min"
+    DISABLED = "Disabled"
+
+
+class ScalingPolicyRule(_Model):
+    """autoscaling/v2 HPAScalingPolicy: how much may change within a period."""
+
+    type: Literal["Pods", "Percent"]
+    value: Annotated[Int, Field(ge=1, le=MAX_INT32)]
+    period_seconds: Annotated[Int, Field(ge=1, le=1800)]
+
+
+class ScalingRules(_Model):
+    """autoscaling/v2 HPAScalingRules for one direction; unset fields take HPA's defaults."""
+
+    stabilization_window_seconds: Annotated[Int, Field(ge=0, le=3600)] | None = None
+    """Default: 0 for scaleUp, 300 for scaleDown."""
+    select_policy: SelectPolicy | None = None
+    """Default: `Max`."""
+    policies: Annotated[tuple[ScalingPolicyRule, ...], Field(min_length=1)] | None = None
+    """Default: scaleUp 4 Pods or 100 Percent in 15 s, scaleDown 100 Percent in 15 s."""
+    tolerance: Ratio | None = None
+    """Default: 0.1."""
+
+
+class Behavior(_Model):
+    """autoscaling/v2 HorizontalPodAutoscalerBehavior."""
+
+    scale_up: ScalingRules | None = None
+    scale_down: ScalingRules | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EffectiveRules:
+    """ScalingRules with every default filled in (pkg/apis/autoscaling/v2/defaults.go)."""
+
+    stabilization_window_seconds: int
+    select_policy: SelectPolicy
+    policies: tuple[ScalingPolicyRule, ...]
+    tolerance: float
+
+
+_PERCENT_100 = ScalingPolicyRule(type="Percent", value=100, period_seconds=15)
+_UP_DEFAULTS = (0, (ScalingPolicyRule(type="Pods", value=4, period_seconds=15), _PERCENT_100))
+_DOWN_DEFAULTS = (300, (_PERCENT_100,))
+
+
+def _effective(
+    rules: ScalingRules | None, defaults: tuple[int, tuple[ScalingPolicyRule, ...]]
+) -> EffectiveRules:
+    rules = rules or ScalingRules()
+    window, policies = defaults
+    given = rules.stabilization_window_seconds
+    return EffectiveRules(
+        stabilization_window_seconds=window if given is None else given,
+        select_policy=rules.select_policy or SelectPolicy.MAX,
+        policies=rules.policies or policies,
+        tolerance=DEFAULT_TOLERANCE if rules.tolerance is None else rules.tolerance,
+    )
+
+
+class PendingReplicas(_Model):
+    """Credit for replicas that are ordered but not ready."""
+
+    credit: Bool | None = None
+    """Hold scale-downs while ordered replicas are on their way: no pending scale-up is cancelled,
+    and few ready pods are not mistaken for the whole fleet. Default: true (`LLM`), false (`HPA`)."""
+    timeout_seconds: Annotated[Int, Field(ge=1, le=86400)] = 900
+    """Replicas that are not ready after this long get no more credit."""
+
+
+class RemainingCapacity(_Model):
+    """No scale-down below the replicas that could carry the current load."""
+
+    enabled: Bool | None = None
+    """Default: true (`LLM`), false (`HPA`)."""
+    kv_cache_usage: Annotated[Milli, Field(gt=0, le=1000)] = 800
+    """The mean KV-cache usage (0 to 1) that the remaining replicas may reach."""
+    waiting: Annotated[Milli, Field(gt=0)] = 1000
+    """The mean number of waiting requests that the remaining replicas may have."""
+
+
+class Guards(_Model):
+    """What HPA gets wrong for LLMs. All on with `semantics: LLM`, all off with `HPA`."""
+
+    pending_replicas: PendingReplicas = PendingReplicas()
+    remaining_capacity: RemainingCapacity = RemainingCapacity()
+    complete_data_for_scale_down: Bool | None = None
+    """A scale-down needs a fresh sample of every ready pod for every metric; metrics whose
+    `missingData` is not `Hold` decide for themselves. Default: true (`LLM`), false (`HPA`)."""
+
+
+class Fallback(_Model):
+    """Replicas to run when no metric could be used for a while."""
+
+    replicas: Annotated[Int, Field(ge=0, le=MAX_INT32)]
+    after_seconds: Annotated[Int, Field(ge=1, le=86400)] = 180
+    """How long metrics must have failed."""
+    behavior: Literal["CurrentReplicasIfHigher", "Static"] = "CurrentReplicasIfHigher"
+    """`CurrentReplicasIfHigher` never removes a replica; `Static` may."""
+
+
+class Schedule(_Model):
+    """A recurring window that replaces minReplicas, maxReplicas or both."""
+
+    name: Name
+    cron: Annotated[str, StringConstraints(min_length=1, max_length=128)]
+    """When the window opens: five cron fields, e.g. `0 8 * * MON-FRI`."""
+    duration_seconds: Annotated[Int, Field(ge=60, le=31 * 86400)]
+    """How long it stays open."""
+    time_zone: Annotated[str, StringConstraints(min_length=1, max_length=64)] = "Etc/UTC"
+    """An IANA time zone, e.g. `Europe/Berlin`."""
+    min_replicas: Annotated[Int, Field(ge=0, le=MAX_INT32)] | None = None
+    max_replicas: Annotated[Int, Field(ge=1, le=MAX_INT32)] | None = None
+
+    @model_validator(mode="after")
+    def _something(self) -> Self:
+        if self.min_replicas is None and self.max_replicas is None:
+            raise ValueError("set minReplicas, maxReplicas or both")
+        return self
+
+
+class Semantics(StrEnum):
+    """Whose rules: HPA's to the bit, or HPA's with the guards that LLM serving needs."""
+
+    LLM = "LLM"
+    HPA = "HPA"
+
+
+class Mode(StrEnum):
+    """Whether decisions are written."""
+
+    ACTIVE = "Active"
+    DRY_RUN = "DryRun"
+    PAUSED = "Paused"
+
+
+class Spec(_Model):
+    """What to scale, between which bounds, on which metrics, how fast."""
+
+    scale_target_ref: ScaleTargetRef
+    min_replicas: Annotated[Int, Field(ge=0, le=MAX_INT32)] = 1
+    """0 scales to zero; that needs a metric that exists at zero replicas, such as `gatewayQueue`."""
+    max_replicas: Annotated[Int, Field(ge=1, le=MAX_INT32)]
+    metrics: Annotated[tuple[Metric, ...], Field(min_length=1, max_length=32)]
+    """Each proposes replicas; the highest proposal wins."""
+    behavior: Behavior | None = None
+    """autoscaling/v2's. With `semantics: HPA` an absent behavior follows HPA's older path
+    (at most doubling a sync); with `LLM` it means the defaults of a present one."""
+    semantics: Semantics = Semantics.LLM
+    """`HPA`: exactly HPA's decisions. `LLM`: the same rules and the guards."""
+    tolerance_rule: Literal["v1.33", "v1.32"] = "v1.33"
+    """A ratio exactly on the tolerance's edge: `v1.33` and later keep the replicas, `v1.32` and
+    before scale up."""
+    guards: Guards = Guards()
+    fallback: Fallback | None = None
+    """Default: hold the current replicas."""
+    schedules: Annotated[tuple[Schedule, ...], Field(max_length=32)] = ()
+    """While several are open, the highest of their minReplicas and of their maxReplicas count."""
+    sync_period_seconds: Annotated[Int, Field(ge=1, le=3600)] = 15
+    mode: Mode = Mode.ACTIVE
+    """`DryRun` decides and records without writing; `Paused` keeps the replicas."""
+    freeze: Literal["None", "ScaleUp", "ScaleDown"] = "None"
+    """Forbids one direction altogether, corrections to the bounds included."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.min_replicas > self.max_replicas:
+            raise ValueError(f"minReplicas {self.min_replicas} is above maxReplicas {self.max_replicas}")
+        names = [metric.name for metric in self.metrics]
+        repeated = sorted({name for name in names if names.count(name) > 1})
+        if repeated:
+            raise ValueError(f"two metrics are named {repeated[0]!r}: give each its own name")
+        windows = [schedule.name for schedule in self.schedules]
+        if len(set(windows)) < len(windows):
+            raise ValueError("two schedules have the same name")
+        if all(metric.role is Role.GUARD for metric in self.metrics):
+            raise ValueError("every metric is a Guard: at least one must drive")
+        return self
+
+    @cached_property
+    def scale_up(self) -> EffectiveRules:
+        """The scale-up rules, defaults filled in."""
+        return _effective(self.behavior.scale_up if self.behavior else None, _UP_DEFAULTS)
+
+    @cached_property
+    def scale_down(self) -> EffectiveRules:
+        """The scale-down rules, defaults filled in."""
+        return _effective(self.behavior.scale_down if self.behavior else None, _DOWN_DEFAULTS)
+
+    def _by_semantics(self, given: bool | None) -> bool:
+        return self.semantics is Semantics.LLM if given is None else given
+
+    @property
+    def credits_pending(self) -> bool:
+        """Whether guards.pendingReplicas is on."""
+        return self._by_semantics(self.guards.pending_replicas.credit)
+
+    @property
+    def needs_complete_data(self) -> bool:
+        """Whether guards.completeDataForScaleDown is on."""
+        return self._by_semantics(self.guards.complete_data_for_scale_down)
+
+    def max_age_seconds(self, metric: Metric) -> float:
+        """The age limit of a metric's samples in seconds; infinity where there is none."""
+        if metric.max_age_seconds is not None:
+            return metric.max_age_seconds
+        return LLM_MAX_AGE_SECONDS if self.semantics is Semantics.LLM else float("inf")
+
+    def missing_data(self, metric: Metric) -> MissingData:
+        """What a pod without a usable sample means for a metric."""
+        if metric.missing_data is not None:
+            return metric.missing_data
+        return MissingData.HOLD if self.semantics is Semantics.LLM else MissingData.CONSERVATIVE
+
+    @cached_property
+    def inputs(self) -> tuple[Metric, ...]:
+        """Every metric a decision needs: the policy's own, then those of guards.remainingCapacity.
+
+        An observation carries one reading for each, matched by name.
+        """
+        capacity = self.guards.remaining_capacity
+        if not self._by_semantics(capacity.enabled):
+            return self.metrics
+        return (
+            *self.metrics,
+            _capacity_guard(Signal.KV_CACHE_USAGE, capacity.kv_cache_usage),
+            _capacity_guard(Signal.WAITING, capacity.waiting),
+        )
+
+
+def _capacity_guard(signal: Signal, milli: int) -> Metric:
+    target = Target(type=TargetType.PODS_AVERAGE, average_value=f"{milli}m")
+    return Metric(name=f"remainingCapacity/{signal}", signal=signal, target=target, role=Role.GUARD)
+
+
+class Metadata(_Model):
+    """Kubernetes object metadata, as far as a person writes it."""
+
+    name: Name
+    namespace: Name | None = None
+    labels: dict[str, str] = {}
+    annotations: dict[str, str] = {}
+
+
+class ScalingPolicy(_Model):
+    """How one workload is scaled."""
+
+    api_version: Literal["vllm-autoscaler.io/v1alpha1"]
+    kind: Literal["ScalingPolicy"]
+    metadata: Metadata
+    spec: Spec

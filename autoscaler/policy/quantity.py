@@ -1,0 +1,43 @@
+"""Kubernetes quantities: ``10``, ``"850m"``, ``"1.5"``, ``"2k"``, ``"1Gi"``, ``"1e3"``.
+
+Format: apimachinery ``pkg/api/resource/quantity.go``. Values are exact until they are rounded
+up to whole milli units, as ``Quantity.MilliValue()`` does.
+"""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+from math import ceil, isfinite
+
+_NUMBER = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+))(?:[eE]([+-]?\d{1,2})|([A-Za-z]{0,2}))")
+_SUFFIXES = {
+    "n": Fraction(1, 10**9),
+    "u": Fraction(1, 10**6),
+    "m": Fraction(1, 1000),
+    "": Fraction(1),
+    **{suffix: Fraction(1000**power) for power, suffix in enumerate("kMGTPE", start=1)},
+    **{f"{suffix}i": Fraction(1024**power) for power, suffix in enumerate("KMGTPE", start=1)},
+}
+
+
+def parse_quantity(raw: object) -> Fraction:
+    """The exact value of a quantity given as a string or a number.
+
+    Raises ``ValueError`` for anything else (a bool is no number), and for NaN and infinities.
+    """
+    if isinstance(raw, bool) or not isinstance(raw, int | float | str):
+        raise ValueError('not a quantity: write a number such as 10, "850m" or "2k"')
+    if isinstance(raw, float) and not isfinite(raw):
+        raise ValueError("not a finite number")
+    match = _NUMBER.fullmatch(str(raw))
+    if match is None or (match[3] or "") not in _SUFFIXES:
+        raise ValueError(f'{raw!r} is not a quantity: write a number such as 10, "850m" or "2k"')
+    if match[2] is not None:
+        return Fraction(match[1]) * Fraction(10) ** int(match[2])
+    return Fraction(match[1]) * _SUFFIXES[match[3] or ""]
+
+
+def to_milli(raw: object) -> int:
+    """A quantity in whole milli units, rounded up. Raises ``ValueError`` as above."""
+    return ceil(parse_quantity(raw) * 1000)

@@ -1,0 +1,1 @@
+"""Replays LLM traffic through simulated vLLM replicas under a scaling policy."""
