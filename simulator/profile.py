@@ -1,0 +1,71 @@
+"""Model-on-GPU profiles: how long a step takes and how much fits. Data in ``profiles/*.yaml``."""
+
+from __future__ import annotations
+
+from typing import Annotated, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+NonNegative = Annotated[float, Field(ge=0.0, le=1e9)]
+Positive = Annotated[float, Field(gt=0.0, le=1e9)]
+Count = Annotated[int, Field(ge=1, le=2**40, strict=True)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class StepTime(_Part):
+    """Seconds of one engine step: ``base + per_sequence * decoding sequences + per_kv_token * their
+    cached tokens + per_prefill_token * prompt tokens + per_prefill_token_squared * sum over chunks
+    of chunk * (2 * done + chunk)``, and at least ``prefill_floor`` when it computes prompt tokens.
+    """
+
+    base_ms: Positive
+    per_sequence_us: NonNegative
+    per_kv_token_ns: NonNegative
+    per_prefill_token_us: NonNegative
+    per_prefill_token_squared_ns: NonNegative
+    prefill_floor_ms: NonNegative = 0.0
+    """Launching a step with a prompt outside the CUDA graphs takes the host this long."""
+    request_overhead_ms: NonNegative = 0.0
+    """API server and client, per request; part of TTFT and of end-to-end latency."""
+
+
+class Scheduler(_Part):
+    """vLLM's scheduler limits, by the names of its arguments."""
+
+    max_num_seqs: Count
+    max_num_batched_tokens: Count
+    block_size_tokens: Count = 16
+    async_scheduling: Annotated[bool, Field(strict=True)] = True
+    """Step k + 1 is planned while k runs, so a request that arrives in k joins k + 2."""
+
+    @model_validator(mode="after")
+    def _budget_feeds_everyone(self) -> Self:
+        if self.max_num_seqs > self.max_num_batched_tokens:
+            raise ValueError("max_num_batched_tokens must be at least max_num_seqs (one token a sequence)")
+        return self
+
+
+class Memory(_Part):
+    """What one replica holds."""
+
+    weights_gib: Positive
+    kv_cache_tokens: Count
+    """``kv_cache_size_tokens`` of ``vllm:cache_config_info`` (not blocks times block size: models
+    with several KV groups spend more than one block a token range)."""
+
+
+class Profile(_Part):
+    """One model on one kind of replica. ``provenance`` says what was measured and how."""
+
+    name: str
+    model: str
+    gpu: str
+    gpus_per_replica: Count
+    provenance: str
+    max_model_len_tokens: Count
+    step_time: StepTime
+    scheduler: Scheduler
+    memory: Memory
