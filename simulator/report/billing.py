@@ -1,0 +1,28 @@
+"""What a run cost: every replica is billed from its order to the end of its drain."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import fsum
+
+from simulator.result import ReplicaLife
+
+SECONDS_PER_HOUR = 3600.0
+
+
+def replica_seconds(lives: Sequence[ReplicaLife]) -> float:
+    """The billed seconds of all replicas together."""
+    return fsum(life.ended_s - life.ordered_s for life in lives)
+
+
+def most_billed(lives: Sequence[ReplicaLife]) -> int:
+    """The most replicas that were billed at one time.
+
+    One that ends when another is ordered is not counted with it: lives are half open.
+    """
+    changes = [(life.ordered_s, 1) for life in lives] + [(life.ended_s, -1) for life in lives]
+    billed = most = 0
+    for _, change in sorted(changes):
+        billed += change
+        most = max(most, billed)
+    return most

@@ -1,0 +1,82 @@
+"""The figures of a run: what the JSON file holds, and what the terminal and the HTML quote."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+
+from simulator.report.billing import SECONDS_PER_HOUR, most_billed, replica_seconds
+from simulator.report.quantiles import distribution
+from simulator.report.slo import completed
+from simulator.result import DecisionRecord, Outcome, RunResult
+
+_DECIMALS = 6  # microseconds; digits beyond them are noise of the arithmetic
+
+
+def summarize(result: RunResult) -> dict[str, object]:
+    """One run's figures, JSON-ready, in the order in which they are written.
+
+    Times in seconds. ``slo_attainment`` is a share of all requests (rejected and unfinished ones
+    miss) and None without requests; latencies are over completed requests and None without any.
+    docs/reports.md defines every figure.
+    """
+    outcomes = Counter(result.requests.outcome)
+    requests = len(result.requests)
+    done = completed(result.requests, result.slo)
+    billed_s = replica_seconds(result.replicas)
+    hours = billed_s / SECONDS_PER_HOUR
+    return {
+        "label": result.label,
+        "requests": requests,
+        "completed": outcomes[Outcome.COMPLETED],
+        "rejected": outcomes[Outcome.REJECTED],
+        "unfinished": outcomes[Outcome.UNFINISHED],
+        "slo_attainment": _rounded(done.met / requests if requests else None),
+        "ttft_s": _distribution(done.ttft_s),
+        "tpot_s": _distribution(done.tpot_s),
+        "e2e_s": _distribution(done.e2e_s),
+        "replica_hours": _rounded(hours),
+        "gpu_hours": _rounded(hours * result.gpus_per_replica),
+        "replicas": {
+            "mean": _rounded(billed_s / result.end_s if result.end_s > 0 else None),
+            "max": most_billed(result.replicas),
+        },
+        "direction_changes": direction_changes(result.decisions),
+        "preemptions": sum(result.requests.preemptions),
+        "end_s": _rounded(result.end_s),
+        "inputs": result.inputs,
+    }
+
+
+def render_json(results: Sequence[RunResult]) -> str:
+    """The JSON file: one run gives one object, several give ``{"runs": [...]}``.
+
+    The same runs give the same text: nothing of the machine or of the time of day is in it.
+    """
+    runs = [summarize(result) for result in results]
+    document = runs[0] if len(runs) == 1 else {"runs": runs}
+    return json.dumps(document, indent=2, allow_nan=False) + "\n"
+
+
+def direction_changes(decisions: Sequence[DecisionRecord]) -> int:
+    """How often the scale target turned: an increase after a decrease, or the reverse.
+
+    Follows the replicas that each sync found, and what the last one left, so that decisions that
+    were not written (``mode: DryRun``) do not count.
+    """
+    if not decisions:
+        return 0
+    targets = [record.decision.current_replicas for record in decisions]
+    targets.append(decisions[-1].decision.desired_replicas)
+    directions = [after > before for before, after in pairwise(targets) if after != before]
+    return sum(turn != previous for previous, turn in pairwise(directions))
+
+
+def _distribution(values: Iterable[float]) -> dict[str, float | None]:
+    return {name: _rounded(value) for name, value in distribution(values).items()}
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, _DECIMALS)
