@@ -1,0 +1,122 @@
+# Everything that a checkout needs, in one place: `make help` lists the targets.
+# All of them work in .venv, which `make setup` creates and the others keep up to date.
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.DELETE_ON_ERROR:
+
+VENV := .venv
+BIN := $(VENV)/bin
+MODERN := import sys; sys.exit(sys.version_info < (3, 11))
+
+# The interpreter to build .venv from; PYTHON=/path/to/python chooses another.
+PYTHON ?= $(firstword $(foreach name,python3 python3.13 python3.12 python3.11, \
+	$(shell $(name) -c '$(MODERN)' 2>/dev/null && echo $(name))) python3)
+
+# The browser of the report's tests; CHROMIUM=/path/to/chromium chooses another.
+CHROMIUM ?= $(firstword $(foreach name,chromium chromium-browser google-chrome google-chrome-stable, \
+	$(shell command -v $(name) 2>/dev/null)))
+export CHROMIUM
+
+# A user's own settings for mirrors, proxies and certificates reach pip. Those that would install
+# elsewhere or other things do not, nor do foreign packages reach Python.
+unexport PIP_TARGET PIP_PREFIX PIP_ROOT PIP_CONSTRAINT PIP_NO_BINARY PIP_DRY_RUN PIP_NO_DEPS
+unexport PYTHONPATH PYTHONHOME
+export PIP_USER := 0
+export PIP_REQUIRE_HASHES := 0
+PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input
+
+.PHONY: help
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
+
+# -- set-up ------------------------------------------------------------------------------------
+
+.PHONY: setup
+setup: $(VENV)/.installed ## create or update .venv with the pinned dependencies
+
+$(VENV)/.requirements: requirements/dev.txt
+	@$(PYTHON) -c '$(MODERN)' 2>/dev/null || { \
+		echo "This needs Python 3.11 or later, and $(PYTHON) is not: $$($(PYTHON) --version 2>&1)"; \
+		echo "Debian 12 and Ubuntu 24.04 have it: apt-get install python3 python3-venv"; \
+		echo "An interpreter elsewhere: make PYTHON=/path/to/python3.12 ..."; \
+		exit 1; } >&2
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+		echo "$(PYTHON) comes without venv. On Debian and Ubuntu: apt-get install python3-venv" >&2; \
+		exit 1; }
+	@$(BIN)/python -c 'import pip; $(MODERN)' 2>/dev/null || $(PYTHON) -m venv --clear $(VENV)
+	@echo "Installing the pinned dependencies into $(VENV) (about a minute the first time)"
+	@$(PIP_INSTALL) --only-binary :all: --require-hashes --requirement requirements/dev.txt
+	@touch $@
+
+$(VENV)/.installed: $(VENV)/.requirements pyproject.toml autoscaler/__init__.py
+	@$(PIP_INSTALL) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# -- the two commands of the README ------------------------------------------------------------
+
+.PHONY: demo
+demo: setup ## replay the bundled trace under the chat policy and write demo-report/report.html
+	@mkdir -p demo-report
+	$(BIN)/autoscale simulate azure-conv --html demo-report/report.html --json demo-report/summary.json
+	@echo
+	@echo "The report is in demo-report/report.html: open it in any browser. The figures: demo-report/summary.json"
+
+.PHONY: test
+test: lint test-fast test-browser ## every check but the slow tier: lint, types, tests with coverage, browser
+
+# -- the tiers ---------------------------------------------------------------------------------
+
+.PHONY: lint
+lint: setup ## ruff, mypy --strict and the import directions
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+.PHONY: test-fast
+test-fast: setup ## the fast tests, with branch coverage
+	$(BIN)/python -m pytest -q -m "not slow and not browser" --cov --cov-report=term
+
+.PHONY: test-slow
+test-slow: setup ## the tests that take minutes: whole traces, simulated days, the wheel
+	$(BIN)/python -m pytest -q -m "slow and not browser" --durations=5
+
+.PHONY: test-browser
+test-browser: setup ## the HTML report in a real browser; skipped without Chromium
+	@if [ -n "$(CHROMIUM)" ]; then \
+		$(BIN)/python -m pytest -q -m browser; \
+	else \
+		echo "skipped: the browser tests need Chromium (Debian: apt-get install chromium)"; \
+	fi
+
+# -- day to day --------------------------------------------------------------------------------
+
+.PHONY: check
+check: lint ## before each commit: lint, then the fast tests until the first failure
+	$(BIN)/python -m pytest -q -x -m "not slow and not browser"
+
+.PHONY: format
+format: setup ## let ruff format the code and repair what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# No option may write an address or a path of this machine into the files.
+LOCK = $(BIN)/pip-compile --quiet --no-config --no-header --generate-hashes --allow-unsafe --strip-extras \
+	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options $(LOCK_OPTIONS)
+
+.PHONY: lock
+lock: setup ## pin requirements/*.txt anew; LOCK_OPTIONS=--upgrade takes the latest versions
+	$(LOCK) --output-file requirements/runtime.txt pyproject.toml
+	$(LOCK) --constraint requirements/runtime.txt --output-file requirements/dev.txt \
+		pyproject.toml requirements/dev.in
+
+.PHONY: clean
+clean: ## remove what the targets wrote, except .venv
+	rm -rf build dist demo-report htmlcov .coverage .coverage.* .hypothesis \
+		.mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+
+.PHONY: distclean
+distclean: clean ## clean, and remove .venv too
+	rm -rf $(VENV)
