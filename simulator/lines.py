@@ -6,6 +6,7 @@ Traces and series are read through this module, so that whatever can be wrong wi
 
 from __future__ import annotations
 
+import csv
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,15 @@ MAX_LINE_BYTES = 1 << 20
 _READ_BYTES = 1 << 16
 _GZIP_MAGIC = b"\x1f\x8b"
 _GZIP_CONTAINER = 31  # zlib's window bits for "a gzip header and trailer are required"
+
+
+def csv_fields(line: str) -> list[str]:
+    """The fields of a CSV row, which is one line.
+
+    Raises:
+        csv.Error: a quoted field does not end on the line, or a quote stands where none may.
+    """
+    return next(csv.reader([line], strict=True)) if '"' in line else line.split(",")
 
 
 class Lines:

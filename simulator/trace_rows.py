@@ -16,7 +16,7 @@ from math import isfinite
 from typing import Any, TypeAlias, TypeVar
 
 from autoscaler.errors import Problem, TraceError
-from simulator.lines import Lines
+from simulator.lines import Lines, csv_fields
 from simulator.trace_formats import (
     MAX_TIME_S,
     MAX_TOKENS,
@@ -177,7 +177,7 @@ class CsvReader(RowReader):
         """Reads the header line."""
         header, _, rest = text.partition("\n")
         try:
-            names = [name.strip() for name in _fields(header)]
+            names = [name.strip() for name in csv_fields(header)]
         except csv.Error as error:
             raise self._lines.fail(line, "", f"the header line is no CSV: {error}") from None
         self.known = self._recognised(line, names)
@@ -211,7 +211,7 @@ class CsvReader(RowReader):
 
     def _values(self, line: str) -> tuple[float, str, int, int]:
         try:
-            fields = _fields(line)
+            fields = csv_fields(line)
         except csv.Error as error:
             raise _BadRowError("", f"{shorten(line)} is no CSV row: {error}") from None
         if len(fields) != self._width:
@@ -221,11 +221,6 @@ class CsvReader(RowReader):
         ticks = _column(self.known.time, self._time, time)
         prompt_tokens = _column(self.known.prompt, token_count, prompt)
         return ticks, time, prompt_tokens, _column(self.known.output, token_count, output)
-
-
-def _fields(line: str) -> list[str]:
-    """A row is one line: a quoted field that does not end on it is an error."""
-    return next(csv.reader([line], strict=True)) if '"' in line else line.split(",")
 
 
 class JsonReader(RowReader):
