@@ -1,4 +1,4 @@
-"""ScalingPolicy and its parts, the one source of the YAML's shape.
+"""ScalingPolicy and its parts: the one source of the YAML's shape.
 
 The JSON Schema, the documentation of defaults and (later) the CRD are generated from here.
 Field names are Kubernetes' (camelCase in YAML, snake_case in Python); ``behavior`` is
@@ -8,34 +8,107 @@ Field names are Kubernetes' (camelCase in YAML, snake_case in Python); ``behavio
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from functools import cached_property
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    StringConstraints,
+    WithJsonSchema,
+    model_validator,
+)
 from pydantic.alias_generators import to_camel
+from pydantic_core import PydanticCustomError
 
-from autoscaler.policy.quantity import parse_quantity, to_milli
+from autoscaler.policy.quantity import QUANTITY_PATTERN, from_milli, parse_quantity, to_milli
+from autoscaler.policy.rules import (
+    DEFAULT_MIN_REPLICAS,
+    Fault,
+    metric_faults,
+    metric_name,
+    schedule_faults,
+    spec_faults,
+    target_faults,
+)
+from autoscaler.policy.vocabulary import CLUSTER_SIGNALS as CLUSTER_SIGNALS
+from autoscaler.policy.vocabulary import FRACTION_SIGNALS as FRACTION_SIGNALS
+from autoscaler.policy.vocabulary import QUANTILE_SIGNALS as QUANTILE_SIGNALS
+from autoscaler.policy.vocabulary import ZERO_REPLICA_SIGNALS as ZERO_REPLICA_SIGNALS
+from autoscaler.policy.vocabulary import MissingData as MissingData
+from autoscaler.policy.vocabulary import Mode as Mode
+from autoscaler.policy.vocabulary import Role as Role
+from autoscaler.policy.vocabulary import SelectPolicy as SelectPolicy
+from autoscaler.policy.vocabulary import Semantics as Semantics
+from autoscaler.policy.vocabulary import Signal as Signal
+from autoscaler.policy.vocabulary import TargetType as TargetType
 
 API_VERSION = "vllm-autoscaler.io/v1alpha1"
 MAX_INT32 = 2**31 - 1
+MAX_MILLI = 2**63 - 1  # HPA keeps milli units in an int64
 LLM_MAX_AGE_SECONDS = 90  # two scrapes of 30 s plus Managed Prometheus' usual lag
 DEFAULT_TOLERANCE = 0.1
+RULE_ERROR = "policy_rule"
+"""The pydantic error type of a broken rule between fields (rules.py)."""
 
 Int = Annotated[int, Field(strict=True)]
 Bool = Annotated[bool, Field(strict=True)]
 Name = Annotated[
     str, StringConstraints(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$")
 ]
+
+
+def _positive(milli: int) -> int:
+    if milli <= 0:
+        raise ValueError("must be above 0")
+    if milli > MAX_MILLI:
+        raise ValueError(f"must be at most {MAX_MILLI // 1000}, the most that HPA can hold")
+    return milli
+
+
+def _share(milli: int) -> int:
+    if not 0 < milli <= 1000:
+        raise ValueError("must be above 0 and at most 1")
+    return milli
+
+
+def _not_negative(ratio: float) -> float:
+    if ratio < 0:
+        raise ValueError("must be at least 0")
+    return ratio
+
+
+def _quantity_schema(**limits: float) -> WithJsonSchema:
+    text = {"type": "string", "pattern": QUANTITY_PATTERN}
+    return WithJsonSchema({"anyOf": [{"type": "number", **limits}, text]}, mode="validation")
+
+
+_AS_QUANTITY = PlainSerializer(from_milli, when_used="json")
 Milli = Annotated[
     int,
-    BeforeValidator(to_milli, json_schema_input_type=int | float | str),
+    BeforeValidator(to_milli),
+    AfterValidator(_positive),
+    _AS_QUANTITY,
+    _quantity_schema(exclusiveMinimum=0),
+]
+Share = Annotated[
+    int,
+    BeforeValidator(to_milli),
+    AfterValidator(_share),
+    _AS_QUANTITY,
+    _quantity_schema(exclusiveMinimum=0, maximum=1),
 ]
 Ratio = Annotated[
     float,
-    BeforeValidator(lambda raw: float(parse_quantity(raw)), json_schema_input_type=int | float | str),
-    Field(ge=0.0),
+    BeforeValidator(lambda raw: float(parse_quantity(raw))),
+    AfterValidator(_not_negative),
+    _quantity_schema(minimum=0),
 ]
 
 
@@ -47,45 +120,20 @@ class _Model(BaseModel):
         validate_by_name=True,
         validate_by_alias=True,
         use_attribute_docstrings=True,
+        field_title_generator=lambda name, _info: to_camel(name),
     )
 
-
-class Signal(StrEnum):
-    """The signals that every vLLM deployment can be asked for, by our own stable names."""
-
-    WAITING = "waiting"
-    RUNNING = "running"
-    RUNNING_WAITING = "running+waiting"
-    KV_CACHE_USAGE = "kvCacheUsage"
-    GPU_UTILIZATION = "gpuUtilization"
-    GPU_MEMORY_USED = "gpuMemoryUsed"
-    TTFT = "ttft"
-    ITL = "itl"
-    PROMPT_TOKENS_RATE = "promptTokensPerSecond"
-    GENERATION_TOKENS_RATE = "generationTokensPerSecond"
-    REQUESTS_RATE = "requestsPerSecond"
-    GATEWAY_QUEUE = "gatewayQueue"
+    def _hold(self, rule: Callable[[Mapping[str, Any]], Iterable[Fault]]) -> Self:
+        """Check a rule between fields; all its faults in one error."""
+        faults = list(rule(self.model_dump(mode="json", by_alias=True, exclude_none=True)))
+        if faults:
+            text = "; ".join(f"{_dotted(path)} {message}".strip() for path, message in faults)
+            raise PydanticCustomError(RULE_ERROR, "{text}", {"text": text})
+        return self
 
 
-QUANTILE_SIGNALS = frozenset({Signal.TTFT, Signal.ITL})
-"""One value over all pods: a quantile cannot be averaged or summed over pods."""
-
-FRACTION_SIGNALS = frozenset({Signal.KV_CACHE_USAGE, Signal.GPU_UTILIZATION})
-"""Each pod's own share: a sum over pods means nothing without the number of pods."""
-
-CLUSTER_SIGNALS = frozenset({Signal.GATEWAY_QUEUE}) | QUANTILE_SIGNALS
-"""Signals without a pod."""
-
-ZERO_REPLICA_SIGNALS = frozenset({Signal.GATEWAY_QUEUE})
-"""Signals that exist while there are no replicas."""
-
-
-class TargetType(StrEnum):
-    """How a metric becomes replicas; HPA's three rules."""
-
-    PODS_AVERAGE = "PodsAverage"
-    AVERAGE_VALUE = "AverageValue"
-    VALUE = "Value"
+def _dotted(path: tuple[str | int, ...]) -> str:
+    return ".".join(str(part) for part in path)
 
 
 class Target(_Model):
@@ -95,42 +143,21 @@ class Target(_Model):
     """`PodsAverage`: HPA's Pods metric, the mean over the pods that answer.
     `AverageValue`: the sum over everything, divided by the replicas.
     `Value`: the value itself, scaled by the ready pods."""
-    average_value: Annotated[Milli, Field(gt=0)] | None = None
+    average_value: Milli | None = None
     """For `PodsAverage` and `AverageValue`: the load that one replica should carry."""
-    value: Annotated[Milli, Field(gt=0)] | None = None
+    value: Milli | None = None
     """For `Value`: the value to hold."""
 
     @model_validator(mode="after")
-    def _one_value(self) -> Self:
-        wanted, other = (
-            ("value", "averageValue") if self.type is TargetType.VALUE else ("averageValue", "value")
-        )
-        given = {"value": self.value, "averageValue": self.average_value}
-        if given[wanted] is None or given[other] is not None:
-            raise ValueError(f"type {self.type} takes {wanted} (and not {other})")
-        return self
+    def _rules(self) -> Self:
+        return self._hold(target_faults)
 
     @property
     def milli(self) -> int:
         """The target in milli units."""
         chosen = self.value if self.type is TargetType.VALUE else self.average_value
-        assert chosen is not None  # _one_value
+        assert chosen is not None  # target_faults
         return chosen
-
-
-class MissingData(StrEnum):
-    """What a pod without a usable sample means."""
-
-    HOLD = "Hold"
-    CONSERVATIVE = "Conservative"
-    ZERO = "Zero"
-
-
-class Role(StrEnum):
-    """Whether a metric proposes replicas, or only keeps others from removing them."""
-
-    DRIVER = "Driver"
-    GUARD = "Guard"
 
 
 class Metric(_Model):
@@ -142,7 +169,7 @@ class Metric(_Model):
     """A signal of the catalogue. Exactly one of `signal` and `query` is set."""
     query: Annotated[str, StringConstraints(min_length=1, max_length=8192)] | None = None
     """PromQL. With `PodsAverage` it must keep the `pod` label; otherwise its series are summed."""
-    quantile: Annotated[float, Field(gt=0.0, lt=1.0)] | None = None
+    quantile: Annotated[float, Field(strict=True, gt=0.0, lt=1.0)] | None = None
     """For `ttft` and `itl`: which quantile. Default 0.95."""
     window_seconds: Annotated[Int, Field(ge=15, le=3600)] = 60
     """For rates and quantiles: the window they are taken over."""
@@ -159,24 +186,11 @@ class Metric(_Model):
     @model_validator(mode="before")
     @classmethod
     def _default_name(cls, data: Any) -> Any:
-        if isinstance(data, dict) and "name" not in data:
-            signal = data.get("signal")
-            return {**data, "name": str(signal) if isinstance(signal, str) else "query"}
-        return data
+        return {**data, "name": metric_name(data)} if isinstance(data, dict) else data
 
     @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        if (self.signal is None) == (self.query is None):
-            raise ValueError("set exactly one of signal and query")
-        if self.quantile is not None and self.signal not in QUANTILE_SIGNALS:
-            raise ValueError("quantile goes with the signals ttft and itl only")
-        if self.signal in QUANTILE_SIGNALS and self.target.type is not TargetType.VALUE:
-            raise ValueError(f"{self.signal} is one value over all pods: use target type Value")
-        if self.signal in FRACTION_SIGNALS and self.target.type is TargetType.VALUE:
-            raise ValueError(f"{self.signal} is each pod's own share: use target type PodsAverage")
-        if self.signal is Signal.GATEWAY_QUEUE and self.target.type is TargetType.PODS_AVERAGE:
-            raise ValueError("gatewayQueue belongs to no pod: use target type AverageValue or Value")
-        return self
+    def _rules(self) -> Self:
+        return self._hold(metric_faults)
 
 
 class ScaleTargetRef(_Model):
@@ -185,14 +199,6 @@ class ScaleTargetRef(_Model):
     api_version: Annotated[str, StringConstraints(min_length=1, max_length=253)] = "apps/v1"
     kind: Annotated[str, StringConstraints(min_length=1, max_length=63)]
     name: Name
-
-
-class SelectPolicy(StrEnum):
-    """Which of several scaling policies wins; HPA's words."""
-
-    MAX = "Max"
-    MIN = "Min"
-    DISABLED = "Disabled"
 
 
 class ScalingPolicyRule(_Model):
@@ -267,9 +273,9 @@ class RemainingCapacity(_Model):
 
     enabled: Bool | None = None
     """Default: true (`LLM`), false (`HPA`)."""
-    kv_cache_usage: Annotated[Milli, Field(gt=0, le=1000)] = 800
+    kv_cache_usage: Share = Field(default=800, json_schema_extra={"default": "800m"})
     """The mean KV-cache usage (0 to 1) that the remaining replicas may reach."""
-    waiting: Annotated[Milli, Field(gt=0)] = 1000
+    waiting: Milli = Field(default=1000, json_schema_extra={"default": 1})
     """The mean number of waiting requests that the remaining replicas may have."""
 
 
@@ -307,32 +313,15 @@ class Schedule(_Model):
     max_replicas: Annotated[Int, Field(ge=1, le=MAX_INT32)] | None = None
 
     @model_validator(mode="after")
-    def _something(self) -> Self:
-        if self.min_replicas is None and self.max_replicas is None:
-            raise ValueError("set minReplicas, maxReplicas or both")
-        return self
-
-
-class Semantics(StrEnum):
-    """Whose rules: HPA's to the bit, or HPA's with the guards that LLM serving needs."""
-
-    LLM = "LLM"
-    HPA = "HPA"
-
-
-class Mode(StrEnum):
-    """Whether decisions are written."""
-
-    ACTIVE = "Active"
-    DRY_RUN = "DryRun"
-    PAUSED = "Paused"
+    def _rules(self) -> Self:
+        return self._hold(schedule_faults)
 
 
 class Spec(_Model):
     """What to scale, between which bounds, on which metrics, how fast."""
 
     scale_target_ref: ScaleTargetRef
-    min_replicas: Annotated[Int, Field(ge=0, le=MAX_INT32)] = 1
+    min_replicas: Annotated[Int, Field(ge=0, le=MAX_INT32)] = DEFAULT_MIN_REPLICAS
     """0 scales to zero; that needs a metric that exists at zero replicas, such as `gatewayQueue`."""
     max_replicas: Annotated[Int, Field(ge=1, le=MAX_INT32)]
     metrics: Annotated[tuple[Metric, ...], Field(min_length=1, max_length=32)]
@@ -357,19 +346,8 @@ class Spec(_Model):
     """Forbids one direction altogether, corrections to the bounds included."""
 
     @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        if self.min_replicas > self.max_replicas:
-            raise ValueError(f"minReplicas {self.min_replicas} is above maxReplicas {self.max_replicas}")
-        names = [metric.name for metric in self.metrics]
-        repeated = sorted({name for name in names if names.count(name) > 1})
-        if repeated:
-            raise ValueError(f"two metrics are named {repeated[0]!r}: give each its own name")
-        windows = [schedule.name for schedule in self.schedules]
-        if len(set(windows)) < len(windows):
-            raise ValueError("two schedules have the same name")
-        if all(metric.role is Role.GUARD for metric in self.metrics):
-            raise ValueError("every metric is a Guard: at least one must drive")
-        return self
+    def _rules(self) -> Self:
+        return self._hold(spec_faults)
 
     @cached_property
     def scale_up(self) -> EffectiveRules:

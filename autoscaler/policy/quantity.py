@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import re
 from fractions import Fraction
-from math import ceil, isfinite
+from math import ceil
 
-_NUMBER = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+))(?:[eE]([+-]?\d{1,2})|([A-Za-z]{0,2}))")
+_NUMBER = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+))(?:[eE]([+-]?\d{1,2})|([A-Za-z]{0,2}))", re.ASCII)
+QUANTITY_PATTERN = (
+    r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,2}|n|u|m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?$"
+)
+"""The same for a JSON Schema, suffixes included."""
 _SUFFIXES = {
     "n": Fraction(1, 10**9),
     "u": Fraction(1, 10**6),
@@ -26,13 +30,10 @@ def parse_quantity(raw: object) -> Fraction:
 
     Raises ``ValueError`` for anything else (a bool is no number), and for NaN and infinities.
     """
-    if isinstance(raw, bool) or not isinstance(raw, int | float | str):
-        raise ValueError('not a quantity: write a number such as 10, "850m" or "2k"')
-    if isinstance(raw, float) and not isfinite(raw):
-        raise ValueError("not a finite number")
-    match = _NUMBER.fullmatch(str(raw))
+    number = isinstance(raw, int | float | str) and not isinstance(raw, bool)
+    match = _NUMBER.fullmatch(str(raw)) if number else None
     if match is None or (match[3] or "") not in _SUFFIXES:
-        raise ValueError(f'{raw!r} is not a quantity: write a number such as 10, "850m" or "2k"')
+        raise ValueError('must be a quantity such as 10, "850m" or "2k"')
     if match[2] is not None:
         return Fraction(match[1]) * Fraction(10) ** int(match[2])
     return Fraction(match[1]) * _SUFFIXES[match[3] or ""]
@@ -41,3 +42,8 @@ def parse_quantity(raw: object) -> Fraction:
 def to_milli(raw: object) -> int:
     """A quantity in whole milli units, rounded up. Raises ``ValueError`` as above."""
     return ceil(parse_quantity(raw) * 1000)
+
+
+def from_milli(milli: int) -> str:
+    """The shortest quantity for milli units: ``"10"``, ``"850m"``."""
+    return f"{milli}m" if milli % 1000 else str(milli // 1000)

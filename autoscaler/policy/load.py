@@ -1,0 +1,174 @@
+"""Policies from YAML, with every problem of a file at once: ``file:line: spec.path: message``."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from autoscaler.errors import PolicyError, Problem
+from autoscaler.policy.document import MAX_BYTES, Node, dotted, read_documents
+from autoscaler.policy.models import API_VERSION, RULE_ERROR, ScalingPolicy
+from autoscaler.policy.rules import Fault, FieldPath, document_faults
+from autoscaler.policy.schedule import cron_fault, time_zone_fault
+from autoscaler.policy.schema import json_schema
+from autoscaler.policy.wording import close_unknown, describe, shown
+
+KIND = "ScalingPolicy"
+_START = f"a policy begins with apiVersion: {API_VERSION} and kind: {KIND}"
+_FOREIGN = {
+    "HorizontalPodAutoscaler": (
+        "to move one here, copy its spec, give every metric a signal or a query, and set semantics: HPA"
+    ),
+    "ScaledObject": "to move KEDA's here, turn each trigger into a metric with a query and a target",
+    "ScaledJob": "jobs are not scaled here, only workloads with replicas",
+    "VerticalPodAutoscaler": "pods are not resized here, only their number changes",
+    "PodAutoscaler": "to move AIBrix's here, turn each metric source into a metric with a target",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedPolicy:
+    """A policy and where it was written."""
+
+    policy: ScalingPolicy
+    file: str
+    root: Node
+
+    @property
+    def line(self) -> int:
+        """The line on which its document begins."""
+        return self.root.line
+
+    def problem(self, path: FieldPath, message: str) -> Problem:
+        """A remark on the field at a path, with its line."""
+        return Problem(self.file, self.root.line_of(path), dotted(path), message)
+
+
+def load_policies(path: Path) -> tuple[LoadedPolicy, ...]:
+    """Every policy of a YAML file.
+
+    Raises ``PolicyError`` with all problems in file order, also where the file cannot be read.
+    """
+    return load_policy_text(_read(path), str(path))
+
+
+def load_policy_text(text: str | bytes, file: str) -> tuple[LoadedPolicy, ...]:
+    """Every policy of a YAML text; ``file`` names it in messages. Raises ``PolicyError``."""
+    documents, problems = read_documents(text, file)
+    if not documents and not problems:
+        state = "holds no policy, only comments or blanks" if text.strip() else "is empty"
+        problems.append(Problem(file, None, "", f"{state}: {_START}"))
+    loaded: list[LoadedPolicy] = []
+    for root in documents:
+        policy, faults = _check(root)
+        problems += [Problem(file, root.line_of(path), dotted(path), text) for path, text in faults]
+        if policy is not None:
+            loaded.append(LoadedPolicy(policy, file, root))
+    problems += duplicates(loaded)
+    if problems:
+        raise PolicyError(sorted(problems, key=lambda problem: problem.line or 0))
+    return tuple(loaded)
+
+
+def duplicates(policies: Iterable[LoadedPolicy]) -> list[Problem]:
+    """Policies whose namespace and name an earlier one already has, over one or several files."""
+    seen: dict[tuple[str | None, str], LoadedPolicy] = {}
+    problems = []
+    for loaded in policies:
+        metadata = loaded.policy.metadata
+        first = seen.setdefault((metadata.namespace, metadata.name), loaded)
+        if first is not loaded:
+            line = first.root.line_of(("metadata", "name"))
+            place = f"line {line}" if first.file == loaded.file else f"{first.file}:{line}"
+            message = f'the policy "{metadata.name}" was already defined at {place}: give it another name'
+            problems.append(loaded.problem(("metadata", "name"), message))
+    return problems
+
+
+def _read(path: Path) -> bytes:
+    try:
+        with path.open("rb") as stream:
+            return stream.read(MAX_BYTES + 1)
+    except IsADirectoryError:
+        message = "is a directory: name a YAML file in it"
+    except FileNotFoundError:
+        message = "does not exist"
+    except OSError as error:
+        message = f"cannot be read: {(error.strerror or str(error)).lower()}"
+    except ValueError as error:
+        message = f"is no file name: {error}"
+    raise PolicyError([Problem(str(path), None, "", message)])
+
+
+def _check(root: Node) -> tuple[ScalingPolicy | None, list[Fault]]:
+    """One document's policy, or everything that is wrong with it."""
+    if root.refused:
+        return None, []
+    if not isinstance(root.data, dict):
+        return None, [((), f"is no policy document, but {_kind_of(root.data)}: {_START}")]
+    kind = root.data.get("kind", KIND)
+    if _is_foreign(kind):
+        hint = _FOREIGN.get(kind, f"this document is none of ours; {_START}")
+        return None, [(("kind",), f"must be {KIND}, not {kind}: {hint}")]
+    faults = list(_head_faults(root.data))
+    faults += document_faults(root.data)
+    faults += _calendar_faults(root.data)
+    policy: ScalingPolicy | None = None
+    try:
+        policy = ScalingPolicy.model_validate(root.data, by_alias=True, by_name=False)
+    except ValidationError as error:
+        faults += _model_faults(error)
+    return policy, [(path, message) for path, message in faults if not root.is_refused(path)]
+
+
+def _kind_of(data: object) -> str:
+    return "a list" if isinstance(data, list) else "a single value"
+
+
+def _is_foreign(kind: object) -> bool:
+    """Whether a document is of another kind altogether, so that its fields are not worth checking."""
+    return isinstance(kind, str) and not difflib.get_close_matches(kind.lower(), [KIND.lower()], cutoff=0.8)
+
+
+def _head_faults(document: dict[str, Any]) -> Iterator[Fault]:
+    for field, right in (("apiVersion", API_VERSION), ("kind", KIND)):
+        if field not in document:
+            yield (field,), f"is missing: write {field}: {right}"
+        elif document[field] != right:
+            yield (field,), f"must be {right}, not {shown(document[field])}"
+
+
+def _calendar_faults(document: dict[str, Any]) -> Iterator[Fault]:
+    spec = document.get("spec")
+    schedules = spec.get("schedules") if isinstance(spec, dict) else None
+    for index, schedule in enumerate(schedules if isinstance(schedules, list) else ()):
+        for field, check in (("cron", cron_fault), ("timeZone", time_zone_fault)):
+            value = schedule.get(field) if isinstance(schedule, dict) else None
+            fault = check(value) if isinstance(value, str) and value else None
+            if fault is not None:
+                yield ("spec", "schedules", index, field), fault
+
+
+def _model_faults(error: ValidationError) -> Iterator[Fault]:
+    """Errors of the models, without those that are reported here in other ways."""
+    schema = json_schema()
+    errors = [
+        item
+        for item in error.errors(include_url=False)
+        if item["type"] != RULE_ERROR
+        and item["loc"] not in (("apiVersion",), ("kind",))
+        and not (item["type"] == "too_short" and item["input"])  # only entries that are wrong
+    ]
+    meant = {
+        (*item["loc"][:-1], close_unknown(item, schema))
+        for item in errors
+        if item["type"] == "extra_forbidden"
+    }
+    for item in errors:
+        if item["type"] != "missing" or item["loc"] not in meant:  # else: only misspelt
+            yield item["loc"], describe(item, schema)

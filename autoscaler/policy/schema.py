@@ -1,0 +1,50 @@
+"""The JSON Schema of a policy, generated from the models: for editors and for our own messages."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from autoscaler.policy.models import ScalingPolicy
+
+FILE_NAME = "scalingpolicy.schema.json"
+_DIALECT = "http://json-schema.org/draft-07/schema#"
+
+
+@cache
+def json_schema() -> dict[str, Any]:
+    """The schema as data. ``null`` appears nowhere: a field is set or left out."""
+    schema = ScalingPolicy.model_json_schema(by_alias=True, mode="validation")
+    return {"$schema": _DIALECT, **_tidy(schema)}
+
+
+def _tidy(part: Any) -> Any:
+    """Without null, and without the defaults of whole objects (their fields have their own)."""
+    if isinstance(part, list):
+        return [_tidy(item) for item in part]
+    if not isinstance(part, dict):
+        return part
+    tidy = {
+        key: _tidy(value)
+        for key, value in part.items()
+        if not (key == "default" and (value in (None, "") or isinstance(value, dict)))
+    }
+    options = [option for option in tidy.get("anyOf", ()) if option != {"type": "null"}]
+    if len(options) == 1:
+        del tidy["anyOf"]
+        return {**options[0], **tidy}
+    return {**tidy, "anyOf": options} if options else tidy
+
+
+def schema_text() -> str:
+    """The schema as the file in ``policies/`` has it."""
+    return json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n"
+
+
+def write_schema(folder: Path) -> Path:
+    """Write the schema into a folder and return the file."""
+    path = folder / FILE_NAME
+    path.write_text(schema_text(), encoding="utf-8")
+    return path
