@@ -92,6 +92,7 @@ class Replica:
         self._max_seqs = profile.scheduler.max_num_seqs
         self._block = profile.scheduler.block_size_tokens
         self.total_blocks = profile.memory.kv_cache_tokens // self._block
+        self.gpu_memory_mib = (profile.memory.weights_gib + profile.memory.kv_cache_gib) * 1024
         self._free = self.total_blocks
         self._waiting: deque[Sequence] = deque()
         self._running: dict[int, Sequence] = {}  # by row, in order of admission

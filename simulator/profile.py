@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-NonNegative = Annotated[float, Field(ge=0.0, le=1e9)]
-Positive = Annotated[float, Field(gt=0.0, le=1e9)]
+from autoscaler.errors import Problem, ProfileError
+from simulator.yaml_model import read_model
+
+NonNegative = Annotated[float, Field(ge=0.0, le=1e9, strict=True)]
+Positive = Annotated[float, Field(gt=0.0, le=1e9, strict=True)]
 Count = Annotated[int, Field(ge=1, le=2**40, strict=True)]
 
 
@@ -55,6 +59,8 @@ class Memory(_Part):
     kv_cache_tokens: Count
     """``kv_cache_size_tokens`` of ``vllm:cache_config_info`` (not blocks times block size: models
     with several KV groups spend more than one block a token range)."""
+    kv_cache_gib: Positive
+    """What that cache takes on the GPU, or on all GPUs of the replica together."""
 
 
 class Profile(_Part):
@@ -69,3 +75,25 @@ class Profile(_Part):
     step_time: StepTime
     scheduler: Scheduler
     memory: Memory
+
+
+_PROFILES = Path(__file__).parent / "profiles"
+
+
+def profile_names() -> list[str]:
+    """The profiles that come along, sorted."""
+    return sorted(path.stem for path in _PROFILES.glob("*.yaml"))
+
+
+def load_profile(name_or_file: str) -> Profile:
+    """A profile that comes along, by name, or one of the user's, by file.
+
+    Raises ``ProfileError``: it is neither, or the file is wrong.
+    """
+    if name_or_file in profile_names():
+        return read_model(_PROFILES / f"{name_or_file}.yaml", Profile)
+    path = Path(name_or_file)
+    if not path.exists():
+        message = f"no such file, and no profile of this name (there are: {', '.join(profile_names())})"
+        raise ProfileError([Problem(name_or_file, None, "", message)])
+    return read_model(path, Profile)

@@ -1,0 +1,172 @@
+"""`autoscale simulate TRACE`: replays a trace and says what it would have cost."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import click
+from click.core import ParameterSource
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m)?")
+_SECONDS = {"ms": 1e-3, "s": 1.0, None: 1.0, "m": 60.0}
+_FILE = click.Path(dir_okay=False, path_type=Path)
+_SLO = "ttft=2s,tpot=100ms"
+
+
+class SloType(click.ParamType):
+    """``ttft=2s,tpot=100ms`` as ``{"ttft_s": 2.0, "tpot_s": 0.1}``."""
+
+    name = "slo"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> dict[str, float]:
+        """Text to seconds; a usage error says what is wrong."""
+        if isinstance(value, dict):
+            return value
+        given: dict[str, float] = {}
+        for part in value.split(","):
+            name, _, duration = part.strip().partition("=")
+            match = _DURATION.fullmatch(duration.strip())
+            if name not in ("ttft", "tpot") or match is None or float(match[1]) == 0.0:
+                self.fail(f"{value!r} is no SLO: write it like {_SLO}", param, ctx)
+            given[f"{name}_s"] = float(match[1]) * _SECONDS[match[2]]
+        if len(given) < 2:
+            self.fail(f"{value!r} names one of two: write both, like {_SLO}", param, ctx)
+        return given
+
+
+class TimeType(click.ParamType):
+    """An ISO 8601 time with its zone, as an epoch second."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Text to seconds since 1970; a usage error says what is wrong."""
+        if isinstance(value, float):
+            return value
+        try:
+            time = datetime.fromisoformat(value)
+        except ValueError:
+            self.fail(f"{value!r} is no time: write it like 2024-01-01T00:00:00Z", param, ctx)
+        if time.tzinfo is None:
+            self.fail(f"{value!r} has no time zone: add Z for UTC, or an offset like +01:00", param, ctx)
+        return time.timestamp()
+
+
+@click.command(context_settings={"show_default": True})
+@click.argument("trace")
+@click.option(
+    "--policy",
+    "policies",
+    multiple=True,
+    metavar="FILE|NAME",
+    help="A scaling policy, or one of the library (see `autoscale policies`). Several are compared.  "
+    "[default: chat]",
+)
+@click.option(
+    "--replicas",
+    "fixed",
+    multiple=True,
+    type=click.IntRange(0, 10_000),
+    metavar="N",
+    help="A fixed number of replicas instead of a policy.",
+)
+@click.option("--profile", default="gemma2-9b-h100", metavar="NAME|FILE", help="Which model on which GPU.")
+@click.option(
+    "--startup", default="warm-node", metavar="NAME|SECONDS", help="How long a replica takes to start."
+)
+@click.option(
+    "--routing",
+    type=click.Choice(["least-loaded", "round-robin", "random"]),
+    default="least-loaded",
+    help="How requests find a replica.",
+)
+@click.option(
+    "--rate-scale",
+    type=click.FloatRange(0, 1e6, min_open=True),
+    default=1.0,
+    metavar="X",
+    help="Replay at X times the trace's rate.",
+)
+@click.option(
+    "--start", type=click.FloatRange(0), default=0.0, metavar="S", help="Begin at this second of the trace."
+)
+@click.option(
+    "--span",
+    type=click.FloatRange(0, min_open=True),
+    metavar="S",
+    help="Replay this many seconds of the trace.  [default: to its end]",
+)
+@click.option("--bad-rows", type=click.Choice(["stop", "skip"]), default="stop", help="What a bad row does.")
+@click.option("--slo", type=SloType(), default=_SLO, help="What a request must meet.")
+@click.option(
+    "--scrape-interval",
+    type=click.FloatRange(0.1, 3600),
+    default=15.0,
+    metavar="S",
+    help="Seconds between two scrapes of a pod.",
+)
+@click.option(
+    "--metrics-lag",
+    type=click.FloatRange(0, 3600),
+    default=5.0,
+    metavar="S",
+    help="Seconds until a scrape can be queried.",
+)
+@click.option(
+    "--initial-replicas",
+    type=click.IntRange(0, 10_000),
+    metavar="N",
+    help="Replicas that are ready at 0.  [default: the policy's minReplicas]",
+)
+@click.option(
+    "--clock-start",
+    type=TimeType(),
+    default="2024-01-01T00:00:00Z",
+    metavar="TIME",
+    help="The wall clock at the trace's 0, for schedules.",
+)
+@click.option(
+    "--series",
+    multiple=True,
+    metavar="NAME=FILE",
+    help="Recorded values (timestamp_s,value[,pod]) for the metric NAME, which has a free query.",
+)
+@click.option("--seed", type=int, default=0, help="For --routing random.")
+@click.option(
+    "--json", "json_file", type=_FILE, metavar="FILE", help="Write the results; - for standard output."
+)
+@click.option("--html", "html_file", type=_FILE, metavar="FILE", help="Write a report with plots.")
+@click.option("--requests", "requests_file", type=_FILE, metavar="FILE.csv[.gz]", help="Write every request.")
+@click.option(
+    "--timeline", "timeline_file", type=_FILE, metavar="FILE.csv", help="Write the cluster over time."
+)
+@click.option(
+    "--timeline-interval",
+    type=click.FloatRange(0.001),
+    metavar="S",
+    help="Seconds between its rows.  [default: every sync; 1 with --replicas]",
+)
+@click.option(
+    "--decisions",
+    "decisions_file",
+    type=_FILE,
+    metavar="FILE.jsonl",
+    help="Write every observation and decision.",
+)
+@click.pass_context
+def simulate(ctx: click.Context, **given: Any) -> None:
+    """Replay the requests of TRACE through simulated vLLM replicas.
+
+    TRACE is a CSV, CSV.gz or JSONL file with one request a row (time, prompt tokens, output tokens;
+    several public formats are recognised), or the bundled trace azure-conv. Without options, the
+    chat policy scales Gemma 2 9B on H100s; every default that was used is printed.
+    """
+    from autoscaler.cli.simulation import Options, run
+
+    defaults = tuple(name for name in given if ctx.get_parameter_source(name) is ParameterSource.DEFAULT)
+    run(Options(**given, defaults=defaults))

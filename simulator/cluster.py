@@ -1,0 +1,228 @@
+"""The simulated workload: pods that are ordered, start, serve and drain, and the gateway before them.
+
+A pod is billed from its order to the end of its drain. A draining pod takes no new requests and
+ends with its last one; a pod that is removed while it starts ends at once. Scale-down removes pods
+that are not ready first, and the newest first among equals, as a ReplicaSet does.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from math import inf
+from typing import Literal
+
+from autoscaler.decision.types import Pod, PodPhase
+from simulator.engine import Replica, StepObserver
+from simulator.profile import Profile
+from simulator.result import Outcome, ReplicaLife, RequestTable
+from simulator.startup import StartUp
+
+Routing = Literal["least-loaded", "round-robin", "random"]
+ROUTINGS: tuple[Routing, ...] = ("least-loaded", "round-robin", "random")
+
+
+class PodState(Enum):
+    """Where a pod is in its life."""
+
+    STARTING = "starting"
+    READY = "ready"
+    DRAINING = "draining"
+
+
+@dataclass(slots=True)
+class SimulatedPod:
+    """One pod and the vLLM inside it. Times in seconds; ``drain_s`` None until it drains."""
+
+    replica: Replica
+    state: PodState
+    ordered_s: float
+    loading_at: float
+    ready_at: float
+    drain_s: float | None = None
+
+    def as_observed(self, now: float) -> Pod:
+        """The pod as the API server shows it."""
+        pending = self.state is PodState.STARTING and now < self.loading_at
+        return Pod(
+            name=self.replica.name,
+            phase=PodPhase.PENDING if pending else PodPhase.RUNNING,
+            ready=self.state is not PodState.STARTING,
+            deleting=self.state is PodState.DRAINING,
+        )
+
+    def life(self, ended_s: float) -> ReplicaLife:
+        """The pod's times, for the bill."""
+        ready = None if self.state is PodState.STARTING else self.ready_at
+        if ready is not None and ready > ended_s:
+            ready = None
+        return ReplicaLife(self.replica.name, self.ordered_s, ready, self.drain_s, ended_s)
+
+
+class Cluster:
+    """Pods, routing and the gateway queue. Times never go back."""
+
+    def __init__(
+        self,
+        profile: Profile,
+        startup: StartUp,
+        requests: RequestTable,
+        routing: Routing,
+        seed: int,
+        observer: Callable[[], StepObserver | None] = lambda: None,
+    ) -> None:
+        """``observer`` is called once for every new replica."""
+        self.requests = requests
+        self._observer = observer
+        self.desired = 0
+        self.gateway: deque[int] = deque()
+        self.pods: list[SimulatedPod] = []
+        self.ready: list[Replica] = []
+        self.lives: list[ReplicaLife] = []
+        self.arrived = 0
+        self.last_end = 0.0
+        self.next_ready = inf
+        self._profile = profile
+        self._pending_s, self._loading_s = startup.seconds(profile)
+        self._max_model_len = profile.max_model_len_tokens
+        block = profile.scheduler.block_size_tokens
+        self._kv_capacity = profile.memory.kv_cache_tokens // block * block
+        self._random = random.Random(seed)
+        self._turn = 0
+        self._names = 0
+        self._choose: Callable[[], Replica] = {
+            "least-loaded": self._least_loaded,
+            "round-robin": self._round_robin,
+            "random": self._any,
+        }[routing]
+
+    def start_ready(self, replicas: int) -> None:
+        """The pods that a run begins with: ready at 0, so nobody waits for them."""
+        self.desired = replicas
+        for _ in range(replicas):
+            self._order(0.0, ready_at=0.0)
+        self.bring_up(0.0)
+
+    def scale(self, replicas: int, now: float) -> None:
+        """Sets the target's replicas: orders what is missing, removes what is too much."""
+        self.desired = replicas
+        serving = [pod for pod in self.pods if pod.state is not PodState.DRAINING]
+        for _ in range(replicas - len(serving)):
+            self._order(now, ready_at=now + self._pending_s + self._loading_s)
+        surplus = len(serving) - replicas
+        if surplus > 0:
+            serving.sort(key=lambda pod: (pod.state is PodState.STARTING, pod.replica.index))
+            for pod in reversed(serving[-surplus:]):
+                self._remove(pod, now)
+        self._refresh()
+
+    def arrive(self, row: int, now: float) -> None:
+        """Routes a request that arrives at ``now``, or rejects it."""
+        self.arrived += 1
+        requests = self.requests
+        tokens = requests.prompt_tokens[row] + requests.output_tokens[row]
+        if tokens > self._max_model_len or tokens > self._kv_capacity:
+            requests.outcome[row] = Outcome.REJECTED
+            self.last_end = now
+            return
+        if not self.ready:
+            self.gateway.append(row)
+            return
+        for replica in self.ready:
+            if replica.run_end <= now:
+                replica.advance(now)
+        self._choose().submit(row, now)
+
+    def bring_up(self, now: float) -> None:
+        """Pods whose start ends by ``now`` become ready and take what waits at the gateway."""
+        for pod in self.pods:
+            if pod.state is PodState.STARTING and pod.ready_at <= now:
+                pod.state = PodState.READY
+        self._refresh()
+        while self.gateway and self.ready:
+            self._choose().submit(self.gateway.popleft(), now)
+
+    def advance(self, now: float) -> None:
+        """Moves every replica to ``now`` and ends the drains that are over."""
+        ended = False
+        for pod in self.pods:
+            replica = pod.replica
+            if replica.run_end <= now:
+                replica.advance(now)
+            if pod.state is PodState.DRAINING and not replica.in_flight:
+                ended = True
+                self._end(pod, max(replica.last_finish, pod.drain_s or 0.0))
+        if ended:
+            self.pods = [
+                pod for pod in self.pods if pod.state is not PodState.DRAINING or pod.replica.in_flight
+            ]
+
+    def in_flight(self) -> int:
+        """Requests inside replicas."""
+        return sum(pod.replica.in_flight for pod in self.pods)
+
+    def finish(self) -> None:
+        """Without further arrivals: lets every replica finish what it has."""
+        for pod in self.pods:
+            while pod.replica.in_flight:
+                pod.replica.advance(pod.replica.run_end)
+
+    def close(self, now: float) -> None:
+        """Ends the run: every pod that still lives is billed up to ``now``."""
+        self.advance(now)
+        for pod in self.pods:
+            self.lives.append(pod.life(now))
+        self.pods = []
+        self.lives.sort(key=lambda life: (life.ordered_s, life.name))
+
+    def last_finish(self) -> float:
+        """When the last request so far ended (completed or rejected)."""
+        return max([self.last_end, *(pod.replica.last_finish for pod in self.pods if pod.replica.finished)])
+
+    def _order(self, now: float, ready_at: float) -> None:
+        replica = Replica(self._profile, self.requests, f"vllm-{self._names}", self._names, ready_at)
+        self._names += 1
+        self.pods.append(SimulatedPod(replica, PodState.STARTING, now, now + self._pending_s, ready_at))
+        replica.observer = self._observer()
+
+    def _remove(self, pod: SimulatedPod, now: float) -> None:
+        if pod.state is PodState.STARTING:
+            self.lives.append(pod.life(now))
+            self.pods.remove(pod)
+            return
+        pod.replica.advance(now)
+        pod.state = PodState.DRAINING
+        pod.drain_s = now
+        if not pod.replica.in_flight:
+            self._end(pod, now)
+            self.pods.remove(pod)
+
+    def _end(self, pod: SimulatedPod, ended_s: float) -> None:
+        self.lives.append(pod.life(ended_s))
+        if pod.replica.finished:
+            self.last_end = max(self.last_end, pod.replica.last_finish)
+
+    def _refresh(self) -> None:
+        self.ready = [pod.replica for pod in self.pods if pod.state is PodState.READY]
+        self.next_ready = min(
+            (pod.ready_at for pod in self.pods if pod.state is PodState.STARTING), default=inf
+        )
+
+    def _least_loaded(self) -> Replica:
+        """The replica with the fewest requests in flight; the oldest among equals."""
+        chosen = self.ready[0]
+        fewest = chosen.in_flight
+        for replica in self.ready:
+            if replica.in_flight < fewest:
+                chosen, fewest = replica, replica.in_flight
+        return chosen
+
+    def _round_robin(self) -> Replica:
+        self._turn += 1
+        return self.ready[(self._turn - 1) % len(self.ready)]
+
+    def _any(self) -> Replica:
+        return self.ready[self._random.randrange(len(self.ready))]
