@@ -83,8 +83,9 @@ class ScaleEvent:
 class ScalingState:
     """What the engine remembers between syncs. Plain data, so that it can be persisted.
 
-    ``failing_since``: when metrics began to be unusable; ``pending_since``: when ordered replicas
-    were first seen not to be ready; ``scaled_to_zero``: the 0 replicas are our own doing.
+    ``failing_since``: when the last driver metric became unusable; ``pending_since``: since when
+    fewer replicas are ready than ordered, or when replicas were last added meanwhile;
+    ``scaled_to_zero``: the 0 replicas are our own doing.
     """
 
     recommendations: tuple[Recommendation, ...] = ()
@@ -98,6 +99,7 @@ class ScalingState:
 class Reason(StrEnum):
     """Why a stage gave the replicas it gave. HPA's own words wherever HPA has one."""
 
+    SUCCEEDED_GET_SCALE = "SucceededGetScale"
     # bounds and modes
     PAUSED = "Paused"
     FROZEN = "Frozen"
@@ -110,7 +112,8 @@ class Reason(StrEnum):
     ABOVE_TARGET = "AboveTarget"
     BELOW_TARGET = "BelowTarget"
     WITHIN_TOLERANCE = "WithinTolerance"
-    FAILED_METRIC = "FailedGetMetric"
+    FAILED_PODS_METRIC = "FailedGetPodsMetric"
+    FAILED_EXTERNAL_METRIC = "FailedGetExternalMetric"
     STALE_METRIC = "StaleMetric"
     FALLBACK = "Fallback"
     # guards
@@ -154,7 +157,9 @@ class Proposal:
 
     ``replicas`` is None where the metric could not be used. ``usage_milli`` is what HPA reports
     (per pod, or the value), in milli units. ``rejected`` lists unusable samples as
-    ``"pod: reason"``; ``missing`` the pods without a usable sample.
+    ``"pod: reason"``; ``missing`` the pods that should have a usable sample and have none;
+    ``complete``: nothing that should be there is missing. For a guard ``replicas`` is what could
+    carry the current load.
     """
 
     metric: str
@@ -166,6 +171,7 @@ class Proposal:
     used: int = 0
     missing: tuple[str, ...] = ()
     rejected: tuple[str, ...] = ()
+    complete: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +179,9 @@ class Decision:
     """The replicas to write, and the whole way there.
 
     ``desired_replicas == current_replicas`` means hold. ``steps`` has one entry per stage in
-    order; ``reason`` and ``message`` are those of the stage that settled the outcome.
+    order, except guards that had nothing to hold; ``reason`` and ``message`` are those of the
+    stage that settled the outcome. ``conditions`` are those that this sync determined; one that
+    is absent keeps its old value, as in HPA.
     """
 
     current_replicas: int

@@ -1,0 +1,47 @@
+"""minReplicas and maxReplicas as they hold now, and the corrections that need no metric."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from autoscaler.decision.types import Reason, Step
+from autoscaler.policy.models import Spec
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """The replicas that a decision may result in, both ends included."""
+
+    min_replicas: int
+    max_replicas: int
+
+
+def effective_bounds(spec: Spec, active_schedules: Collection[str]) -> Bounds:
+    """The policy's bounds, with those that open schedules put in their place.
+
+    Of several open schedules the highest minReplicas and the highest maxReplicas count. Where the
+    two then contradict each other, the one that a schedule names wins over the policy's own, and
+    minReplicas wins over maxReplicas.
+    """
+    if not active_schedules:
+        return Bounds(spec.min_replicas, spec.max_replicas)
+    is_open = [schedule for schedule in spec.schedules if schedule.name in active_schedules]
+    lows = [schedule.min_replicas for schedule in is_open if schedule.min_replicas is not None]
+    highs = [schedule.max_replicas for schedule in is_open if schedule.max_replicas is not None]
+    low = max(lows, default=spec.min_replicas)
+    high = max(highs, default=spec.max_replicas)
+    if low > high and highs and not lows:
+        return Bounds(high, high)
+    return Bounds(low, max(low, high))
+
+
+def correct_to_bounds(current: int, bounds: Bounds) -> Step | None:
+    """The step back into the bounds, at once and whatever the metrics say; None when inside."""
+    if current > bounds.max_replicas:
+        message = f"current {current} is above maxReplicas {bounds.max_replicas}"
+        return Step("bounds", bounds.max_replicas, Reason.ABOVE_MAX, message)
+    if current < bounds.min_replicas:
+        message = f"current {current} is below minReplicas {bounds.min_replicas}"
+        return Step("bounds", bounds.min_replicas, Reason.BELOW_MIN, message)
+    return None

@@ -1,0 +1,59 @@
+"""The pods of the target, grouped as the metric rules see them (HPA's ``groupPods``)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from autoscaler.decision.types import Pod, PodPhase
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """The pods by what they mean for a metric.
+
+    ``listed``: how many there are, whatever their state. ``serving``: names of the pods that
+    should have a sample. ``unready``: how many cannot have a meaningful one yet. ``aside``: names
+    of the pods whose samples PodsAverage leaves out (the unready ones and those that leave).
+    ``live``: names of all that do not leave. ``ready``: how many a ``Value`` target multiplies by.
+    ``available``: how many are ready and stay; what pending replicas are counted against.
+    """
+
+    listed: int
+    serving: tuple[str, ...]
+    unready: int
+    aside: frozenset[str]
+    live: frozenset[str]
+    ready: int
+    available: int
+
+
+def survey(pods: Iterable[Pod], exact: bool) -> Fleet:
+    """Groups pods; ``exact``: as HPA does.
+
+    HPA takes a Running pod that is not Ready for a serving one as soon as it has a sample, and
+    counts a Ready pod that is being deleted for ``Value`` targets. Otherwise a pod serves only
+    when it is Ready, and one that is being deleted counts nowhere.
+    """
+    serving: list[str] = []
+    unready: list[str] = []
+    leaving: list[str] = []
+    available = leaving_ready = 0
+    for pod in pods:
+        running = pod.phase is PodPhase.RUNNING
+        up = running and pod.ready
+        if pod.deleting or pod.phase is PodPhase.FAILED:
+            leaving.append(pod.name)
+            leaving_ready += up
+            continue
+        available += up
+        (serving if up or (exact and running) else unready).append(pod.name)
+    return Fleet(
+        listed=len(serving) + len(unready) + len(leaving),
+        serving=tuple(serving),
+        unready=len(unready),
+        aside=frozenset(unready + leaving),
+        live=frozenset(serving + unready),
+        ready=available + leaving_ready if exact else available,
+        available=available,
+    )

@@ -1,0 +1,114 @@
+"""How fast replicas may change: HPA's policies over past scale events, and its bounds.
+
+Source: convertDesiredReplicasWithBehaviorRate and convertDesiredReplicasWithRules in
+pkg/controller/podautoscaler/horizontal.go. Percentages are float64 as there: 10 % on top of 50
+is 56, and 80 % off 5 leaves 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from math import ceil
+
+from autoscaler.decision.bounds import Bounds
+from autoscaler.decision.replicas import MAX_INT32
+from autoscaler.decision.types import Reason, ScaleEvent, ScalingState, Step
+from autoscaler.policy.models import EffectiveRules, ScalingPolicyRule, SelectPolicy, Spec
+
+Events = tuple[ScaleEvent, ...]
+
+_LIMITS = {
+    Reason.SCALE_UP_LIMIT: "scaleUp allows {} for now",
+    Reason.SCALE_DOWN_LIMIT: "scaleDown allows {} for now",
+    Reason.TOO_MANY_REPLICAS: "maxReplicas is {}",
+    Reason.TOO_FEW_REPLICAS: "minReplicas is {}",
+}
+
+
+def limit_rate(
+    spec: Spec, bounds: Bounds, state: ScalingState, current: int, desired: int, now: float
+) -> Step:
+    """Applies the policies of ``behavior`` (defaults filled in) and the bounds."""
+    if desired > current:
+        limit = max(_up_limit(spec.scale_up, current, state, now), current)
+        return _at_most(desired, limit, bounds)
+    if desired < current:
+        limit = min(_down_limit(spec.scale_down, current, state, now), current)
+        return _at_least(desired, limit, bounds)
+    return _within(desired)
+
+
+def limit_rate_classic(bounds: Bounds, current: int, desired: int) -> Step:
+    """For an absent ``behavior``: at most the double, or 4, in one sync."""
+    if desired < bounds.min_replicas:
+        return _limited(bounds.min_replicas, Reason.TOO_FEW_REPLICAS)
+    return _at_most(desired, min(max(2 * current, 4), MAX_INT32), bounds)
+
+
+def store_event(events: Events, rules: EffectiveRules, change: int, now: float) -> Events:
+    """storeScaleEvent: remembers a change in the slot of one that no policy looks at any more."""
+    cutoff = now - max(rule.period_seconds for rule in rules.policies)
+    new = ScaleEvent(change, now)
+    for index in reversed(range(len(events))):
+        if events[index].timestamp < cutoff:
+            return (*events[:index], new, *events[index + 1 :])
+    return (*events, new)
+
+
+def _at_most(desired: int, limit: int, bounds: Bounds) -> Step:
+    reason = Reason.SCALE_UP_LIMIT if bounds.max_replicas > limit else Reason.TOO_MANY_REPLICAS
+    most = min(limit, bounds.max_replicas)
+    return _limited(most, reason) if desired > most else _within(desired)
+
+
+def _at_least(desired: int, limit: int, bounds: Bounds) -> Step:
+    reason = Reason.SCALE_DOWN_LIMIT if bounds.min_replicas < limit else Reason.TOO_FEW_REPLICAS
+    least = max(limit, bounds.min_replicas)
+    return _limited(least, reason) if desired < least else _within(desired)
+
+
+def _limited(replicas: int, reason: Reason) -> Step:
+    return Step("rateLimit", replicas, reason, _LIMITS[reason].format(replicas))
+
+
+def _within(replicas: int) -> Step:
+    return Step(
+        "rateLimit", replicas, Reason.DESIRED_WITHIN_RANGE, "the desired count is within the acceptable range"
+    )
+
+
+def _up_limit(rules: EffectiveRules, current: int, state: ScalingState, now: float) -> int:
+    if rules.select_policy is SelectPolicy.DISABLED:
+        return current
+    choose: Callable[[Iterable[int]], int] = min if rules.select_policy is SelectPolicy.MIN else max
+    return choose(_up_proposal(rule, _period_start(current, rule, state, now)) for rule in rules.policies)
+
+
+def _down_limit(rules: EffectiveRules, current: int, state: ScalingState, now: float) -> int:
+    if rules.select_policy is SelectPolicy.DISABLED:
+        return current
+    # The most change wins with Max, which on the way down is the lowest proposal.
+    choose: Callable[[Iterable[int]], int] = max if rules.select_policy is SelectPolicy.MIN else min
+    return choose(_down_proposal(rule, _period_start(current, rule, state, now)) for rule in rules.policies)
+
+
+def _up_proposal(rule: ScalingPolicyRule, start: int) -> int:
+    if rule.type == "Pods":
+        return min(start + rule.value, MAX_INT32)
+    return min(ceil(start * (1 + rule.value / 100)), MAX_INT32)
+
+
+def _down_proposal(rule: ScalingPolicyRule, start: int) -> int:
+    if rule.type == "Pods":
+        return start - rule.value
+    return int(start * (1 - rule.value / 100))
+
+
+def _period_start(current: int, rule: ScalingPolicyRule, state: ScalingState, now: float) -> int:
+    """The replicas when the rule's period began: what happened since, in both directions, undone."""
+    cutoff = now - rule.period_seconds
+    return current - _changes(state.up_events, cutoff) + _changes(state.down_events, cutoff)
+
+
+def _changes(events: Events, cutoff: float) -> int:
+    return sum(event.change for event in events if event.timestamp > cutoff)

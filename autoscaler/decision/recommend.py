@@ -1,0 +1,230 @@
+"""Samples -> replicas, for one metric (``propose``) and for all of them together (``combine``)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from autoscaler.decision.fleet import Fleet
+from autoscaler.decision.replicas import (
+    PodLoads,
+    Tolerance,
+    average_value,
+    ceil_divide,
+    pods_average,
+    value,
+)
+from autoscaler.decision.samples import Screen, Screened, screen_samples
+from autoscaler.decision.types import Proposal, Reading, Reason, Step
+from autoscaler.policy.models import CLUSTER_SIGNALS, Metric, MissingData, Role, Spec, TargetType
+
+
+@dataclass(frozen=True, slots=True)
+class Basis:
+    """What every metric of one decision is judged against.
+
+    ``exact``: HPA's rules to the bit. ``divisor``: the replicas that an AverageValue's sum is
+    divided by.
+    """
+
+    spec: Spec
+    exact: bool
+    current: int
+    divisor: int
+    fleet: Fleet
+    tolerance: Tolerance
+    now: float
+
+
+class _UnusableError(Exception):
+    """A metric without a result; becomes a failed proposal in ``propose``."""
+
+    def __init__(self, reason: Reason, message: str, refused: tuple[str, ...] = ()) -> None:
+        self.reason = reason
+        self.refused = refused
+        super().__init__(message)
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """What a rule made of a metric.
+
+    ``load`` and ``capacity`` are what it compares, in milli units: a load above its capacity is
+    above target. ``usage`` is what HPA reports. ``missing``: serving pods without a usable sample.
+    """
+
+    replicas: int
+    load: int
+    capacity: int
+    usage: int
+    missing: tuple[str, ...]
+    complete: bool
+
+
+def propose(metric: Metric, reading: Reading | None, basis: Basis) -> Proposal:
+    """What one metric asks for. A guard asks for the replicas that could carry its load."""
+    target = metric.target.milli
+    try:
+        screened = _screened(metric, reading, basis)
+        outcome = _apply_rule(metric, screened, basis)
+    except _UnusableError as unusable:
+        message = f"{metric.name}: {unusable}"
+        return Proposal(metric.name, None, None, target, unusable.reason, message, rejected=unusable.refused)
+    replicas = _settle_direction(metric, outcome, basis)
+    reason, verb = _verdict(replicas, basis.current)
+    return Proposal(
+        metric=metric.name,
+        replicas=replicas,
+        usage_milli=outcome.usage,
+        target_milli=target,
+        reason=reason,
+        message=f"{metric.name}: {outcome.usage}m, target {target}m, {verb} {replicas}",
+        used=screened.used,
+        missing=outcome.missing,
+        rejected=screened.refused,
+        complete=outcome.complete,
+    )
+
+
+def combine(proposals: Iterable[Proposal], current: int) -> Step | None:
+    """The highest proposal, or None: where a metric failed, the others can only scale up."""
+    replicas, name = 0, ""
+    failed = usable = False
+    for proposal in proposals:
+        if proposal.replicas is None:
+            failed = True
+            continue
+        usable = True
+        # HPA's quirk: a first proposal of 0 is overwritten by any next one.
+        if replicas == 0 or proposal.replicas > replicas:
+            replicas, name = proposal.replicas, proposal.metric
+    if failed and (not usable or replicas < current):
+        return None
+    replicas = max(0, replicas)
+    if replicas > current:
+        return Step("metrics", replicas, Reason.ABOVE_TARGET, f"{name} above target")
+    if replicas < current:
+        return Step("metrics", replicas, Reason.BELOW_TARGET, "All metrics below target")
+    return Step("metrics", replicas, Reason.WITHIN_TOLERANCE, f"{name} asks for the current {current}")
+
+
+def _failure_reason(metric: Metric) -> Reason:
+    if metric.target.type is TargetType.PODS_AVERAGE:
+        return Reason.FAILED_PODS_METRIC
+    return Reason.FAILED_EXTERNAL_METRIC
+
+
+def _verdict(replicas: int, current: int) -> tuple[Reason, str]:
+    if replicas > current:
+        return Reason.ABOVE_TARGET, "needs"
+    if replicas < current:
+        return Reason.BELOW_TARGET, "needs only"
+    return Reason.WITHIN_TOLERANCE, "keeps"
+
+
+def _of_own_pods(metric: Metric) -> bool:
+    """Whether the series are those of the target's own pods.
+
+    A query without PodsAverage may carry any pod's label, a gateway's for example.
+    """
+    if metric.signal is None:
+        return metric.target.type is TargetType.PODS_AVERAGE
+    return metric.signal not in CLUSTER_SIGNALS
+
+
+def _screened(metric: Metric, reading: Reading | None, basis: Basis) -> Screened:
+    if reading is None or reading.error is not None:
+        raise _UnusableError(_failure_reason(metric), (reading and reading.error) or "no reading")
+    screen = Screen(
+        now=basis.now,
+        max_age_seconds=basis.spec.max_age_seconds(metric),
+        strict=not basis.exact,
+        pods=None if basis.exact or not _of_own_pods(metric) else basis.fleet.live,
+        needs_pod=metric.target.type is TargetType.PODS_AVERAGE,
+    )
+    screened = screen_samples(reading.samples, screen)
+    if screened.used or (not screened.bad and _counts_zero(metric, basis)):
+        return screened
+    reason = Reason.STALE_METRIC if screened.stale else _failure_reason(metric)
+    refused = f": {screened.refused[0]}" if screened.refused else ""
+    raise _UnusableError(reason, f"no usable sample{refused}", screened.refused)
+
+
+def _counts_zero(metric: Metric, basis: Basis) -> bool:
+    return basis.spec.missing_data(metric) is MissingData.ZERO
+
+
+def _apply_rule(metric: Metric, screened: Screened, basis: Basis) -> _Outcome:
+    if metric.target.type is TargetType.PODS_AVERAGE:
+        return _pods_average(metric, screened, basis)
+    missing, complete = _gaps(metric, screened, basis)
+    rule = _value if metric.target.type is TargetType.VALUE else _average_value
+    replicas, capacity, usage = rule(metric, screened.total, basis)
+    return _Outcome(replicas, screened.total, capacity, usage, missing, complete)
+
+
+def _pods_average(metric: Metric, screened: Screened, basis: Basis) -> _Outcome:
+    missing, loads = _pod_loads(metric, screened, basis)
+    target, usage = metric.target.milli, loads.usage
+    if metric.role is Role.GUARD:
+        replicas = ceil_divide(loads.total + loads.missing * target, target)
+    else:
+        replicas = pods_average(basis.current, target, loads, basis.tolerance)
+    return _Outcome(replicas, usage, target, usage, missing, not missing)
+
+
+def _pod_loads(metric: Metric, screened: Screened, basis: Basis) -> tuple[tuple[str, ...], PodLoads]:
+    fleet, values = basis.fleet, screened.by_pod
+    if not fleet.listed:
+        raise _UnusableError(Reason.FAILED_PODS_METRIC, "the target has no pods", screened.refused)
+    counted = [milli for pod, milli in values.items() if pod not in fleet.aside]
+    missing = tuple(pod for pod in fleet.serving if pod not in values)
+    blank = len(missing)
+    ready, count = len(fleet.serving) - blank, len(counted)
+    if _counts_zero(metric, basis):
+        ready, count, blank = ready + blank, count + blank, 0
+    if not count:
+        message = "no sample of a pod that counts (pods might be unready)"
+        raise _UnusableError(Reason.FAILED_PODS_METRIC, message, screened.refused)
+    return missing, PodLoads(sum(counted), count, ready, fleet.unready, blank)
+
+
+def _gaps(metric: Metric, screened: Screened, basis: Basis) -> tuple[tuple[str, ...], bool]:
+    """Which pods a sum lacks, where its series tell pods apart; and whether it is whole."""
+    if not _of_own_pods(metric) or not screened.by_pod:
+        return (), not screened.bad
+    missing = tuple(pod for pod in basis.fleet.serving if pod not in screened.by_pod)
+    return missing, not missing
+
+
+def _value(metric: Metric, usage: int, basis: Basis) -> tuple[int, int, int]:
+    target, ready = metric.target.milli, basis.fleet.ready
+    if basis.current and not basis.fleet.listed:
+        raise _UnusableError(_failure_reason(metric), "the target has no pods")
+    if metric.role is Role.GUARD:
+        return ceil_divide(usage * ready, target), target, usage
+    return value(basis.current, target, usage, ready, basis.tolerance), target, usage
+
+
+def _average_value(metric: Metric, usage: int, basis: Basis) -> tuple[int, int, int]:
+    target, divisor = metric.target.milli, basis.divisor
+    shown = ceil_divide(usage, divisor) if divisor else usage
+    if metric.role is Role.GUARD:
+        return ceil_divide(usage, target), target * divisor, shown
+    return average_value(divisor, target, usage, basis.tolerance), target * divisor, shown
+
+
+def _settle_direction(metric: Metric, outcome: _Outcome, basis: Basis) -> int:
+    """Above target never removes replicas and below target never adds any, except in HPA.
+
+    HPA multiplies by the pods that are ready, so that 10 replicas of which 3 are ready and loaded
+    twice over target come out as 6 (Value) or as fewer than ordered (PodsAverage).
+    """
+    current = basis.current
+    if basis.exact or metric.role is Role.GUARD or current == 0:
+        return outcome.replicas
+    if outcome.load > outcome.capacity:
+        return max(outcome.replicas, current)
+    if outcome.load < outcome.capacity:
+        return min(outcome.replicas, current)
+    return current
