@@ -1,0 +1,196 @@
+"""Decision records as JSON lines: everything that was observed and decided, to be read and replayed.
+
+The JSON follows the dataclasses field by field, in camelCase as Kubernetes writes it. Numbers that
+JSON has no word for are the texts ``"NaN"``, ``"Infinity"`` and ``"-Infinity"``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import MISSING, fields, is_dataclass
+from enum import StrEnum
+from functools import cache, lru_cache
+from math import isfinite, isnan
+from operator import attrgetter
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Any, TypeAlias, get_args, get_origin, get_type_hints
+
+from autoscaler.errors import InputError
+from simulator.lines import Lines
+from simulator.result import DecisionRecord
+
+_NOT_FINITE = ("NaN", "Infinity", "-Infinity")
+_Decoder: TypeAlias = Callable[[Any], Any]
+
+
+def record_line(record: DecisionRecord) -> str:
+    """One record as one line of JSON, without the line end."""
+    return _text(record)
+
+
+def read_decisions_jsonl(path: Path) -> Iterator[DecisionRecord]:
+    """Yields the records of a file that ``write_decisions_jsonl`` made, equal to those written.
+
+    Raises:
+        InputError: with the line and the field, where the file holds anything else.
+    """
+    lines = Lines(path, InputError)
+    decoded = _decoder(DecisionRecord)
+    for first, text in lines.blocks():
+        for number, line in enumerate(text.split("\n"), first):
+            if line:
+                try:
+                    yield decoded(json.loads(line))
+                except _MismatchError as error:
+                    raise lines.fail(number, error.place, error.message) from None
+                except (ValueError, RecursionError) as error:
+                    raise lines.fail(number, "", f"is no JSON: {error}") from None
+
+
+class _MismatchError(Exception):
+    """A value is not what its field holds; ``place`` grows while the error passes outwards."""
+
+    def __init__(self, message: str) -> None:
+        self.place = ""
+        self.message = message
+        super().__init__(message)
+
+    def inside(self, place: str) -> _MismatchError:
+        joint = "." if self.place and not self.place.startswith("[") else ""
+        self.place = f"{place}{joint}{self.place}"
+        return self
+
+
+def _camel(name: str) -> str:
+    head, *rest = name.split("_")
+    return head + "".join(word.capitalize() for word in rest)
+
+
+# Writing. A long run has thousands of records with hundreds of samples each, hence one template
+# for each class, which is filled in one step.
+
+
+def _text(value: object) -> str:
+    writer = _WRITERS.get(type(value))
+    if writer is not None:
+        return writer(value)
+    if isinstance(value, tuple):
+        return f"[{','.join(map(_text, value))}]"
+    kind: Any = type(value)
+    template, values = _layout(kind)
+    return template % tuple(map(_text, values(value)))
+
+
+def _float_text(value: float) -> str:
+    if isfinite(value):
+        return repr(value)
+    return '"NaN"' if isnan(value) else '"Infinity"' if value > 0 else '"-Infinity"'
+
+
+@lru_cache(maxsize=4096)  # names and reasons come back in every record
+def _string_text(value: str) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+_WRITERS: dict[type, Callable[[Any], str]] = {
+    float: _float_text,
+    int: repr,
+    bool: lambda value: "true" if value else "false",
+    str: _string_text,
+    NoneType: lambda _: "null",
+}
+
+
+@cache
+def _layout(kind: Any) -> tuple[str, Callable[[Any], tuple[Any, ...]]]:
+    """The JSON of a class with ``%s`` for each value, and what takes the values out."""
+    if issubclass(kind, StrEnum):
+        return "%s", lambda member: (member.value,)
+    names = [part.name for part in fields(kind)]
+    keys = ",".join(f'"{_camel(name)}":%s' for name in names)
+    if len(names) == 1:  # attrgetter gives a bare value for one name
+        return f"{{{keys}}}", lambda value: (getattr(value, names[0]),)
+    return f"{{{keys}}}", attrgetter(*names)
+
+
+# Reading.
+
+
+@cache
+def _decoder(kind: Any) -> _Decoder:
+    """What turns a JSON value into ``kind``, which is what a record's field may be annotated with."""
+    if is_dataclass(kind):
+        return _record_decoder(kind)
+    if get_origin(kind) is UnionType:
+        (plain,) = (_decoder(one) for one in get_args(kind) if one is not NoneType)
+        return lambda value: None if value is None else plain(value)
+    if get_origin(kind) is tuple:
+        return _list_decoder(_decoder(get_args(kind)[0]))
+    if kind is float:
+        return _float
+    return _enum_decoder(kind) if issubclass(kind, StrEnum) else _exact_decoder(kind)
+
+
+def _float(value: Any) -> float:
+    if type(value) in (int, float) or value in _NOT_FINITE:
+        return float(value)
+    raise _mismatch(value, "number")
+
+
+def _exact_decoder(kind: type) -> _Decoder:
+    def decoded(value: Any) -> Any:
+        if type(value) is kind:
+            return value
+        raise _mismatch(value, kind.__name__)
+
+    return decoded
+
+
+def _enum_decoder(kind: type[StrEnum]) -> _Decoder:
+    members = {member.value: member for member in kind}
+
+    def decoded(value: Any) -> StrEnum:
+        if isinstance(value, str) and value in members:
+            return members[value]
+        raise _mismatch(value, kind.__name__)
+
+    return decoded
+
+
+def _list_decoder(part_of: _Decoder) -> _Decoder:
+    def decoded(value: Any) -> tuple[Any, ...]:
+        if not isinstance(value, list):
+            raise _mismatch(value, "array")
+        return tuple(_placed(part_of, part, f"[{index}]") for index, part in enumerate(value))
+
+    return decoded
+
+
+def _record_decoder(kind: Any) -> _Decoder:
+    hints = get_type_hints(kind)
+    parts = {_camel(part.name): (part.name, _decoder(hints[part.name])) for part in fields(kind)}
+    required = {_camel(part.name) for part in fields(kind) if part.default is MISSING}
+
+    def decoded(value: Any) -> Any:
+        if not isinstance(value, dict):
+            raise _mismatch(value, kind.__name__)
+        for key in sorted(required - value.keys()):
+            raise _MismatchError(f"{key} is missing from this {kind.__name__}")
+        for key in sorted(value.keys() - parts.keys()):
+            raise _MismatchError(f"{key[:60]!r} is no field of a {kind.__name__}")
+        return kind(**{parts[key][0]: _placed(parts[key][1], part, key) for key, part in value.items()})
+
+    return decoded
+
+
+def _placed(decoder: _Decoder, value: Any, place: str) -> Any:
+    try:
+        return decoder(value)
+    except _MismatchError as error:
+        raise error.inside(place) from None
+
+
+def _mismatch(value: object, wanted: str) -> _MismatchError:
+    return _MismatchError(f"{json.dumps(value)[:60]} is no {wanted}")
