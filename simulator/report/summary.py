@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
+from typing import Any
 
 from simulator.report.billing import SECONDS_PER_HOUR, most_billed, replica_seconds
 from simulator.report.quantiles import distribution
@@ -15,7 +16,7 @@ from simulator.result import DecisionRecord, Outcome, RunResult
 _DECIMALS = 6  # microseconds; digits beyond them are noise of the arithmetic
 
 
-def summarize(result: RunResult) -> dict[str, object]:
+def summarize(result: RunResult) -> dict[str, Any]:
     """One run's figures, JSON-ready, in the order in which they are written.
 
     Times in seconds. ``slo_attainment`` is a share of all requests (rejected and unfinished ones

@@ -1,0 +1,59 @@
+"""The figures that a reader looks for first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from simulator.report.comparison import ROWS, best
+from simulator.report.formats import count, decimal, latency, share
+from simulator.report.markup import Markup, element, table
+from simulator.result import Slo
+
+
+def cards(summary: dict[str, Any], slo: Slo) -> Markup:
+    """One run's headline figures, as a list of terms."""
+    return element("dl", *_cards(summary, slo), class_="cards")
+
+
+def comparison_table(summaries: Sequence[dict[str, Any]]) -> Markup:
+    """Every figure of every run; the best of a row is marked."""
+    rows = []
+    for row in ROWS:
+        winners = best(row, summaries)
+        cells = (
+            element("td", row.text(one), class_="number best" if index in winners else "number")
+            for index, one in enumerate(summaries)
+        )
+        rows.append(element("tr", element("th", row.title, scope="row"), *cells))
+    headings = ("Figure", *(summary["label"] for summary in summaries))
+    return table(headings, rows, caption="Runs compared", class_="comparison")
+
+
+def _cards(summary: dict[str, Any], slo: Slo) -> Iterator[Markup]:
+    attainment = summary["slo_attainment"]
+    limits = f"of {count(summary['requests'])} requests met both limits"
+    yield _card("SLO attainment", share(attainment), limits)
+    yield _late("TTFT p95", summary["ttft_s"]["p95"], slo.ttft_s)
+    yield _late("TPOT p95", summary["tpot_s"]["p95"], slo.tpot_s)
+    yield _card(
+        "GPU-hours", decimal(summary["gpu_hours"]), f"{decimal(summary['replica_hours'])} replica-hours"
+    )
+    replicas = summary["replicas"]
+    turns = summary["direction_changes"]
+    remark = f"mean; {replicas['max']} at most, {turns} change{'' if turns == 1 else 's'} of direction"
+    yield _card("Replicas", decimal(replicas["mean"]), remark)
+    lost = summary["rejected"] + summary["unfinished"]
+    remark = f"{count(summary['rejected'])} rejected, {count(summary['unfinished'])} unfinished"
+    yield _card("Not served", count(lost), remark)
+
+
+def _late(title: str, value: float | None, limit: float) -> Markup:
+    over = value is not None and value > limit
+    relation = "over" if over else "within"
+    return _card(title, latency(value), f"{relation} the limit of {latency(limit)}", over=over)
+
+
+def _card(title: str, value: str, remark: str, *, over: bool = False) -> Markup:
+    shown = element("dd", value, class_="value over" if over else "value")
+    return element("div", element("dt", title), shown, element("dd", remark, class_="remark"))

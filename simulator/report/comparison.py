@@ -1,0 +1,73 @@
+"""The rows in which runs are compared: what each is called, how it reads, which end is better."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any
+
+from simulator.report import formats
+
+
+class Better(IntEnum):
+    """Which of two values a reader would choose, all else equal."""
+
+    HIGH = 1
+    LOW = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One figure of a summary. ``path``: its keys, outermost first."""
+
+    title: str
+    path: tuple[str, ...]
+    show: Callable[[float | None], str]
+    better: Better | None = None
+
+    def value(self, summary: dict[str, Any]) -> float | None:
+        """The figure itself; None where the run has none."""
+        found: Any = summary
+        for key in self.path:
+            found = found[key]
+        number: float | None = found
+        return number
+
+    def text(self, summary: dict[str, Any]) -> str:
+        """The figure as a person reads it."""
+        return self.show(self.value(summary))
+
+
+def _latency_rows(name: str, key: str) -> tuple[Row, ...]:
+    return tuple(
+        Row(f"{name} {quantile}", (key, quantile), formats.latency, Better.LOW)
+        for quantile in ("p50", "p95", "p99")
+    )
+
+
+ROWS = (
+    Row("SLO attainment", ("slo_attainment",), formats.share, Better.HIGH),
+    Row("Requests", ("requests",), formats.count),
+    Row("Completed", ("completed",), formats.count, Better.HIGH),
+    Row("Rejected", ("rejected",), formats.count, Better.LOW),
+    Row("Unfinished", ("unfinished",), formats.count, Better.LOW),
+    *_latency_rows("TTFT", "ttft_s"),
+    *_latency_rows("TPOT", "tpot_s"),
+    *_latency_rows("End to end", "e2e_s"),
+    Row("Replicas, mean", ("replicas", "mean"), formats.decimal),
+    Row("Replicas, most", ("replicas", "max"), formats.count),
+    Row("GPU-hours", ("gpu_hours",), formats.decimal, Better.LOW),
+    Row("Direction changes", ("direction_changes",), formats.count, Better.LOW),
+    Row("Preemptions", ("preemptions",), formats.count, Better.LOW),
+)
+
+
+def best(row: Row, summaries: Sequence[dict[str, Any]]) -> set[int]:
+    """The positions of the runs that do best in a row; empty where all are alike."""
+    values = {index: row.value(summary) for index, summary in enumerate(summaries)}
+    known = {index: value for index, value in values.items() if value is not None}
+    if row.better is None or len(set(known.values())) < 2:
+        return set()
+    top = max(value * row.better for value in known.values())
+    return {index for index, value in known.items() if value * row.better == top}

@@ -1,0 +1,41 @@
+"""Figures as people read them; the terminal summary and the HTML report share these."""
+
+from __future__ import annotations
+
+NOTHING = "-"
+
+
+def count(value: float | None) -> str:
+    """A whole number with thousands separators."""
+    return NOTHING if value is None else f"{value:,.0f}"
+
+
+def decimal(value: float | None) -> str:
+    """Two decimals with thousands separators."""
+    return NOTHING if value is None else f"{value:,.2f}"
+
+
+def share(value: float | None) -> str:
+    """A share of 1 in percent; 100% and 0% only when it is exactly that."""
+    if value is None:
+        return NOTHING
+    if 0.9999 < value < 1.0:
+        return ">99.99%"
+    if 0.0 < value < 0.0001:
+        return "<0.01%"
+    return f"{value:.0%}" if value in {0.0, 1.0} else f"{value:.2%}"
+
+
+def latency(seconds: float | None) -> str:
+    """Three significant digits or more, in milliseconds below a second."""
+    if seconds is None:
+        return NOTHING
+    if seconds < 1.0:
+        return f"{seconds * 1000:.3g} ms"
+    return f"{seconds:.2f} s" if seconds < 100.0 else f"{seconds:,.0f} s"
+
+
+def clock(seconds: float) -> str:
+    """A time of the run as hours, minutes and seconds: ``1:02:30``."""
+    whole = round(seconds)
+    return f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}"

@@ -1,0 +1,38 @@
+"""A run's inputs as flat (name, value) pairs, every default among them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+
+Pairs = list[tuple[str, str]]
+
+
+def input_pairs(inputs: Mapping[str, object]) -> Pairs:
+    """One pair per innermost value, named ``outer.inner``, in the inputs' own order."""
+    return [(name, _shown(value)) for name, value in _flat("", inputs)]
+
+
+def shared_and_own(runs: Sequence[Mapping[str, object]]) -> tuple[Pairs, list[Pairs]]:
+    """The pairs that all runs have in common, and for each run the others."""
+    pairs = [input_pairs(inputs) for inputs in runs]
+    common = set(pairs[0]).intersection(*pairs[1:]) if pairs else set()
+    shared = [pair for pair in pairs[0] if pair in common] if pairs else []
+    return shared, [[pair for pair in own if pair not in common] for own in pairs]
+
+
+def _flat(name: str, value: object) -> Iterator[tuple[str, object]]:
+    if isinstance(value, Mapping) and value:
+        for key, inner in value.items():
+            yield from _flat(f"{name}.{key}" if name else str(key), inner)
+    elif isinstance(value, list) and any(isinstance(item, Mapping) for item in value):
+        for index, item in enumerate(value):
+            yield from _flat(f"{name}[{index}]", item)
+    else:
+        yield name, value
+
+
+def _shown(value: object) -> str:
+    if value is None:
+        return "-"
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,132 @@
+"""The summary that a run prints: plain text of at most 80 columns."""
+
+from __future__ import annotations
+
+import textwrap
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import Any
+
+from simulator.report import formats
+from simulator.report.comparison import ROWS, best
+from simulator.report.decision_log import scalings
+from simulator.report.inputs import Pairs, shared_and_own
+from simulator.report.sparkline import sparkline
+from simulator.report.summary import summarize
+from simulator.result import RunResult
+
+WIDTH = 80
+_TITLES = 19
+_COLUMN = 20
+_RUNS_ABREAST = (WIDTH - _TITLES) // _COLUMN
+_SPARK = 48
+_TOP_REASONS = 3
+_BOLD, _GREEN, _YELLOW, _DIM, _RESET = "\x1b[1m", "\x1b[32m", "\x1b[33m", "\x1b[2m", "\x1b[0m"
+
+
+def render_terminal(results: Sequence[RunResult], *, color: bool = False) -> str:
+    """Figures side by side, then each run's course, decisions and inputs.
+
+    ``color`` adds terminal escapes and changes nothing else; leave it off where the output is
+    not a terminal.
+    """
+    paint = _Paint(color)
+    summaries = [summarize(result) for result in results]
+    lines: list[str] = []
+    for start in range(0, len(results), _RUNS_ABREAST):
+        lines += _table(summaries, range(start, min(start + _RUNS_ABREAST, len(results))), paint)
+        lines.append("")
+    for result, summary in zip(results, summaries, strict=True):
+        lines += _course(result, summary, paint)
+        lines.append("")
+    lines += _inputs(results, paint)
+    return "\n".join(lines) + "\n"
+
+
+class _Paint:
+    """Escapes around text that has its final width already."""
+
+    def __init__(self, color: bool) -> None:
+        self._color = color
+
+    def __call__(self, code: str, text: str) -> str:
+        return f"{code}{text}{_RESET}" if self._color and text else text
+
+
+def _table(summaries: list[dict[str, Any]], columns: range, paint: _Paint) -> Iterator[str]:
+    labels = (f"{_fit(summaries[index]['label'], _COLUMN - 2):>{_COLUMN}}" for index in columns)
+    yield paint(_BOLD, " " * _TITLES + "".join(labels))
+    for row in ROWS:
+        winners = best(row, summaries)
+        cells = (
+            paint(_GREEN if index in winners else "", f"{row.text(summaries[index]):>{_COLUMN}}")
+            for index in columns
+        )
+        yield f"{row.title:<{_TITLES}}" + "".join(cells)
+
+
+def _course(result: RunResult, summary: dict[str, Any], paint: _Paint) -> Iterator[str]:
+    yield paint(_BOLD, _fit(result.label, WIDTH))
+    yield from _wrapped("  ", _verdict(result, summary))
+    if result.timeline:
+        demand = [point.demand_rps for point in result.timeline]
+        ready = [float(point.ready) for point in result.timeline]
+        yield _spark("Demand", demand, f"up to {max(demand):.3g} req/s", paint)
+        yield _spark("Ready", ready, _replicas(ready), paint)
+    yield from _decisions(result)
+
+
+def _spark(title: str, values: list[float], remark: str, paint: _Paint) -> str:
+    return f"  {title:<8}{paint(_YELLOW, sparkline(values, _SPARK))}  {remark}"
+
+
+def _replicas(ready: list[float]) -> str:
+    least, most = min(ready), max(ready)
+    return f"{most:.0f} replicas" if least == most else f"{least:.0f} to {most:.0f} replicas"
+
+
+def _verdict(result: RunResult, summary: dict[str, Any]) -> str:
+    attainment = summary["slo_attainment"]
+    limits = f"TTFT {formats.latency(result.slo.ttft_s)}, TPOT {formats.latency(result.slo.tpot_s)}"
+    if attainment is None:
+        return f"SLO ({limits}): no requests"
+    return f"SLO ({limits}): met by {formats.share(attainment)} of {summary['requests']:,} requests"
+
+
+def _decisions(result: RunResult) -> Iterator[str]:
+    if not result.decisions:
+        yield "  Fixed replicas: no decisions"
+        return
+    changes = scalings(result.decisions)
+    ups = sum(one.decision.desired_replicas > one.decision.current_replicas for one in changes)
+    yield f"  Decisions: {len(result.decisions):,}, scaled up {ups:,}, down {len(changes) - ups:,}"
+    reasons = Counter(str(record.decision.reason) for record in result.decisions)
+    top = ", ".join(f"{reason} {count:,}" for reason, count in reasons.most_common(_TOP_REASONS))
+    yield from _wrapped("  Reasons: ", top)
+
+
+def _inputs(results: Sequence[RunResult], paint: _Paint) -> Iterator[str]:
+    shared, own = shared_and_own([result.inputs for result in results])
+    yield from _pairs("Inputs", shared, paint)
+    for result, pairs in zip(results, own, strict=True):
+        yield from _pairs(f"Inputs of {result.label}", pairs, paint)
+
+
+def _pairs(title: str, pairs: Pairs, paint: _Paint) -> Iterator[str]:
+    if pairs:
+        yield paint(_BOLD, _fit(title, WIDTH))
+        text = ", ".join(f"{name}={value}" for name, value in pairs)
+        yield from (paint(_DIM, line) for line in _wrapped("  ", text))
+
+
+def _wrapped(indent: str, text: str) -> list[str]:
+    hanging = " " * len(indent)
+    return textwrap.wrap(
+        text, WIDTH, initial_indent=indent, subsequent_indent=hanging, break_on_hyphens=False
+    )
+
+
+def _fit(text: str, width: int) -> str:
+    printable = "".join(char if char.isprintable() else "?" for char in text)
+    return printable if len(printable) <= width else "".join(islice(printable, width - 1)) + "…"
