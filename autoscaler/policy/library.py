@@ -1,0 +1,25 @@
+"""Where the policies that ship with the project are: in the checkout, or inside the wheel."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+_PACKAGE = Path(__file__).resolve().parents[1]
+_FOLDERS = (_PACKAGE / "data" / "policies", _PACKAGE.parent / "policies")
+
+
+def library_folder() -> Path:
+    """The folder of the shipped policies."""
+    return next(folder for folder in _FOLDERS if folder.is_dir())
+
+
+def library_names() -> tuple[str, ...]:
+    """The names of the shipped policies, sorted: ``("batch", "batch-size", "chat", …)``."""
+    return tuple(sorted(path.stem for path in library_folder().glob("*.yaml")))
+
+
+def library_path(name: str) -> Path:
+    """The file of a shipped policy. Raises ``KeyError`` with the names there are."""
+    if name not in library_names():
+        raise KeyError(f"{name} is no shipped policy: there are {', '.join(library_names())}")
+    return library_folder() / f"{name}.yaml"
