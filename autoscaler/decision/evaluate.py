@@ -45,30 +45,32 @@ Judged = tuple[tuple[Metric, Proposal], ...]
 
 @dataclass(frozen=True, slots=True)
 class _Sync:
-    """What is known when a decision begins. ``exact``: HPA's rules to the bit."""
+    """What is known when a decision begins.
+
+    ``exact``: HPA's rules to the bit. ``current``: the replicas that are ordered, which every
+    stage starts from. ``recommendations``: the state's, or a fresh start's.
+    """
 
     spec: Spec
     exact: bool
     observation: Observation
+    current: int
     fleet: Fleet
     bounds: Bounds
     state: ScalingState
+    recommendations: Recommendations
     now: float
-
-    @property
-    def current(self) -> int:
-        """The replicas that are ordered; what every stage starts from."""
-        return self.observation.spec_replicas
 
 
 @dataclass(frozen=True, slots=True)
 class _Course:
-    """The stages that a decision went through, and the memory after them."""
+    """The stages that a decision went through, and what of the memory they changed."""
 
     steps: tuple[Step, ...]
-    state: ScalingState
+    conditions: tuple[Condition, ...]
+    recommendations: Recommendations
+    failing_since: float | None
     proposals: tuple[Proposal, ...] = ()
-    conditions: tuple[Condition, ...] = ()
 
 
 def initial_state(current_replicas: int, now: float) -> ScalingState:
@@ -102,7 +104,7 @@ def evaluate(
         proposals=course.proposals,
         conditions=course.conditions,
     )
-    return decision, course.state
+    return decision, _remembered(sync, course)
 
 
 def record_scale(policy: ScalingPolicy, state: ScalingState, decision: Decision, now: float) -> ScalingState:
@@ -132,46 +134,63 @@ def _is_classic(spec: Spec) -> bool:
 
 def _begin(spec: Spec, observation: Observation, state: ScalingState, now: float) -> _Sync:
     exact = spec.semantics is Semantics.HPA
-    current = observation.spec_replicas
-    fleet = survey(observation.pods, exact)
-    pending_since = None
-    if fleet.available < current:
-        pending_since = now if state.pending_since is None else state.pending_since
-    state = ScalingState(
-        recommendations=state.recommendations or (Recommendation(current, now),),
+    return _Sync(
+        spec=spec,
+        exact=exact,
+        observation=observation,
+        current=observation.spec_replicas,
+        fleet=survey(observation.pods, exact),
+        bounds=effective_bounds(spec, observation.active_schedules),
+        state=state,
+        recommendations=state.recommendations or (Recommendation(observation.spec_replicas, now),),
+        now=now,
+    )
+
+
+def _remembered(sync: _Sync, course: _Course) -> ScalingState:
+    state = sync.state
+    return ScalingState(
+        recommendations=course.recommendations,
         up_events=state.up_events,
         down_events=state.down_events,
-        failing_since=state.failing_since,
-        pending_since=pending_since,
-        scaled_to_zero=state.scaled_to_zero and current == 0,
+        failing_since=course.failing_since,
+        pending_since=_pending_since(sync),
+        scaled_to_zero=state.scaled_to_zero and sync.current == 0,
     )
-    bounds = effective_bounds(spec, observation.active_schedules)
-    return _Sync(spec, exact, observation, fleet, bounds, state, now)
+
+
+def _pending_since(sync: _Sync) -> float | None:
+    if sync.fleet.available >= sync.current:
+        return None
+    return sync.now if sync.state.pending_since is None else sync.state.pending_since
 
 
 # What needs no metric
 
 
 def _without_metrics(sync: _Sync) -> _Course | None:
-    current = sync.current
     if sync.spec.mode is Mode.PAUSED:
         return _paused(sync)
     if _is_disabled(sync):
         message = "scaling is disabled since the replica count of the target is zero"
-        step = Step("bounds", current, Reason.SCALING_DISABLED, message)
-        return _Course((step,), sync.state, (), (_ABLE, _condition("ScalingActive", False, step)))
+        step = Step("bounds", sync.current, Reason.SCALING_DISABLED, message)
+        return _hold(sync, step, _condition("ScalingActive", False, step))
     if _wakes_by_metrics(sync):
         return None
-    correction = correct_to_bounds(current, sync.bounds)
-    return _Course((correction,), sync.state, (), (_ABLE,)) if correction else None
+    correction = correct_to_bounds(sync.current, sync.bounds)
+    return _hold(sync, correction) if correction else None
+
+
+def _hold(sync: _Sync, step: Step, *conditions: Condition) -> _Course:
+    """One step, and the memory as it is."""
+    return _Course((step,), (_ABLE, *conditions), sync.recommendations, sync.state.failing_since)
 
 
 def _paused(sync: _Sync) -> _Course:
     """A pause ends like a restart: what was kept during it counts as recommended."""
     step = Step("mode", sync.current, Reason.PAUSED, "mode is Paused")
     _, recommendations = _stabilized(sync, sync.current)
-    state = replace(sync.state, recommendations=recommendations, failing_since=None)
-    return _Course((step,), state, (), (_ABLE, _condition("ScalingActive", False, step)))
+    return _Course((step,), (_ABLE, _condition("ScalingActive", False, step)), recommendations, None)
 
 
 def _is_disabled(sync: _Sync) -> bool:
@@ -190,10 +209,10 @@ def _wakes_by_metrics(sync: _Sync) -> bool:
 def _from_metrics(sync: _Sync) -> _Course:
     judged = _judge(sync)
     drivers = tuple(proposal for metric, proposal in judged if metric.role is Role.DRIVER)
-    sync = replace(sync, state=replace(sync.state, failing_since=_failing_since(sync, drivers)))
     step = combine(drivers, sync.current)
-    course = _without_answer(sync, drivers) if step is None else _with_answer(sync, judged, step)
-    return replace(course, proposals=tuple(proposal for _, proposal in judged))
+    if step is None:
+        return _without_answer(sync, judged, drivers)
+    return _with_answer(sync, judged, step)
 
 
 def _judge(sync: _Sync) -> Judged:
@@ -215,6 +234,32 @@ def _judge(sync: _Sync) -> Judged:
     )
 
 
+def _proposals(judged: Judged) -> tuple[Proposal, ...]:
+    return tuple(proposal for _, proposal in judged)
+
+
+def _pending(sync: _Sync) -> Step | None:
+    return hold_pending_replicas(
+        sync.spec, sync.current, sync.fleet.available, _pending_since(sync), sync.now
+    )
+
+
+def _without_answer(sync: _Sync, judged: Judged, drivers: tuple[Proposal, ...]) -> _Course:
+    """Holds and remembers nothing, as HPA does; or falls back, if that is due."""
+    failed = next(proposal for proposal in drivers if proposal.replicas is None)
+    steps: tuple[Step, ...] = (Step("metrics", sync.current, failed.reason, failed.message),)
+    conditions: tuple[Condition, ...] = (_ABLE, _condition("ScalingActive", False, steps[0]))
+    recommendations = sync.recommendations
+    failing_since = _failing_since(sync, drivers)
+    fallback = fall_back(sync.spec, sync.current, failing_since, sync.now)
+    if fallback is not None:
+        _, recommendations = _stabilized(sync, fallback.replicas)
+        limited = _limited(sync, fallback.replicas)
+        steps += (fallback, limited)
+        conditions += (_limiting(fallback, limited),)
+    return _Course(steps, conditions, recommendations, failing_since, _proposals(judged))
+
+
 def _failing_since(sync: _Sync, drivers: tuple[Proposal, ...]) -> float | None:
     """While the first replicas are still on their way, nobody is there to answer: no failure."""
     starting = sync.fleet.available == 0 and _pending(sync) is not None
@@ -223,46 +268,26 @@ def _failing_since(sync: _Sync, drivers: tuple[Proposal, ...]) -> float | None:
     return sync.now if sync.state.failing_since is None else sync.state.failing_since
 
 
-def _pending(sync: _Sync) -> Step | None:
-    since = sync.state.pending_since
-    return hold_pending_replicas(sync.spec, sync.current, sync.fleet.available, since, sync.now)
-
-
-def _without_answer(sync: _Sync, drivers: tuple[Proposal, ...]) -> _Course:
-    """Holds and remembers nothing, as HPA does; or falls back, if that is due."""
-    failed = next(proposal for proposal in drivers if proposal.replicas is None)
-    hold = Step("metrics", sync.current, failed.reason, failed.message)
-    conditions = (_ABLE, _condition("ScalingActive", False, hold))
-    fallback = fall_back(sync.spec, sync.current, sync.state.failing_since, sync.now)
-    if fallback is None:
-        return _Course((hold,), sync.state, (), conditions)
-    _, recommendations = _stabilized(sync, fallback.replicas)
-    limited = _limited(sync, fallback.replicas)
-    state = replace(sync.state, recommendations=recommendations)
-    return _Course((hold, fallback, limited), state, (), (*conditions, _limiting(fallback, limited)))
-
-
 def _with_answer(sync: _Sync, judged: Judged, step: Step) -> _Course:
     active = Condition("ScalingActive", True, Reason.VALID_METRIC, step.message)
     steps: tuple[Step, ...] = (step,)
     if step.replicas < sync.current:
         held = hold_incomplete_data(sync.spec, judged, sync.current)
         if held is not None:
-            return _Course((step, held), sync.state, (), (_ABLE, active))
+            return _Course((step, held), (_ABLE, active), sync.recommendations, None, _proposals(judged))
         guarded = _pending(sync) or hold_remaining_capacity(judged, sync.current, step.replicas)
         steps += (guarded,) if guarded else ()
     stable, recommendations = _stabilized(sync, steps[-1].replicas)
     limited = _limited(sync, stable.replicas)
-    state = replace(sync.state, recommendations=recommendations)
+    steps += (stable, limited, *_wake(sync, limited))
     conditions = (_condition("AbleToScale", True, stable), active, _limiting(stable, limited))
-    return _Course((*steps, stable, limited, *_wake(sync, limited)), state, (), conditions)
+    return _Course(steps, conditions, recommendations, None, _proposals(judged))
 
 
 def _stabilized(sync: _Sync, desired: int) -> tuple[Step, Recommendations]:
-    recommendations = sync.state.recommendations
     if _is_classic(sync.spec):
-        return stabilize_classic(desired, recommendations, sync.now)
-    return stabilize(sync.spec, sync.current, desired, recommendations, sync.now)
+        return stabilize_classic(desired, sync.recommendations, sync.now)
+    return stabilize(sync.spec, sync.current, desired, sync.recommendations, sync.now)
 
 
 def _limited(sync: _Sync, desired: int) -> Step:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from math import ceil, isfinite, isnan
+from math import ceil, inf, isfinite, isnan
 
 from autoscaler.decision.types import Sample
 
@@ -28,10 +28,12 @@ def to_milli(value: float) -> int:
     last digits is noise of the representation and not a value to round up.
     """
     scaled = value * 1000.0
-    if abs(scaled) >= MAX_INT64:
+    if not -MAX_INT64 < scaled < MAX_INT64:
         return MAX_INT64 if scaled > 0 else -MAX_INT64
     nearest = round(scaled)
-    return nearest if abs(scaled - nearest) <= _NOISE * abs(scaled) else ceil(scaled)
+    if nearest == scaled or abs(scaled - nearest) <= _NOISE * abs(scaled):
+        return nearest
+    return ceil(scaled)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +83,7 @@ def screen_samples(samples: Iterable[Sample], screen: Screen) -> Screened:
             refused.append(f"{pod or 'series'}: {foreign}")
             continue
         fault = _fault(sample, screen)
-        if fault:
+        if fault is not None:
             too_old, message = fault
             refused.append(f"{pod or 'series'}: {message}")
             bad += 1
@@ -110,9 +112,11 @@ def _foreign(pod: str | None, screen: Screen) -> str:
 def _fault(sample: Sample, screen: Screen) -> tuple[bool, str] | None:
     """Whether the sample is too old, and what is wrong with it; None if nothing is."""
     value = sample.value
+    age = screen.now - sample.timestamp
+    if 0.0 <= value < inf and -FUTURE_SECONDS <= age <= screen.max_age_seconds:
+        return None  # nearly all samples; what follows only finds the words for the others
     if not isfinite(value):
         return False, "not a number" if isnan(value) else "infinite"
-    age = screen.now - sample.timestamp
     if not age <= screen.max_age_seconds:  # a NaN timestamp is refused as well
         return True, f"{age:g} s old, at most {screen.max_age_seconds:g} s is usable"
     if screen.strict and value < 0:
