@@ -44,11 +44,26 @@ def check_output(path: Path, option: str = "") -> None:
     Raises:
         InputError: it is a directory, or its folder is missing or may not be written.
     """
-    if _is_stream(path):
+    if str(path) in _STDOUT:
         return
-    folder = Path(os.path.realpath(path)).parent
-    if path.is_dir():
+    mode = _mode(path, option)
+    if mode is None or stat.S_ISREG(mode):
+        _check_folder(path, option)
+    elif stat.S_ISDIR(mode):
         raise _refusal(path, option, "is a directory; name a file to write")
+
+
+def _mode(path: Path, option: str) -> int | None:
+    try:
+        return path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError) as error:
+        raise _refusal(path, option, f"cannot be written: {error}") from None
+
+
+def _check_folder(path: Path, option: str) -> None:
+    folder = Path(os.path.realpath(path)).parent
     if not folder.is_dir():
         what = "is no directory" if folder.exists() else "does not exist; make it first"
         raise _refusal(path, option, f"cannot be written: the folder {str(folder)!r} {what}")
@@ -58,17 +73,6 @@ def check_output(path: Path, option: str = "") -> None:
 
 def _refusal(path: Path, option: str, message: str) -> InputError:
     return InputError([Problem(str(path), None, option, message)])
-
-
-def _is_stream(path: Path) -> bool:
-    """Standard output, a pipe or a device: what cannot be replaced and is written as it goes."""
-    if str(path) in _STDOUT:
-        return True
-    try:
-        mode = path.stat().st_mode
-    except (OSError, ValueError):
-        return False
-    return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
 
 
 @contextmanager
@@ -110,18 +114,18 @@ def _binary(path: Path, option: str) -> Iterator[BinaryIO]:
         sys.stdout.flush()
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
-    elif _is_stream(path):
-        with path.open("wb") as stream:
-            yield stream
-    else:
-        with _replacement(Path(os.path.realpath(path)), option) as stream:
-            yield stream
+        return
+    mode = _mode(path, option)
+    # A pipe or a device cannot be replaced; it is written as it goes.
+    in_place = mode is not None and not stat.S_ISREG(mode)
+    with path.open("wb") if in_place else _replacement(Path(os.path.realpath(path)), option) as stream:
+        yield stream
 
 
 @contextmanager
 def _replacement(path: Path, option: str) -> Iterator[BinaryIO]:
     # In the same folder, because only a rename inside one file system is atomic.
-    draft = path.with_name(f".{path.name[:200]}.{os.getpid()}.tmp")
+    draft = path.with_name(f".autoscale-{os.urandom(8).hex()}.tmp")
     try:
         stream = draft.open("xb")
     except OSError as error:
