@@ -379,10 +379,10 @@ class Spec(_Model):
         return LLM_MAX_AGE_SECONDS if self.semantics is Semantics.LLM else float("inf")
 
     def missing_data(self, metric: Metric) -> MissingData:
-        """What a pod without a usable sample means for a metric."""
+        """What a pod without a usable sample means for a metric that may leave it to the guard."""
         if metric.missing_data is not None:
             return metric.missing_data
-        return MissingData.HOLD if self.semantics is Semantics.LLM else MissingData.CONSERVATIVE
+        return MissingData.HOLD if self.needs_complete_data else MissingData.CONSERVATIVE
 
     @cached_property
     def inputs(self) -> tuple[Metric, ...]:
