@@ -114,6 +114,13 @@ def test_a_name_too_long_for_the_file_system_is_refused(tmp_path: Path) -> None:
         file.write("x")
 
 
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a folder that takes no files")
+def test_a_folder_that_takes_no_files_is_refused_when_it_refuses() -> None:
+    refused = pytest.raises(InputError, match=r"^/proc/out\.json: --json: cannot be written")
+    with refused, atomic_writer(Path("/proc/out.json"), "--json") as file:
+        file.write("x")
+
+
 @pytest.mark.parametrize("name", ["-", "/dev/stdout"])
 def test_standard_output_is_written_in_order_with_what_was_printed(
     capfd: pytest.CaptureFixture[str], name: str

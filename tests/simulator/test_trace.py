@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from autoscaler.errors import TraceError
 from simulator.trace import bundled_trace, bundled_traces, read_trace, resolve_trace
+from simulator.trace_formats import FORMATS
 from simulator.trace_rows import Request
 
 HEADER = "timestamp_s,prompt_tokens,output_tokens\n"
@@ -350,6 +351,12 @@ def test_the_zero_of_absolute_times_is_the_first_good_row(write: Write) -> None:
     )
 
 
+def test_a_calendar_time_has_to_be_near_the_first_one(write: Write) -> None:
+    rows = "TIMESTAMP,ContextTokens,GeneratedTokens\n2023-11-16 18:15:46,1,1\n2123-11-16 00:00:00,1,1\n"
+    message = "'2123-11-16 00:00:00' is more than 1,000,000,000 s after the trace's start"
+    assert error_of(write(rows)) == f"trace:3: TIMESTAMP: {message}"
+
+
 @pytest.mark.parametrize(
     "time", ["2023-02-30 00:00:00", "16/11/2023 18:15", "2023-11-16 24:00:00", "5", "2023-11-16"]
 )
@@ -490,6 +497,14 @@ def test_what_is_written_is_read_back(
     zero = requests[0][0] if line_of is as_azure else 0.0
     expected = [(pytest.approx(time - zero, abs=1e-9), prompt, output) for time, prompt, output in requests]
     assert list(read_trace(path)) == expected
+
+
+def test_the_guide_lists_every_format_and_quotes_a_true_message(write: Write) -> None:
+    guide = (Path(__file__).parents[2] / "docs" / "traces.md").read_text()
+    for known in FORMATS:
+        assert all(f"`{word}`" in guide for word in (known.name, *known.columns))
+    message = error_of(write(HEADER + "1,1,1\n" * 5 + "1,3.5,1\n")).replace("trace:", "my-trace.csv:")
+    assert f"\n{message}\n" in guide
 
 
 FRAGMENTS = st.sampled_from(
