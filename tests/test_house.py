@@ -162,6 +162,12 @@ def test_every_link_between_documents_resolves():
     assert [link for page, text in pages().items() for link in broken_links(page, text)] == []
 
 
+def test_every_guide_is_listed():
+    index = (ROOT / "docs/README.md").read_text()
+    guides = {path.name for path in (ROOT / "docs").glob("*.md")} - {"README.md"}
+    assert {guide for guide in guides if f"]({guide})" not in index} == set()
+
+
 def test_decision_records_are_numbered_without_gaps_and_listed():
     folder = ROOT / "docs/adr"
     records = sorted(path.name for path in folder.glob("[0-9]*.md"))
