@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,7 @@ class LoadedPolicy:
 
     policy: ScalingPolicy
     file: str
-    root: Node
+    root: Node = field(repr=False)
 
     @property
     def line(self) -> int:
@@ -136,22 +136,22 @@ def _is_foreign(kind: object) -> bool:
 
 
 def _head_faults(document: dict[str, Any]) -> Iterator[Fault]:
-    for field, right in (("apiVersion", API_VERSION), ("kind", KIND)):
-        if field not in document:
-            yield (field,), f"is missing: write {field}: {right}"
-        elif document[field] != right:
-            yield (field,), f"must be {right}, not {shown(document[field])}"
+    for key, right in (("apiVersion", API_VERSION), ("kind", KIND)):
+        if key not in document:
+            yield (key,), f"is missing: write {key}: {right}"
+        elif document[key] != right:
+            yield (key,), f"must be {right}, not {shown(document[key])}"
 
 
 def _calendar_faults(document: dict[str, Any]) -> Iterator[Fault]:
     spec = document.get("spec")
     schedules = spec.get("schedules") if isinstance(spec, dict) else None
     for index, schedule in enumerate(schedules if isinstance(schedules, list) else ()):
-        for field, check in (("cron", cron_fault), ("timeZone", time_zone_fault)):
-            value = schedule.get(field) if isinstance(schedule, dict) else None
+        for key, check in (("cron", cron_fault), ("timeZone", time_zone_fault)):
+            value = schedule.get(key) if isinstance(schedule, dict) else None
             fault = check(value) if isinstance(value, str) and value else None
             if fault is not None:
-                yield ("spec", "schedules", index, field), fault
+                yield ("spec", "schedules", index, key), fault
 
 
 def _model_faults(error: ValidationError) -> Iterator[Fault]:

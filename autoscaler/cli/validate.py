@@ -1,0 +1,108 @@
+"""``autoscale validate``: every problem of every policy file, one a line."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import click
+
+from autoscaler.errors import PolicyError, Problem
+from autoscaler.policy.document import MAX_BYTES
+from autoscaler.policy.lint import lint
+from autoscaler.policy.load import LoadedPolicy, duplicates, load_policies, load_policy_text
+
+STDIN = "-"
+_SUFFIXES = (".yaml", ".yml")
+
+
+@click.command()
+@click.argument("paths", nargs=-1, required=True, metavar="FILE|DIR...")
+@click.option("--strict", is_flag=True, help="Exit with 1 on warnings too.")
+def validate(paths: tuple[str, ...], strict: bool) -> None:
+    """Check policy files: FILE, every *.yaml and *.yml in DIR, or - for standard input.
+
+    Problems go to standard output as FILE:LINE: FIELD: MESSAGE, one a line. Warnings are legal but
+    harmful to LLM serving; their ids, in brackets, are explained in docs/policy.md. Exits with 1 if
+    there is a problem.
+    """
+    policies, errors = _load_all(paths)
+    errors += duplicates(policies)
+    warnings = [problem for loaded in policies for problem in lint(loaded)]
+    for problem in _in_order(errors + warnings):
+        click.echo(_one_line(problem))
+    failed = bool(errors) or (strict and bool(warnings))
+    click.echo(f"{_summary(policies, errors, warnings)}: {'not valid' if failed else 'valid'}", err=failed)
+    sys.exit(1 if failed else 0)
+
+
+def _load_all(paths: tuple[str, ...]) -> tuple[list[LoadedPolicy], list[Problem]]:
+    policies: list[LoadedPolicy] = []
+    problems: list[Problem] = []
+    for file in _each_once(file for path in paths for file in _files(path)):
+        try:
+            policies += _load(file)
+        except PolicyError as error:
+            problems += error.problems
+    return policies, problems
+
+
+def _each_once(files: Iterable[str | Problem]) -> Iterator[str | Problem]:
+    """Without files that were named before: naming one twice defines nothing twice."""
+    seen: set[Path | Problem | str] = set()
+    for file in files:
+        key = Path(file).resolve() if isinstance(file, str) and file != STDIN else file
+        if key not in seen:
+            seen.add(key)
+            yield file
+
+
+def _load(file: str | Problem) -> tuple[LoadedPolicy, ...]:
+    if isinstance(file, Problem):
+        raise PolicyError([file])
+    if file == STDIN:
+        return load_policy_text(sys.stdin.buffer.read(MAX_BYTES + 1), "<stdin>")
+    return load_policies(Path(file))
+
+
+def _files(path: str) -> Iterator[str | Problem]:
+    """The files that a path stands for, or why there are none."""
+    folder = Path(path)
+    if path == STDIN or not folder.is_dir():
+        yield path
+        return
+    try:
+        names = sorted(entry for entry in folder.iterdir() if _is_policy(entry))
+    except OSError as error:
+        yield Problem(path, None, "", f"cannot be read: {(error.strerror or str(error)).lower()}")
+        return
+    yield from map(str, names)
+    if not names:
+        yield Problem(path, None, "", "is a directory without *.yaml or *.yml: name one that has policies")
+
+
+def _is_policy(entry: Path) -> bool:
+    return entry.suffix in _SUFFIXES and not entry.name.startswith(".") and not entry.is_dir()
+
+
+def _in_order(problems: list[Problem]) -> list[Problem]:
+    """By file in the order of their first problem or warning, then by line."""
+    files = list(dict.fromkeys(problem.file for problem in problems))
+    return sorted(problems, key=lambda problem: (files.index(problem.file), problem.line or 0))
+
+
+def _one_line(problem: Problem) -> str:
+    """A problem without line breaks or escape sequences, whatever the file or its name contains."""
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in str(problem))
+
+
+def _summary(policies: list[LoadedPolicy], errors: list[Problem], warnings: list[Problem]) -> str:
+    counts = [_count(len(policies), "policy", "policies")]
+    counts += [_count(len(errors), "error", "errors")] if errors else []
+    counts += [_count(len(warnings), "warning", "warnings")] if warnings else []
+    return ", ".join(counts)
+
+
+def _count(number: int, one: str, many: str) -> str:
+    return f"{number} {one if number == 1 else many}"

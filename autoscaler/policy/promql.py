@@ -1,0 +1,78 @@
+"""What can be seen of a PromQL query without evaluating it. For lint rules, which only warn.
+
+These look at words, not at a syntax tree: a query that hides its intention (recording rules,
+``label_replace``) gets the benefit of the doubt.
+"""
+
+from __future__ import annotations
+
+import re
+
+_COMMENT_OR_STRING = re.compile(r"#[^\n]*|\"(?:\\.|[^\"\\])*\"|'(?:\\.|[^'\\])*'|`[^`]*`")
+_NAME_MATCHER = re.compile(r"__name__\s*=\s*[\"'`]([a-zA-Z_:][\w:]*)[\"'`]", re.ASCII)
+_WORD = re.compile(r"[a-zA-Z_:][\w:]*", re.ASCII)
+_HISTOGRAM_SUFFIX = re.compile(r"_(bucket|sum|count|total)$")
+_AGGREGATION = re.compile(
+    r"\b(sum|avg|min|max|count|group|quantile|stddev|stdvar|count_values)\s*(by|without)?\s*\("
+)
+_GROUPING = re.compile(r"\b(by|without)\s*\(([^)]*)\)")
+_RATE = re.compile(r"\b(rate|irate|increase|delta|idelta|deriv|resets|changes|\w+_over_time)\s*\(")
+_RELABEL = re.compile(r"\blabel_(replace|join)\s*\(")
+_UTILIZATION = re.compile(
+    r"dcgm_fi_|container_cpu_|container_memory_|node_cpu_|node_memory_|process_cpu_|process_resident_|nvidia_",
+    re.IGNORECASE,
+)
+_FROM_PODS = re.compile(r"vllm:|dcgm_fi_|container_(cpu|memory)_|process_(cpu|resident)_", re.IGNORECASE)
+_WITH_DEFAULT = re.compile(r"\bor\b[^)]*\bvector\s*\(|\babsent\s*\(")
+_WAITING = "vllm:num_requests_waiting"
+
+
+def _bare(query: str) -> str:
+    """The query without comments and the contents of its strings."""
+    return _COMMENT_OR_STRING.sub('""', query)
+
+
+def metrics_of(query: str) -> frozenset[str]:
+    """Every word that may be a metric, histogram and counter suffixes also taken off."""
+    words = {*_WORD.findall(_bare(query)), *_NAME_MATCHER.findall(query)}
+    return frozenset(words | {_HISTOGRAM_SUFFIX.sub("", word) for word in words})
+
+
+def aggregates(query: str) -> bool:
+    """Whether anything in the query reduces series to fewer."""
+    return bool(_AGGREGATION.search(_bare(query)) or re.search(r"\bscalar\s*\(", _bare(query)))
+
+
+def drops_pod(query: str) -> bool:
+    """Whether an aggregation loses the ``pod`` label."""
+    bare = _bare(query)
+    if not _AGGREGATION.search(bare) or _RELABEL.search(bare):
+        return False
+    groupings = [(word, re.split(r"[\s,]+", labels.strip())) for word, labels in _GROUPING.findall(bare)]
+    return not any((word == "by") == ("pod" in labels) for word, labels in groupings)
+
+
+def is_utilization(query: str) -> bool:
+    """Whether every metric family in sight is CPU, GPU or memory utilization."""
+    bare = _bare(query) + " ".join(_NAME_MATCHER.findall(query))
+    return bool(_UTILIZATION.search(bare)) and "vllm:" not in bare
+
+
+def is_waiting(query: str) -> bool:
+    """Whether waiting requests are the only vLLM metric in the query."""
+    names = {name for name in metrics_of(query) if name.startswith("vllm:")}
+    return bool(names) and all(name.startswith(_WAITING) for name in names)
+
+
+def vanishes_at_zero(query: str) -> bool:
+    """Whether the query reads only what pods export, and gives no default for its absence."""
+    bare = _bare(query) + " ".join(_NAME_MATCHER.findall(query))
+    return bool(_FROM_PODS.search(bare)) and not _WITH_DEFAULT.search(bare)
+
+
+def raw_counters(query: str) -> tuple[str, ...]:
+    """Counters in a query that takes no rate of anything."""
+    bare = _bare(query)
+    if _RATE.search(bare):
+        return ()
+    return tuple(dict.fromkeys(word for word in _WORD.findall(bare) if word.endswith("_total")))

@@ -1,0 +1,193 @@
+"""The catalogue of signals: what each one is, and what vLLM and DCGM call it.
+
+Pure data. The enum itself is ``policy.models.Signal``; upstream's metric names stand here alone,
+because upstream renames them. Sources: vLLM's ``vllm/v1/metrics`` as of 0.26 and 0.33, NVIDIA's
+DCGM exporter, and the endpoint picker of the Gateway API inference extension.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from autoscaler.policy.models import Signal
+
+
+class Scope(StrEnum):
+    """Whether a signal has a value for each pod, or one for all of them."""
+
+    POD = "pod"
+    CLUSTER = "cluster"
+
+
+class Reduction(StrEnum):
+    """How several series become one value of the signal's scope."""
+
+    SUM = "sum"
+    MEAN = "mean"
+    QUANTILE = "quantile"
+
+
+class Kind(StrEnum):
+    """What kind of metric the source exports."""
+
+    GAUGE = "gauge"
+    COUNTER = "counter"
+    HISTOGRAM = "histogram"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One metric that a signal is read from.
+
+    ``names`` are the same metric's over versions and spellings, newest first: the first that has
+    series counts. ``scale`` times the metric is the signal in its own unit.
+    """
+
+    kind: Kind
+    names: tuple[str, ...]
+    scale: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class SignalInfo:
+    """One entry of the catalogue.
+
+    ``sources`` are added up. ``series`` says how the series within the scope are reduced (models
+    or engines of one pod, GPUs of one pod, pods of the cluster).
+    """
+
+    signal: Signal
+    unit: str
+    scope: Scope
+    series: Reduction
+    sources: tuple[Source, ...]
+    description: str
+
+
+_RUNNING = Source(Kind.GAUGE, ("vllm:num_requests_running",))
+_WAITING = Source(Kind.GAUGE, ("vllm:num_requests_waiting",))
+
+_ENTRIES = (
+    SignalInfo(
+        Signal.WAITING,
+        "requests",
+        Scope.POD,
+        Reduction.SUM,
+        (_WAITING,),
+        "Requests that a replica has accepted and not begun, preempted ones included. 0 until the replica is "
+        "full, and without limit after that.",
+    ),
+    SignalInfo(
+        Signal.RUNNING,
+        "requests",
+        Scope.POD,
+        Reduction.SUM,
+        (_RUNNING,),
+        "Requests in the batch, those included whose prompt is still being read. Stops at max_num_seqs, or "
+        "when the KV cache is full.",
+    ),
+    SignalInfo(
+        Signal.RUNNING_WAITING,
+        "requests",
+        Scope.POD,
+        Reduction.SUM,
+        (_RUNNING, _WAITING),
+        "All requests in a replica. Grows with the load before and after the replica is full.",
+    ),
+    SignalInfo(
+        Signal.KV_CACHE_USAGE,
+        "share, 0 to 1",
+        Scope.POD,
+        Reduction.MEAN,
+        (Source(Kind.GAUGE, ("vllm:kv_cache_usage_perc", "vllm:gpu_cache_usage_perc")),),
+        "The share of KV-cache blocks in use. Blocks that are only cached count as free.",
+    ),
+    SignalInfo(
+        Signal.GPU_UTILIZATION,
+        "share, 0 to 1",
+        Scope.POD,
+        Reduction.MEAN,
+        (Source(Kind.GAUGE, ("DCGM_FI_DEV_GPU_UTIL", "dcgm_fi_dev_gpu_util"), scale=0.01),),
+        "The share of time in which the GPU did anything at all. Near 1 with a single request: a guard at "
+        "best, never a driver.",
+    ),
+    SignalInfo(
+        Signal.GPU_MEMORY_USED,
+        "MiB",
+        Scope.POD,
+        Reduction.SUM,
+        (Source(Kind.GAUGE, ("DCGM_FI_DEV_FB_USED", "dcgm_fi_dev_fb_used")),),
+        "GPU memory in use. vLLM takes its share at start and keeps it: it does not follow the load.",
+    ),
+    SignalInfo(
+        Signal.TTFT,
+        "seconds",
+        Scope.CLUSTER,
+        Reduction.QUANTILE,
+        (Source(Kind.HISTOGRAM, ("vllm:time_to_first_token_seconds",)),),
+        "Time to the first token: the quantile over all requests of the window. Absent while nobody asks.",
+    ),
+    SignalInfo(
+        Signal.ITL,
+        "seconds",
+        Scope.CLUSTER,
+        Reduction.QUANTILE,
+        (Source(Kind.HISTOGRAM, ("vllm:inter_token_latency_seconds", "vllm:time_per_output_token_seconds")),),
+        "Time between output tokens: the quantile over all tokens of the window. Absent while nobody asks, "
+        "and blind below 10 ms, the first bucket.",
+    ),
+    SignalInfo(
+        Signal.PROMPT_TOKENS_RATE,
+        "tokens/s",
+        Scope.POD,
+        Reduction.SUM,
+        (Source(Kind.COUNTER, ("vllm:prompt_tokens_total",)),),
+        "Prompt tokens per second over the window: demand while the replica keeps up, then its speed.",
+    ),
+    SignalInfo(
+        Signal.GENERATION_TOKENS_RATE,
+        "tokens/s",
+        Scope.POD,
+        Reduction.SUM,
+        (Source(Kind.COUNTER, ("vllm:generation_tokens_total",)),),
+        "Output tokens per second over the window: demand while the replica keeps up, then its speed.",
+    ),
+    SignalInfo(
+        Signal.REQUESTS_RATE,
+        "requests/s",
+        Scope.POD,
+        Reduction.SUM,
+        (Source(Kind.COUNTER, ("vllm:request_success_total",)),),
+        "Requests that ended per second over the window. Lags behind arrivals by the length of a request.",
+    ),
+    SignalInfo(
+        Signal.GATEWAY_QUEUE,
+        "requests",
+        Scope.CLUSTER,
+        Reduction.SUM,
+        (Source(Kind.GAUGE, ("inference_extension_flow_control_queue_size",)),),
+        "Requests that wait in front of the replicas, in a gateway or a batch client. Exists at 0 replicas.",
+    ),
+)
+
+CATALOGUE: dict[Signal, SignalInfo] = {entry.signal: entry for entry in _ENTRIES}
+"""Every signal's entry."""
+
+RENAMED_METRICS: dict[str, str] = {
+    "vllm:gpu_cache_usage_perc": "vllm:kv_cache_usage_perc",
+    "vllm:gpu_prefix_cache_queries": "vllm:prefix_cache_queries",
+    "vllm:gpu_prefix_cache_hits": "vllm:prefix_cache_hits",
+    "vllm:time_per_output_token_seconds": "vllm:inter_token_latency_seconds",
+}
+"""vLLM's old name -> its new one. 0.9 and 0.10 export both, later versions the new one only."""
+
+REMOVED_METRICS: dict[str, str] = {
+    "vllm:num_requests_swapped": "vLLM v1 preempts by computing again; see vllm:num_preemptions_total",
+    "vllm:cpu_cache_usage_perc": "vLLM v1 has no CPU cache of this kind",
+    "vllm:gpu_prefix_cache_hit_rate": (
+        "divide the rates of vllm:prefix_cache_hits_total and vllm:prefix_cache_queries_total"
+    ),
+    "vllm:time_per_prefill_token_request_seconds": "see vllm:request_prefill_time_seconds",
+}
+"""vLLM's metrics that went without a new name -> what to use instead."""
