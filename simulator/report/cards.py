@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from simulator.report.comparison import ROWS, best
-from simulator.report.formats import count, decimal, latency, share
+from simulator.report.formats import count, decimal, latency, limit, share
 from simulator.report.markup import Markup, element, table
 from simulator.result import Slo
 
@@ -48,10 +48,10 @@ def _cards(summary: dict[str, Any], slo: Slo) -> Iterator[Markup]:
     yield _card("Not served", count(lost), remark)
 
 
-def _late(title: str, value: float | None, limit: float) -> Markup:
-    over = value is not None and value > limit
+def _late(title: str, value: float | None, most: float) -> Markup:
+    over = value is not None and value > most
     relation = "over" if over else "within"
-    return _card(title, latency(value), f"{relation} the limit of {latency(limit)}", over=over)
+    return _card(title, latency(value), f"{relation} the {limit(most)} limit", over=over)
 
 
 def _card(title: str, value: str, remark: str, *, over: bool = False) -> Markup:

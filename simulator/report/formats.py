@@ -35,6 +35,11 @@ def latency(seconds: float | None) -> str:
     return f"{seconds:.2f} s" if seconds < 100.0 else f"{seconds:,.0f} s"
 
 
+def limit(seconds: float) -> str:
+    """A limit as somebody wrote it: ``2 s``, ``100 ms``."""
+    return f"{seconds * 1000:g} ms" if seconds < 1.0 else f"{seconds:g} s"
+
+
 def clock(seconds: float) -> str:
     """A time of the run as hours, minutes and seconds: ``1:02:30``."""
     whole = round(seconds)

@@ -8,7 +8,7 @@ from typing import Any
 
 from simulator.report.cards import cards, comparison_table
 from simulator.report.decision_section import MAX_SHOWN, decision_section
-from simulator.report.formats import clock, latency
+from simulator.report.formats import clock, limit
 from simulator.report.inputs import input_pairs
 from simulator.report.markup import Markup, element, join, table
 from simulator.report.plot_data import plot_data, script_json
@@ -113,7 +113,7 @@ def _comparison(summaries: list[dict[str, Any]]) -> Markup:
 
 
 def _run(index: int, result: RunResult, summary: dict[str, Any], shown: int, *, heading: bool) -> Markup:
-    limits = f"TTFT {latency(result.slo.ttft_s)}, TPOT {latency(result.slo.tpot_s)}"
+    limits = f"TTFT {limit(result.slo.ttft_s)}, TPOT {limit(result.slo.tpot_s)}"
     figures = (plot(figure, index) for figure in run_figures(result))
     return element(
         "section",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from simulator.report.formats import clock, latency
+from simulator.report.formats import clock, limit
 from simulator.report.markup import Markup, element
 from simulator.result import RunResult
 
@@ -41,13 +41,13 @@ def run_figures(result: RunResult) -> Iterator[Figure]:
         "Time to first token",
         "By arrival time. The dashed line is the SLO; red ticks are requests that missed it, "
         "rejected and unfinished ones included.",
-        f"Median and 95th percentile against the limit of {latency(result.slo.ttft_s)}.",
+        f"Median and 95th percentile against the limit of {limit(result.slo.ttft_s)}.",
     )
     yield Figure(
         "tpot",
         "Time per output token",
         "After the first token. The dashed line is the SLO; red ticks are requests that missed it.",
-        f"Median and 95th percentile against the limit of {latency(result.slo.tpot_s)}.",
+        f"Median and 95th percentile against the limit of {limit(result.slo.tpot_s)}.",
     )
     yield Figure(
         "cost",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import textwrap
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from itertools import islice
 from typing import Any
 
 from simulator.report import formats
@@ -88,7 +87,7 @@ def _replicas(ready: list[float]) -> str:
 
 def _verdict(result: RunResult, summary: dict[str, Any]) -> str:
     attainment = summary["slo_attainment"]
-    limits = f"TTFT {formats.latency(result.slo.ttft_s)}, TPOT {formats.latency(result.slo.tpot_s)}"
+    limits = f"TTFT {formats.limit(result.slo.ttft_s)}, TPOT {formats.limit(result.slo.tpot_s)}"
     if attainment is None:
         return f"SLO ({limits}): no requests"
     return f"SLO ({limits}): met by {formats.share(attainment)} of {summary['requests']:,} requests"
@@ -123,10 +122,15 @@ def _pairs(title: str, pairs: Pairs, paint: _Paint) -> Iterator[str]:
 def _wrapped(indent: str, text: str) -> list[str]:
     hanging = " " * len(indent)
     return textwrap.wrap(
-        text, WIDTH, initial_indent=indent, subsequent_indent=hanging, break_on_hyphens=False
+        _printable(text), WIDTH, initial_indent=indent, subsequent_indent=hanging, break_on_hyphens=False
     )
 
 
 def _fit(text: str, width: int) -> str:
-    printable = "".join(char if char.isprintable() else "?" for char in text)
-    return printable if len(printable) <= width else "".join(islice(printable, width - 1)) + "…"
+    printable = _printable(text)
+    return printable if len(printable) <= width else printable[: width - 1] + "…"
+
+
+def _printable(text: str) -> str:
+    """A label or a policy's message must not steer the terminal."""
+    return "".join(char if char.isprintable() else "?" for char in text)

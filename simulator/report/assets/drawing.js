@@ -50,7 +50,7 @@ const drawing = (() => {
       labelGap: 2,
       font: FONT,
       stroke: color("muted"),
-      size: 52,
+      size: innerWidth < 640 ? 36 : 52,
       grid: { stroke: color("grid"), width: 1 },
       ticks: { show: false },
       ...options,
@@ -86,14 +86,15 @@ const drawing = (() => {
     u.ctx.restore();
   }
 
-  /* Draws `plan` (data, series, axes, scales, paint) into a figure's place. */
+  /* Draws `plan` (data, series, axes, scales, and where it has them bands, height, paint, point) into a figure's place. */
   function draw(figure, plan, { width, height, range, onRange }) {
     const place = figure.querySelector(".plot");
     place.replaceChildren();
     const plot = new uPlot(
       {
         width,
-        height,
+        height: plan.height ?? height,
+        bands: plan.bands ?? [],
         padding: [12, plan.axes.length > 1 ? 4 : 16, 0, 0],
         series: [{ label: "Time", value: (u, value) => (value == null ? "-" : clock(value)) }, ...plan.series],
         axes: [timeAxis(), ...plan.axes],
@@ -104,7 +105,6 @@ const drawing = (() => {
           bind: { dblclick: () => () => onRange(null) },
         },
         hooks: {
-          drawClear: plan.below ? [plan.below] : [],
           draw: [...(plan.paint ? [plan.paint] : []), () => figure.setAttribute("data-rendered", "true")],
           setScale: [(u, scale) => scale === "x" && onRange([u.scales.x.min, u.scales.x.max])],
           setCursor: plan.point ? [plan.point] : [],

@@ -3,6 +3,7 @@
 (() => {
   const root = document.documentElement;
   const PRINT_WIDTH = 690;
+  const PRINT_HEIGHT = 180;
   const TABLE_ROWS = 120;
   const LEAST_ZOOM_S = 2;
 
@@ -43,7 +44,7 @@
 
   const size = (figure, width) => ({
     width: width ?? Math.max(240, Math.floor(figure.querySelector(".plot").clientWidth)),
-    height: figure.dataset.plot === "demand" && !width ? 300 : 220,
+    height: width ? PRINT_HEIGHT : figure.dataset.plot === "demand" ? 300 : 220,
   });
 
   function drawAll(width) {
@@ -129,12 +130,13 @@
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => drawAll());
   window.addEventListener("beforeprint", () => { root.dataset.theme = "light"; drawAll(PRINT_WIDTH); });
   window.addEventListener("afterprint", () => { delete root.dataset.theme; drawAll(); });
-  new ResizeObserver(() => {
+  function fit() {
     drawn.forEach((plot, index) => {
-      const { width, height } = size(figures[index]);
-      if (plot.width !== width) plot.setSize({ width, height });
+      const { width } = size(figures[index]);
+      if (plot.width !== width) plot.setSize({ width, height: plot.height });
     });
-  }).observe(document.querySelector("main"));
+  }
+  new ResizeObserver(() => requestAnimationFrame(fit)).observe(document.querySelector("main"));
 
   root.dataset.scripted = "true";
   drawAll();

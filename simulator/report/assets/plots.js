@@ -9,13 +9,14 @@ const plots = (() => {
   function demand({ run }) {
     const at = run.timeline;
     return {
-      data: [at.time, at.demand, at.ready, at.ordered, at.desired],
+      data: [at.time, at.demand, at.desired, at.ordered, at.ready],
       series: [
         stepped("Demand (req/s)", "demand-line", { scale: "rps", fill: color("demand"), width: 1 }),
-        stepped("Ready", "ready", { width: 2.5 }),
+        stepped("Desired", "desired-halo", { width: 6 }),
         stepped("Ordered", "starting", { width: 1.5 }),
-        stepped("Desired", "desired", { width: 1.5, dash: [5, 4] }),
+        stepped("Ready", "ready", { width: 2.5 }),
       ],
+      bands: [{ series: [3, 4], fill: color("starting-band") }, { series: [4, 3], fill: color("starting-band") }],
       axes: [axis("replicas"), rightAxis("requests/s", "rps")],
       scales: { y: { range: fromZero }, rps: { range: fromZero } },
     };
@@ -42,7 +43,12 @@ const plots = (() => {
     const limit = run.slo[name];
     const missed = bins["missed_" + name];
     const positive = (values) => values.map((value) => (value > 0 ? value : null));
-    const logRange = (u, least, most) => [Math.min(least || limit, limit) * 0.8, Math.max(most || limit, limit) * 1.25];
+    /* Room below the lowest value, so that no line runs through the misses. */
+    const logRange = (u, least, most) => {
+      const high = Math.max(most || limit, limit) * 1.25;
+      const low = Math.min(least || limit, limit) * 0.9;
+      return [low * (low / high) ** 0.12, high];
+    };
     const linearRange = (u, least, most) => [0, Math.max(most || limit, limit) * 1.08];
     const counted = (u, value, index, row) => (row == null ? "-" : value + " of " + bins.arrived[row]);
     return {
@@ -74,7 +80,7 @@ const plots = (() => {
       if (!missed[index]) return;
       const left = u.valToPos(middle - binSeconds / 2, "x", true);
       const right = u.valToPos(middle + binSeconds / 2, "x", true);
-      ctx.globalAlpha = 0.3 + 0.7 * (missed[index] / bins.arrived[index]);
+      ctx.globalAlpha = Math.max(0.2, Math.sqrt(missed[index] / bins.arrived[index]));
       ctx.fillRect(left, box.top + box.height - height, Math.max(ratio, right - left), height);
     });
     ctx.globalAlpha = 1;
@@ -111,7 +117,7 @@ const plots = (() => {
         series("GPU-hours", "strong", { scale: "hours", width: 2 }),
       ],
       axes: [axis("billed replicas"), rightAxis("GPU-hours", "hours")],
-      scales: { y: { range: fromZero }, hours: { range: fromZero } },
+      scales: { y: { range: fromZero }, hours: { range: fromZero(null, 0, at.gpu_hours.at(-1)) } },
     };
   }
 
@@ -126,6 +132,7 @@ const plots = (() => {
     figure.querySelector(".plot").after(readout);
     const tell = (row) => { readout.textContent = lifeText(at, row); };
     return {
+      height: Math.min(420, 90 + 20 * rows),
       data: [[0, run.end], [null, null], [null, null], [null, null]],
       columns: [at.name, at.ordered, at.ready, at.drain, at.ended],
       headings: ["Replica", "Ordered", "Ready", "Draining", "Ended"],

@@ -1,0 +1,82 @@
+"""The terminal summary: readable, at most 80 columns, plain unless colour is asked for."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from simulator.report.sparkline import sparkline
+from simulator.report.terminal import WIDTH, render_terminal
+from simulator.result import RunResult
+
+from .factory import empty_result, make_result
+
+ESCAPE = re.compile(r"\x1b\[\d+m")
+
+
+def three_runs() -> list[RunResult]:
+    return [make_result("chat"), make_result("queue-size", seed=3), make_result("4 replicas", fixed=4)]
+
+
+@pytest.mark.parametrize(
+    "results",
+    [
+        pytest.param([make_result()], id="one run"),
+        pytest.param(three_runs(), id="three runs"),
+        pytest.param([make_result("a-long-policy-name-" * 9), *three_runs()], id="long name, four runs"),
+        pytest.param([empty_result()], id="nothing happened"),
+    ],
+)
+def test_no_line_is_wider_than_the_terminal(results: list[RunResult]) -> None:
+    assert max(len(line) for line in render_terminal(results).splitlines()) <= WIDTH
+
+
+def test_runs_stand_side_by_side_in_order() -> None:
+    heading, attainment, *_ = render_terminal(three_runs()).splitlines()
+    assert heading.split("  ")[-1].strip() == "4 replicas"
+    assert heading.index("chat") < heading.index("queue-size") < heading.index("4 replicas")
+    assert attainment.startswith("SLO attainment")
+    assert attainment.count("%") == 3
+
+
+def test_the_verdict_the_decisions_and_their_reasons_are_told() -> None:
+    text = render_terminal([make_result()])
+    assert re.search(r"SLO \(TTFT 2 s, TPOT 100 ms\): met by \d+\.\d+% of [\d,]+ requests", text)
+    assert re.search(r"Decisions: 240, scaled up [1-9]\d*, down [1-9]\d*", text)
+    assert "Reasons: ScaleDownStabilized" in text
+
+
+def test_a_fixed_run_says_that_nothing_was_decided() -> None:
+    assert "Fixed replicas: no decisions" in render_terminal([make_result(fixed=4)])
+
+
+def test_every_input_is_printed_and_shared_ones_only_once() -> None:
+    text = render_terminal(three_runs())
+    assert text.count("routing=least-loaded") == 1
+    assert "Inputs of queue-size" in text
+    assert "seed=3" in text
+
+
+def test_colour_adds_escapes_and_changes_nothing_else() -> None:
+    plain, coloured = (render_terminal(three_runs(), color=color) for color in (False, True))
+    assert ESCAPE.search(plain) is None
+    assert ESCAPE.search(coloured) is not None
+    assert ESCAPE.sub("", coloured) == plain
+
+
+def test_a_label_cannot_send_escapes_to_the_terminal() -> None:
+    assert "\x1b" not in render_terminal([make_result("red \x1b[31m alert")])
+
+
+@pytest.mark.parametrize(
+    ("values", "line"),
+    [
+        ([], ""),
+        ([0.0, 0.0], "▁▁"),
+        ([0.0, 4.0, 8.0], "▁▅█"),
+        ([1.0, 3.0, 8.0, 8.0, 0.0, 0.0], "▃█▁"),
+    ],
+)
+def test_a_sparkline_shows_the_mean_of_each_stretch(values: list[float], line: str) -> None:
+    assert sparkline(values, 3) == line
