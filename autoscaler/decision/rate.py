@@ -8,10 +8,9 @@ is 56, and 80 % off 5 leaves 0.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from math import ceil
 
 from autoscaler.decision.bounds import Bounds
-from autoscaler.decision.replicas import MAX_INT32
+from autoscaler.decision.replicas import MAX_INT32, percent_less, percent_more
 from autoscaler.decision.types import Reason, ScaleEvent, ScalingState, Step
 from autoscaler.policy.models import EffectiveRules, ScalingPolicyRule, SelectPolicy, Spec
 
@@ -95,13 +94,13 @@ def _down_limit(rules: EffectiveRules, current: int, state: ScalingState, now: f
 def _up_proposal(rule: ScalingPolicyRule, start: int) -> int:
     if rule.type == "Pods":
         return min(start + rule.value, MAX_INT32)
-    return min(ceil(start * (1 + rule.value / 100)), MAX_INT32)
+    return percent_more(start, rule.value)
 
 
 def _down_proposal(rule: ScalingPolicyRule, start: int) -> int:
     if rule.type == "Pods":
         return start - rule.value
-    return int(start * (1 - rule.value / 100))
+    return percent_less(start, rule.value)
 
 
 def _period_start(current: int, rule: ScalingPolicyRule, state: ScalingState, now: float) -> int:

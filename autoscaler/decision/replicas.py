@@ -101,6 +101,16 @@ def average_value(replicas: int, target: int, usage: int, tolerance: Tolerance) 
     return replicas if tolerance.contains(ratio) else ceil32(float(usage) / float(target))
 
 
+def percent_more(start: int, percent: int) -> int:
+    """``start`` and ``percent`` % on top, rounded up with float64's noise, saturated."""
+    return ceil32(start * (1 + percent / 100))
+
+
+def percent_less(start: int, percent: int) -> int:
+    """``start`` less ``percent`` %, truncated with float64's noise; negative beyond 100 %."""
+    return int(start * (1 - percent / 100))
+
+
 def ceil32(number: float) -> int:
     """``math.Ceil`` to int32, saturated."""
     return min(ceil(number), MAX_INT32)
