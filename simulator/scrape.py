@@ -150,8 +150,7 @@ class Scraper:
 
 
 def _scrape_pod(replica: Replica, now: float) -> PodScrape:
-    observer = replica.observer
-    latency = isinstance(observer, LatencyHistograms)
+    latency = replica.observer if isinstance(replica.observer, LatencyHistograms) else None
     return PodScrape(
         running=replica.running,
         waiting=replica.waiting,
@@ -161,8 +160,8 @@ def _scrape_pod(replica: Replica, now: float) -> PodScrape:
         prompt_tokens=replica.prompt_tokens,
         generated_tokens=replica.tokens_generated_until(now),
         finished=replica.finished,
-        ttft=tuple(observer.ttft) if latency else (),
-        itl=tuple(observer.itl) if latency else (),
+        ttft=tuple(latency.ttft) if latency else (),
+        itl=tuple(latency.itl) if latency else (),
     )
 
 

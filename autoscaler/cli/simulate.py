@@ -16,7 +16,7 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 _SLO = "ttft=2s,tpot=100ms"
 
 
-class SloType(click.ParamType):
+class SloType(click.ParamType[dict[str, float]]):
     """``ttft=2s,tpot=100ms`` as ``{"ttft_s": 2.0, "tpot_s": 0.1}``."""
 
     name = "slo"
@@ -39,7 +39,7 @@ class SloType(click.ParamType):
         return given
 
 
-class TimeType(click.ParamType):
+class TimeType(click.ParamType[float]):
     """An ISO 8601 time with its zone, as an epoch second."""
 
     name = "time"
@@ -159,7 +159,7 @@ class TimeType(click.ParamType):
     help="Write every observation and decision.",
 )
 @click.pass_context
-def simulate(ctx: click.Context, **given: Any) -> None:
+def simulate(ctx: click.Context, /, **given: Any) -> None:
     """Replay the requests of TRACE through simulated vLLM replicas.
 
     TRACE is a CSV, CSV.gz or JSONL file with one request a row (time, prompt tokens, output tokens;

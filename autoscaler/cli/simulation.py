@@ -18,8 +18,13 @@ from autoscaler.errors import PolicyError
 from autoscaler.policy.library import library_names, library_path
 from autoscaler.policy.load import LoadedPolicy, load_policies
 from simulator.cluster import Routing
-from simulator.outputs import atomic_writer, check_output, write_requests_csv, write_timeline_csv
-from simulator.decision_records import write_decisions_jsonl
+from simulator.outputs import (
+    atomic_writer,
+    check_output,
+    write_decisions_jsonl,
+    write_requests_csv,
+    write_timeline_csv,
+)
 from simulator.profile import load_profile
 from simulator.replay import Fixed, Scenario, simulate
 from simulator.report.summary import render_json
@@ -190,7 +195,7 @@ def _simulate(run: Run, trace: Trace, scenario: Scenario, options: Options) -> R
     scenario = replace(scenario, timeline_interval_s=_timeline_interval(run, options))
     with _progress(run.label, trace, options) as progress:
         return simulate(
-            trace.window(start_s=options.start, span_s=options.span, rate_scale=options.rate_scale),
+            _window(trace, options),
             scaling,
             scenario,
             label=run.label,
@@ -215,14 +220,14 @@ def _progress(label: str, trace: Trace, options: Options) -> Iterator[Callable[[
         yield None
         return
     # The bar needs the end; reading a trace takes a small part of replaying it.
-    last_s = 0.0
-    for last_s, _, _ in trace.window(
-        start_s=options.start, span_s=options.span, rate_scale=options.rate_scale
-    ):
-        pass
+    last_s = max(time_s for time_s, _, _ in _window(trace, options))
     with click.progressbar(length=max(1, int(last_s)), label=label, file=sys.stderr) as bar:
         yield lambda now: bar.update(int(now) - bar.pos)
-        bar.update(bar.length - bar.pos if bar.length else 0)
+        bar.update(int(last_s) - bar.pos)
+
+
+def _window(trace: Trace, options: Options) -> Iterator[tuple[float, int, int]]:
+    return trace.window(start_s=options.start, span_s=options.span, rate_scale=options.rate_scale)
 
 
 def _inputs(run: Run, options: Options, scenario: Scenario) -> dict[str, object]:

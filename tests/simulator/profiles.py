@@ -9,29 +9,29 @@ from simulator.profile import Profile
 
 def make_profile(**given: Any) -> Profile:
     """A profile of 10 ms a step and nothing else, unless given otherwise."""
-    part = {
-        "step_time": dict(
-            base_ms=10.0,
-            per_sequence_us=0.0,
-            per_kv_token_ns=0.0,
-            per_prefill_token_us=0.0,
-            per_prefill_token_squared_ns=0.0,
-            prefill_floor_ms=0.0,
-            request_overhead_ms=0.0,
-        ),
-        "scheduler": dict(max_num_seqs=64, max_num_batched_tokens=512, async_scheduling=False),
-        "memory": dict(weights_gib=1.0, kv_cache_tokens=16_000, kv_cache_gib=1.0),
+    part: dict[str, dict[str, Any]] = {
+        "step_time": {
+            "base_ms": 10.0,
+            "per_sequence_us": 0.0,
+            "per_kv_token_ns": 0.0,
+            "per_prefill_token_us": 0.0,
+            "per_prefill_token_squared_ns": 0.0,
+            "prefill_floor_ms": 0.0,
+            "request_overhead_ms": 0.0,
+        },
+        "scheduler": {"max_num_seqs": 64, "max_num_batched_tokens": 512, "async_scheduling": False},
+        "memory": {"weights_gib": 1.0, "kv_cache_tokens": 16_000, "kv_cache_gib": 1.0},
     }
     for fields in part.values():
         for name in list(fields):
             if name in given:
                 fields[name] = given.pop(name)
-    whole = dict(
-        name="test",
-        model="test",
-        gpu="test",
-        gpus_per_replica=1,
-        provenance="made up",
-        max_model_len_tokens=16_000,
-    )
+    whole = {
+        "name": "test",
+        "model": "test",
+        "gpu": "test",
+        "gpus_per_replica": 1,
+        "provenance": "made up",
+        "max_model_len_tokens": 16_000,
+    }
     return Profile.model_validate(whole | given | part)
