@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from autoscaler.decision.types import Decision, Proposal
 from simulator.report.decision_log import HoldReason, holds, scalings
-from simulator.report.formats import clock
+from simulator.report.formats import clock, share
 from simulator.report.markup import Markup, element, join, table
 from simulator.result import DecisionRecord
 
@@ -131,7 +131,7 @@ def _holds(found: list[HoldReason], decisions: int) -> Markup:
             "tr",
             element("td", element("code", hold.reason)),
             element("td", f"{hold.count:,}", class_="number"),
-            element("td", f"{hold.count / decisions:.0%}", class_="number"),
+            element("td", share(hold.count / decisions), class_="number"),
             element("td", f"{clock(hold.first_s)} to {clock(hold.last_s)}", class_="number"),
             element("td", hold.message),
         )

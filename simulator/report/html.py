@@ -9,7 +9,7 @@ from typing import Any
 from simulator.report.cards import cards, comparison_table
 from simulator.report.decision_section import MAX_SHOWN, decision_section
 from simulator.report.formats import clock, limit
-from simulator.report.inputs import input_pairs
+from simulator.report.inputs import brief_pairs, input_pairs
 from simulator.report.markup import Markup, element, join, table
 from simulator.report.plot_data import plot_data, script_json
 from simulator.report.plot_section import comparison_figures, plot, run_figures
@@ -134,4 +134,11 @@ def _inputs(inputs: Mapping[str, object]) -> Markup:
         for name, value in input_pairs(inputs)
     )
     grid = table(("Input", "Value"), rows, caption="Inputs, every default included", class_="inputs")
-    return element("section", element("h3", "Inputs"), grid)
+    brief = ", ".join(f"{name} {value}" for name, value in brief_pairs(inputs))
+    every = element("summary", "Every input, defaults included")
+    return element(
+        "section",
+        element("h3", "Inputs"),
+        element("p", brief, class_="lead"),
+        element("details", every, grid),
+    )

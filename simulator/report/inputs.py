@@ -7,15 +7,31 @@ from collections.abc import Iterator, Mapping, Sequence
 
 Pairs = list[tuple[str, str]]
 
+_EMPTY = frozenset({"-", "[]", "{}", ""})
+
 
 def input_pairs(inputs: Mapping[str, object]) -> Pairs:
     """One pair per innermost value, named ``outer.inner``, in the inputs' own order."""
     return [(name, _shown(value)) for name, value in _flat("", inputs)]
 
 
+def brief_pairs(inputs: Mapping[str, object]) -> Pairs:
+    """The inputs in short: a policy or profile by its name, nothing for what was left empty."""
+    short = {name: _named(value) for name, value in inputs.items()}
+    return [(name, text) for name, text in input_pairs(short) if text not in _EMPTY]
+
+
+def _named(value: object) -> object:
+    """A document's own name in its place; other mappings as they are."""
+    if not isinstance(value, Mapping):
+        return value
+    metadata = value.get("metadata")
+    return value.get("name") or (metadata.get("name") if isinstance(metadata, Mapping) else None) or value
+
+
 def shared_and_own(runs: Sequence[Mapping[str, object]]) -> tuple[Pairs, list[Pairs]]:
-    """The pairs that all runs have in common, and for each run the others."""
-    pairs = [input_pairs(inputs) for inputs in runs]
+    """The brief pairs that all runs have in common, and for each run its others."""
+    pairs = [brief_pairs(inputs) for inputs in runs]
     common = set(pairs[0]).intersection(*pairs[1:]) if pairs else set()
     shared = [pair for pair in pairs[0] if pair in common] if pairs else []
     return shared, [[pair for pair in own if pair not in common] for own in pairs]

@@ -82,7 +82,8 @@ def _spark(title: str, values: list[float], remark: str, paint: _Paint) -> str:
 
 def _replicas(ready: list[float]) -> str:
     least, most = min(ready), max(ready)
-    return f"{most:.0f} replicas" if least == most else f"{least:.0f} to {most:.0f} replicas"
+    reach = f"{most:.0f}" if least == most else f"{least:.0f} to {most:.0f}"
+    return f"{reach} replica{'' if most == 1 else 's'}"
 
 
 def _verdict(result: RunResult, summary: dict[str, Any]) -> str:

@@ -2,6 +2,7 @@
 /* What every plot has in common: colours from the style sheet, formats, axes, series, and uPlot. */
 const drawing = (() => {
   const STEPS_S = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400];
+  const COUNTS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000];
   const FONT = "12px system-ui, -apple-system, 'Segoe UI', Roboto, 'DejaVu Sans', sans-serif";
 
   const color = (name) => getComputedStyle(document.documentElement).getPropertyValue("--" + name).trim();
@@ -57,6 +58,8 @@ const drawing = (() => {
     };
   }
 
+  /* Whole numbers only: there is no half replica. */
+  const countAxis = (label) => axis(label, { incrs: COUNTS });
   const timeAxis = () => axis(undefined, { size: 30, incrs: STEPS_S, values: clockTicks, space: 64 });
   const rightAxis = (label, scale, options = {}) =>
     axis(label, { scale, side: 1, grid: { show: false }, ...options });
@@ -118,6 +121,6 @@ const drawing = (() => {
   }
 
   return {
-    axis, clock, color, draw, fromZero, inside, latency, logTicks, number, percent, rightAxis, series, shown, stepped,
+    axis, clock, color, countAxis, draw, fromZero, inside, latency, logTicks, number, percent, rightAxis, series, shown, stepped,
   };
 })();

@@ -1,10 +1,13 @@
 "use strict";
 /* One function per kind of plot: a run's columns in, what drawing.draw needs out. */
 const plots = (() => {
-  const { axis, clock, color, fromZero, inside, latency, logTicks, number, percent, rightAxis, series, shown, stepped } =
-    drawing;
+  const {
+    axis, clock, color, countAxis, fromZero, inside, latency, logTicks, number, percent, rightAxis, series, shown, stepped,
+  } = drawing;
   const RUN_COLORS = ["run-1", "run-2", "run-3", "run-4", "run-5", "run-6"];
   const PHASES = ["starting", "ready", "draining"];
+
+  const wholePercents = (u, ticks) => ticks.map((tick) => Math.round(tick * 100) + "%");
 
   function demand({ run }) {
     const at = run.timeline;
@@ -17,7 +20,7 @@ const plots = (() => {
         stepped("Ready", "ready", { width: 2.5 }),
       ],
       bands: [{ series: [3, 4], fill: color("starting-band") }, { series: [4, 3], fill: color("starting-band") }],
-      axes: [axis("replicas"), rightAxis("requests/s", "rps")],
+      axes: [countAxis("replicas"), rightAxis("requests/s", "rps")],
       scales: { y: { range: fromZero }, rps: { range: fromZero } },
     };
   }
@@ -32,7 +35,7 @@ const plots = (() => {
         series("Waiting", "starting", { width: 2 }),
         series("Gateway queue", "draining", { width: 2 }),
       ],
-      axes: [axis("requests"), rightAxis("KV usage", "share", { values: (u, ticks) => ticks.map((t) => Math.round(t * 100) + "%") })],
+      axes: [axis("requests"), rightAxis("KV usage", "share", { values: wholePercents })],
       scales: { y: { range: fromZero }, share: { range: [0, 1] } },
     };
   }
@@ -80,8 +83,8 @@ const plots = (() => {
       if (!missed[index]) return;
       const left = u.valToPos(middle - binSeconds / 2, "x", true);
       const right = u.valToPos(middle + binSeconds / 2, "x", true);
-      ctx.globalAlpha = Math.max(0.2, Math.sqrt(missed[index] / bins.arrived[index]));
-      ctx.fillRect(left, box.top + box.height - height, Math.max(ratio, right - left), height);
+      ctx.globalAlpha = Math.max(0.4, Math.sqrt(missed[index] / bins.arrived[index]));
+      ctx.fillRect(left, box.top + box.height - height, Math.max(2 * ratio, right - left), height);
     });
     ctx.globalAlpha = 1;
   }
@@ -97,8 +100,9 @@ const plots = (() => {
     ctx.stroke();
     ctx.font = 11 * ratio + "px system-ui, 'DejaVu Sans', sans-serif";
     ctx.textAlign = "right";
-    ctx.textBaseline = "bottom";
-    ctx.fillText("SLO " + latency(limit), box.left + box.width - 4 * ratio, y - 2 * ratio);
+    const above = y - box.top > 16 * ratio;
+    ctx.textBaseline = above ? "bottom" : "top";
+    ctx.fillText("SLO " + latency(limit), box.left + box.width - 4 * ratio, y + (above ? -2 : 3) * ratio);
   }
 
   /* Stacked: each area is painted over the taller one behind it; the legend tells its own part. */
@@ -116,7 +120,7 @@ const plots = (() => {
         area("Ready", "ready"),
         series("GPU-hours", "strong", { scale: "hours", width: 2 }),
       ],
-      axes: [axis("billed replicas"), rightAxis("GPU-hours", "hours")],
+      axes: [countAxis("billed replicas"), rightAxis("GPU-hours", "hours")],
       scales: { y: { range: fromZero }, hours: { range: fromZero(null, 0, at.gpu_hours.at(-1)) } },
     };
   }
@@ -139,7 +143,7 @@ const plots = (() => {
       texts: [String, ...Array(4).fill(shown(clock))],
       series: ["Starting", "Ready", "Draining"].map((label, index) =>
         series(label, PHASES[index], { fill: color(PHASES[index] + "-area"), value: () => "" })),
-      axes: [axis("billed replicas", { incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000] })],
+      axes: [countAxis("billed replicas")],
       scales: { y: { range: [0, rows] } },
       paint: (u) => inside(u, (ctx, ratio) => at.lane.forEach((lane, row) => paintLife(u, ctx, ratio, at, row))),
       point: (u) => {
@@ -183,7 +187,7 @@ const plots = (() => {
     return {
       data: [time, ...columns],
       series: columns.map((column, index) => make(labels[index], RUN_COLORS[index % RUN_COLORS.length])),
-      axes: [axis(y.label, y.axis)],
+      axes: [y.axis],
       scales: { y: { range: y.range } },
     };
   }
@@ -197,12 +201,12 @@ const plots = (() => {
     lives,
     "compare-ready": ({ all, labels }) =>
       overlay(all.time, all.ready, labels, (label, paint) => stepped(label, paint, { width: 2 }),
-        { label: "replicas", range: fromZero }),
+        { axis: countAxis("replicas"), range: fromZero }),
     "compare-attainment": ({ all, labels }) =>
       overlay(all.bins, all.attainment, labels, (label, paint) => series(label, paint, { format: percent, width: 2 }),
-        { range: [0, 1.02], axis: { values: (u, ticks) => ticks.map((tick) => Math.round(tick * 100) + "%") } }),
+        { range: [0, 1.02], axis: axis(undefined, { values: wholePercents }) }),
     "compare-cost": ({ all, labels }) =>
       overlay(all.time, all.gpu_hours, labels, (label, paint) => series(label, paint, { width: 2 }),
-        { label: "GPU-hours", range: fromZero }),
+        { axis: axis("GPU-hours"), range: fromZero }),
   };
 })();

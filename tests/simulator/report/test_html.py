@@ -78,7 +78,7 @@ def test_every_scaling_has_a_row_with_its_steps_and_holds_are_counted() -> None:
 
 def test_every_input_stands_in_the_report() -> None:
     texts = Page(render_html([make_result()])).texts
-    for name in ("trace.name", "policy.maxReplicas", "slo.ttft_s", "seed", "routing"):
+    for name in ("trace.span_s", "policy.maxReplicas", "slo.ttft_s", "seed", "routing"):
         assert name in texts
 
 

@@ -37,9 +37,18 @@ def lives(draw: st.DrawFn) -> list[ReplicaLife]:
     return made
 
 
-def point(time_s: float, **columns: float) -> TimelinePoint:
-    rest = dict.fromkeys(("desired", "ordered", "ready", "running", "waiting", "gateway_queue"), 0)
-    return TimelinePoint(**{"time_s": time_s, "demand_rps": 0.0, "kv_usage": 0.0, **rest, **columns})
+def point(time_s: float, demand_rps: float) -> TimelinePoint:
+    return TimelinePoint(
+        time_s=time_s,
+        demand_rps=demand_rps,
+        desired=1,
+        ordered=1,
+        ready=1,
+        running=0,
+        waiting=0,
+        kv_usage=0.0,
+        gateway_queue=0,
+    )
 
 
 def test_a_short_timeline_is_drawn_as_it_is() -> None:
@@ -50,7 +59,7 @@ def test_a_short_timeline_is_drawn_as_it_is() -> None:
 
 
 def test_a_thinned_timeline_keeps_peaks_and_mean_demand() -> None:
-    points = [point(float(second), demand_rps=2.0 * (second % 2)) for second in range(86_400)]
+    points = [point(float(second), 2.0 * (second % 2)) for second in range(86_400)]
     points[40_001] = replace(points[40_001], waiting=77, kv_usage=0.99)
     columns = timeline_columns(points)
     assert len(columns["time"]) <= MAX_POINTS
@@ -90,7 +99,7 @@ def test_bins_count_each_miss_once_and_by_the_limit_it_broke() -> None:
 
 def test_the_bins_miss_exactly_what_the_summary_misses() -> None:
     result = make_result()
-    missed = sum(latency_bins(result.requests, result.slo, 15.0)["missed"])
+    missed = sum(count or 0 for count in latency_bins(result.requests, result.slo, 15.0)["missed"])
     figures = summarize(result)
     assert 1 - missed / figures["requests"] == pytest.approx(figures["slo_attainment"], abs=1e-6)
 

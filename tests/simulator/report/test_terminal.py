@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from simulator.report.inputs import brief_pairs, input_pairs
 from simulator.report.sparkline import sparkline
 from simulator.report.terminal import WIDTH, render_terminal
 from simulator.result import RunResult
@@ -51,11 +52,25 @@ def test_a_fixed_run_says_that_nothing_was_decided() -> None:
     assert "Fixed replicas: no decisions" in render_terminal([make_result(fixed=4)])
 
 
-def test_every_input_is_printed_and_shared_ones_only_once() -> None:
+def test_inputs_are_told_in_short_and_shared_ones_only_once() -> None:
     text = render_terminal(three_runs())
     assert text.count("routing=least-loaded") == 1
-    assert "Inputs of queue-size" in text
-    assert "seed=3" in text
+    own = text.partition("Inputs of queue-size\n")[2]
+    assert own.startswith("  policy=queue-size, seed=3\n")
+    assert "maxReplicas" not in text
+
+
+def test_a_document_is_told_by_its_name_and_what_is_empty_not_at_all() -> None:
+    inputs = {
+        "policy": {"kind": "ScalingPolicy", "metadata": {"name": "chat"}, "spec": {"maxReplicas": 9}},
+        "profile": {"name": "gemma2-9b-h100", "gpu": "H100"},
+        "slo": {"ttft_s": 2.0},
+        "span_s": None,
+        "series": [],
+    }
+    assert brief_pairs(inputs) == [("policy", "chat"), ("profile", "gemma2-9b-h100"), ("slo.ttft_s", "2.0")]
+    assert ("policy.spec.maxReplicas", "9") in input_pairs(inputs)
+    assert ("span_s", "-") in input_pairs(inputs)
 
 
 def test_colour_adds_escapes_and_changes_nothing_else() -> None:
