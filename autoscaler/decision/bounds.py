@@ -20,9 +20,8 @@ class Bounds:
 def effective_bounds(spec: Spec, active_schedules: Collection[str]) -> Bounds:
     """The policy's bounds, with those that open schedules put in their place.
 
-    Of several open schedules the highest minReplicas and the highest maxReplicas count. Where the
-    two then contradict each other, the one that a schedule names wins over the policy's own, and
-    minReplicas wins over maxReplicas.
+    Of several open schedules the highest minReplicas and the highest maxReplicas count. Where one
+    schedule's minReplicas is above another's maxReplicas, minReplicas wins.
     """
     if not active_schedules:
         return Bounds(spec.min_replicas, spec.max_replicas)
@@ -31,8 +30,6 @@ def effective_bounds(spec: Spec, active_schedules: Collection[str]) -> Bounds:
     highs = [schedule.max_replicas for schedule in is_open if schedule.max_replicas is not None]
     low = max(lows, default=spec.min_replicas)
     high = max(highs, default=spec.max_replicas)
-    if low > high and highs and not lows:
-        return Bounds(high, high)
     return Bounds(low, max(low, high))
 
 
