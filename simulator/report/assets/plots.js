@@ -83,7 +83,7 @@ const plots = (() => {
       if (!missed[index]) return;
       const left = u.valToPos(middle - binSeconds / 2, "x", true);
       const right = u.valToPos(middle + binSeconds / 2, "x", true);
-      ctx.globalAlpha = Math.max(0.4, Math.sqrt(missed[index] / bins.arrived[index]));
+      ctx.globalAlpha = 0.25 + 0.75 * Math.sqrt(missed[index] / bins.arrived[index]);
       ctx.fillRect(left, box.top + box.height - height, Math.max(2 * ratio, right - left), height);
     });
     ctx.globalAlpha = 1;
