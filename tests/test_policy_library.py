@@ -1,0 +1,43 @@
+"""Every policy of the library survives a simulated day."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from autoscaler.policy.library import library_names, library_path
+from autoscaler.policy.load import load_policies
+from simulator.profile import Profile, load_profile
+from simulator.replay import Scenario, simulate
+from simulator.report.summary import summarize
+from simulator.result import Slo
+from simulator.startup import load_startup
+from simulator.trace import Trace
+
+DAY = Path(__file__).parent / "data" / "servegen_day_20k.csv.gz"
+SLOWER = 100
+"""The day has 1/26 of its requests. With a replica 100 times slower the queues are those of about
+four times the full day's traffic, and every time is 100 times as long."""
+
+
+def slow_profile() -> Profile:
+    """Gemma 2 9B on a 100 times slower H100."""
+    profile = load_profile("gemma2-9b-h100")
+    times = {name: value * SLOWER for name, value in profile.step_time.model_dump().items()}
+    return profile.model_copy(update={"step_time": profile.step_time.model_copy(update=times)})
+
+
+@pytest.mark.parametrize("name", library_names())
+def test_a_simulated_day_ends_with_every_request_and_within_the_bounds(name):
+    [loaded] = load_policies(library_path(name))
+    spec = loaded.policy.spec
+    slo = Slo(ttft_s=2.0 * SLOWER, tpot_s=0.1 * SLOWER)
+    result = simulate(Trace(DAY), loaded.policy, Scenario(slow_profile(), load_startup("warm-node"), slo))
+    summary = summarize(result)
+    assert summary["end_s"] > 86_000
+    assert summary["unfinished"] == 0
+    assert summary["completed"] > 19_900
+    desired = {point.desired for point in result.timeline}
+    assert spec.min_replicas <= min(desired) < max(desired) <= spec.max_replicas
+    assert summary["slo_attainment"] > 0.97
