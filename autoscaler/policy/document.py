@@ -150,10 +150,11 @@ class _Frame:
         return isinstance(self.node.data, dict)
 
     @property
-    def place(self) -> str | int:
+    def place(self) -> str | int | None:
+        """The key or index of the value that comes next; None where its key is no string."""
         if not self.is_mapping:
             return len(self.node.data)
-        return self.key.data if self.key is not None and isinstance(self.key.data, str) else "?"
+        return self.key.data if self.key is not None and isinstance(self.key.data, str) else None
 
 
 class _Composer:
@@ -260,7 +261,7 @@ class _Composer:
         self._note(line or node.line, message)
 
     def _note(self, line: int, message: str) -> None:
-        path = tuple(frame.place for frame in self._frames)
+        path = tuple(frame.place for frame in self._frames if frame.place is not None)
         self.problems.append(Problem(self.file, line, dotted(path), message))
 
 

@@ -174,6 +174,7 @@ class Metric(_Model):
     window_seconds: Annotated[Int, Field(ge=15, le=3600)] = 60
     """For rates and quantiles: the window they are taken over."""
     target: Target
+    """What to steer the metric to."""
     role: Role = Role.DRIVER
     """`Guard`: never scales up; keeps a scale-down from going below what this metric needs."""
     max_age_seconds: Annotated[Int, Field(ge=1, le=86400)] | None = None
@@ -197,36 +198,45 @@ class ScaleTargetRef(_Model):
     """The workload to scale: any kind with a scale subresource."""
 
     api_version: Annotated[str, StringConstraints(min_length=1, max_length=253)] = "apps/v1"
+    """The group and version of the workload."""
     kind: Annotated[str, StringConstraints(min_length=1, max_length=63)]
+    """`Deployment`, `StatefulSet`, `LeaderWorkerSet` or any other with a scale subresource."""
     name: Name
+    """The workload's name, in the namespace of the policy."""
 
 
 class ScalingPolicyRule(_Model):
     """autoscaling/v2 HPAScalingPolicy: how much may change within a period."""
 
     type: Literal["Pods", "Percent"]
+    """`Pods`: value is a number of replicas. `Percent`: a share of those at the start of the period."""
     value: Annotated[Int, Field(ge=1, le=MAX_INT32)]
+    """How many replicas or percent may change within the period."""
     period_seconds: Annotated[Int, Field(ge=1, le=1800)]
+    """The period, which slides."""
 
 
 class ScalingRules(_Model):
     """autoscaling/v2 HPAScalingRules for one direction; unset fields take HPA's defaults."""
 
     stabilization_window_seconds: Annotated[Int, Field(ge=0, le=3600)] | None = None
-    """Default: 0 for scaleUp, 300 for scaleDown."""
+    """Act on the most cautious recommendation of this long. Default: 0 for scaleUp, 300 for scaleDown."""
     select_policy: SelectPolicy | None = None
-    """Default: `Max`."""
+    """Which of the policies counts: the one that allows most, least, or none. Default: `Max`."""
     policies: Annotated[tuple[ScalingPolicyRule, ...], Field(min_length=1)] | None = None
-    """Default: scaleUp 4 Pods or 100 Percent in 15 s, scaleDown 100 Percent in 15 s."""
+    """How much may change within a period.
+    Default: scaleUp 4 Pods or 100 Percent in 15 s, scaleDown 100 Percent in 15 s."""
     tolerance: Ratio | None = None
-    """Default: 0.1."""
+    """How far a ratio of metric to target may be from 1 without a change. Default: 0.1."""
 
 
 class Behavior(_Model):
     """autoscaling/v2 HorizontalPodAutoscalerBehavior."""
 
     scale_up: ScalingRules | None = None
+    """How fast replicas may be added."""
     scale_down: ScalingRules | None = None
+    """How fast replicas may be removed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,7 +282,7 @@ class RemainingCapacity(_Model):
     """No scale-down below the replicas that could carry the current load."""
 
     enabled: Bool | None = None
-    """Default: true (`LLM`), false (`HPA`)."""
+    """Whether this guard is on. Default: true (`LLM`), false (`HPA`)."""
     kv_cache_usage: Share = Field(default=800, json_schema_extra={"default": "800m"})
     """The mean KV-cache usage (0 to 1) that the remaining replicas may reach."""
     waiting: Milli = Field(default=1000, json_schema_extra={"default": 1})
@@ -283,7 +293,9 @@ class Guards(_Model):
     """What HPA gets wrong for LLMs. All on with `semantics: LLM`, all off with `HPA`."""
 
     pending_replicas: PendingReplicas = PendingReplicas()
+    """Whether replicas that are on their way count."""
     remaining_capacity: RemainingCapacity = RemainingCapacity()
+    """What the remaining replicas must be able to carry after a scale-down."""
     complete_data_for_scale_down: Bool | None = None
     """A scale-down needs a fresh sample of every ready pod for every metric; metrics whose
     `missingData` is not `Hold` decide for themselves. Default: true (`LLM`), false (`HPA`)."""
@@ -293,6 +305,7 @@ class Fallback(_Model):
     """Replicas to run when no metric could be used for a while."""
 
     replicas: Annotated[Int, Field(ge=0, le=MAX_INT32)]
+    """How many, within minReplicas and maxReplicas."""
     after_seconds: Annotated[Int, Field(ge=1, le=86400)] = 180
     """How long metrics must have failed."""
     behavior: Literal["CurrentReplicasIfHigher", "Static"] = "CurrentReplicasIfHigher"
@@ -303,6 +316,7 @@ class Schedule(_Model):
     """A recurring window that replaces minReplicas, maxReplicas or both."""
 
     name: Name
+    """Unique in the policy; reasons mention it."""
     cron: Annotated[str, StringConstraints(min_length=1, max_length=128)]
     """When the window opens: five cron fields, e.g. `0 8 * * MON-FRI`."""
     duration_seconds: Annotated[Int, Field(ge=60, le=31 * 86400)]
@@ -310,7 +324,9 @@ class Schedule(_Model):
     time_zone: Annotated[str, StringConstraints(min_length=1, max_length=64)] = "Etc/UTC"
     """An IANA time zone, e.g. `Europe/Berlin`."""
     min_replicas: Annotated[Int, Field(ge=0, le=MAX_INT32)] | None = None
+    """While open, in place of minReplicas. Default: the policy's."""
     max_replicas: Annotated[Int, Field(ge=1, le=MAX_INT32)] | None = None
+    """While open, in place of maxReplicas. Default: the policy's."""
 
     @model_validator(mode="after")
     def _rules(self) -> Self:
@@ -321,9 +337,11 @@ class Spec(_Model):
     """What to scale, between which bounds, on which metrics, how fast."""
 
     scale_target_ref: ScaleTargetRef
+    """The workload to scale."""
     min_replicas: Annotated[Int, Field(ge=0, le=MAX_INT32)] = DEFAULT_MIN_REPLICAS
     """0 scales to zero; that needs a metric that exists at zero replicas, such as `gatewayQueue`."""
     max_replicas: Annotated[Int, Field(ge=1, le=MAX_INT32)]
+    """The most replicas; schedules may raise it for a while."""
     metrics: Annotated[tuple[Metric, ...], Field(min_length=1, max_length=32)]
     """Each proposes replicas; the highest proposal wins."""
     behavior: Behavior | None = None
@@ -335,11 +353,13 @@ class Spec(_Model):
     """A ratio exactly on the tolerance's edge: `v1.33` and later keep the replicas, `v1.32` and
     before scale up."""
     guards: Guards = Guards()
+    """Protection against what HPA gets wrong for LLMs."""
     fallback: Fallback | None = None
-    """Default: hold the current replicas."""
+    """What to run when no metric can be used for a while. Default: hold the current replicas."""
     schedules: Annotated[tuple[Schedule, ...], Field(max_length=32)] = ()
     """While several are open, the highest of their minReplicas and of their maxReplicas count."""
     sync_period_seconds: Annotated[Int, Field(ge=1, le=3600)] = 15
+    """How often to decide."""
     mode: Mode = Mode.ACTIVE
     """`DryRun` decides and records without writing; `Paused` keeps the replicas."""
     freeze: Literal["None", "ScaleUp", "ScaleDown"] = "None"
@@ -409,15 +429,23 @@ class Metadata(_Model):
     """Kubernetes object metadata, as far as a person writes it."""
 
     name: Name
+    """The policy's name, unique in its namespace."""
     namespace: Name | None = None
+    """Default: that of the client's context."""
     labels: dict[str, str] = {}
+    """Kubernetes labels."""
     annotations: dict[str, str] = {}
+    """Kubernetes annotations."""
 
 
 class ScalingPolicy(_Model):
     """How one workload is scaled."""
 
     api_version: Literal["vllm-autoscaler.io/v1alpha1"]
+    """Always `vllm-autoscaler.io/v1alpha1`."""
     kind: Literal["ScalingPolicy"]
+    """Always `ScalingPolicy`."""
     metadata: Metadata
+    """The policy's name and labels."""
     spec: Spec
+    """The policy itself."""

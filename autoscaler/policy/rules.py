@@ -77,7 +77,7 @@ def _disordered(low: Any, high: Any) -> bool:
 
 def spec_faults(spec: Mapping[str, Any]) -> Iterator[Fault]:
     """Bounds are in order, names are unique, and at least one metric drives."""
-    yield from _bounds_faults(spec.get("minReplicas", DEFAULT_MIN_REPLICAS), spec.get("maxReplicas"))
+    yield from _bounds_faults(spec.get("minReplicas"), spec.get("maxReplicas"))
     yield from _schedule_bounds_faults(spec)
     metrics = _entries(spec, "metrics")
     yield from _repeated("metrics", {index: metric_name(metric) for index, metric in metrics})

@@ -129,7 +129,7 @@ def _wrong_type(error: ErrorDetails, schema: dict[str, Any]) -> str:
     message = f"must be {wanted}, not {shown(value)}"
     if wanted == "a string":
         return message if isinstance(value, dict | list) else f"{message}: put it in quotes"
-    if isinstance(value, str) and re.fullmatch(r"-?\d+(\.\d+)?|true|false", value, re.ASCII):
+    if isinstance(value, str) and re.fullmatch(r"-?(0|[1-9]\d*)(\.\d+)?|true|false", value, re.ASCII):
         return f"{message}: remove the quotes"
     if isinstance(value, float) and value.is_integer():
         return f"{message}: write {int(value)}"

@@ -1,0 +1,386 @@
+# ruff: noqa: E501 (a message is one line)
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from autoscaler.errors import PolicyError, Problem
+from autoscaler.policy.document import MAX_BYTES, MAX_DEPTH
+from autoscaler.policy.library import library_names, library_path
+from autoscaler.policy.load import load_policies, load_policy_text
+
+from .build import HEAD, HEAD_LINES, METRICS, VALID
+
+
+def problems(text: str | bytes) -> list[str]:
+    with pytest.raises(PolicyError) as caught:
+        load_policy_text(text, "p.yaml")
+    return [str(problem) for problem in caught.value.problems]
+
+
+def with_spec(lines: str) -> str:
+    """A document whose spec has these lines, the first of them on line 7, and no others."""
+    return HEAD + "".join(f"  {line}\n" for line in lines.splitlines())
+
+
+def test_a_valid_document_gives_a_policy_with_its_place() -> None:
+    (loaded,) = load_policy_text(f"# a comment\n{VALID}", "p.yaml")
+    assert loaded.policy.metadata.name == "chat"
+    assert (loaded.file, loaded.line) == ("p.yaml", 2)
+
+
+def test_every_document_of_a_file_is_loaded_and_empty_ones_are_skipped() -> None:
+    other = VALID.replace("name: chat", "name: other")
+    text = f"---\n{VALID}---\n# nothing here\n---\n---\n{other}---\n"
+    assert [item.policy.metadata.name for item in load_policy_text(text, "p.yaml")] == ["chat", "other"]
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("minReplicas: true", "minReplicas: must be an integer from 0 to 2147483647, not the boolean true"),
+        ("minReplicas: yes", "minReplicas: must be an integer from 0 to 2147483647, not the boolean true"),
+        (
+            'minReplicas: "3"',
+            'minReplicas: must be an integer from 0 to 2147483647, not the string "3": remove the quotes',
+        ),
+        ("minReplicas: 3.0", "minReplicas: must be an integer from 0 to 2147483647, not 3.0: write 3"),
+        ("minReplicas: 1:30", 'minReplicas: must be an integer from 0 to 2147483647, not the string "1:30"'),
+        ("minReplicas: 010", 'minReplicas: must be an integer from 0 to 2147483647, not the string "010"'),
+        ("minReplicas: [1]", "minReplicas: must be an integer from 0 to 2147483647, not a list"),
+        ("minReplicas: .nan", "minReplicas: must be an integer from 0 to 2147483647, not nan"),
+        ("minReplicas: -1", "minReplicas: must be at least 0, is -1"),
+        ("minReplicas:", "minReplicas: has no value: give it one, or remove the line"),
+        ("minReplicas: 11", "minReplicas: must be at most maxReplicas, which is 10; is 11"),
+        ("syncPeriodSeconds: 4000", "syncPeriodSeconds: must be at most 3600, is 4000"),
+        ("min_replicas: 1", "min_replicas: is no field here: did you mean minReplicas?"),
+        ("minreplicas: 1", "minreplicas: is no field here: did you mean minReplicas?"),
+        ("min-replicas: 1", "min-replicas: is no field here: did you mean minReplicas?"),
+        ("minReplica: 1", "minReplica: is no field here: did you mean minReplicas?"),
+        (
+            "mode: dryrun",
+            'mode: must be one of Active, DryRun, Paused, not the string "dryrun"; did you mean DryRun?',
+        ),
+        ("mode: 3", "mode: must be one of Active, DryRun, Paused, not 3"),
+        ("behavior: fast", 'behavior: must be a mapping, not the string "fast"'),
+        ("schedules: {}", "schedules: must be a list, not a mapping"),
+        (
+            "guards: {completeDataForScaleDown: 1}",
+            "guards.completeDataForScaleDown: must be true or false, not 1",
+        ),
+        (
+            "guards: {remainingCapacity: {kvCacheUsage: 80}}",
+            "guards.remainingCapacity.kvCacheUsage: must be above 0 and at most 1, is 80",
+        ),
+        (
+            "behavior: {scaleUp: {tolerance: -0.1}}",
+            "behavior.scaleUp.tolerance: must be at least 0, is -0.1",
+        ),
+        (
+            "behavior: {scaleUp: {tolerance: much}}",
+            'behavior.scaleUp.tolerance: must be a quantity such as 10, "850m" or "2k", is the string "much"',
+        ),
+        (
+            "behavior: {scaleUp: {policies: []}}",
+            "behavior.scaleUp.policies: is empty: give it at least one entry",
+        ),
+        (
+            "behavior: {scaleUp: {policies: [{type: Pods, value: 1, periodSeconds: 1801}]}}",
+            "behavior.scaleUp.policies[0].periodSeconds: must be at most 1800, is 1801",
+        ),
+        ("fallback: {}", "fallback.replicas: is missing: set it to an integer from 0 to 2147483647"),
+        (
+            "schedules: [{name: a, cron: 0 25 * * *, durationSeconds: 60, minReplicas: 1}]",
+            'schedules[0].cron: has a wrong hour field, "0 25 * * *": write five fields: minute (0-59), '
+            "hour (0-23), day of month (1-31), month (1-12) and day of week (0-7, SUN-SAT), "
+            'e.g. "0 8 * * MON-FRI"',
+        ),
+        (
+            "schedules: [{name: a, cron: 0 2 * * *, timeZone: Europe/Berln, durationSeconds: 60, minReplicas: 1}]",
+            'schedules[0].timeZone: must be an IANA time zone, not "Europe/Berln": did you mean Europe/Berlin?',
+        ),
+        (
+            "schedules: [{name: a, cron: 0 2 * * *, durationSeconds: 60}]",
+            "schedules[0]: sets neither minReplicas nor maxReplicas: set one or both",
+        ),
+        (
+            "schedules: [{name: a, cron: 0 2 * * *, durationSeconds: 60, minReplicas: 11}]",
+            "schedules[0].minReplicas: must be at most the spec's maxReplicas 10, is 11; or set maxReplicas too",
+        ),
+    ],
+)
+def test_a_wrong_line_is_named_with_what_would_be_right(line: str, problem: str) -> None:
+    text = f"{VALID}  {line}\n"
+    assert problems(text) == [f"p.yaml:{len(text.splitlines())}: spec.{problem}"]
+
+
+@pytest.mark.parametrize(
+    ("metric", "problem"),
+    [
+        ("target: {type: Value, value: 1}", ": neither signal nor query is set: set one of them"),
+        (
+            "{signal: running, query: x, target: {type: AverageValue, averageValue: 1}}",
+            ".query: signal and query are both set: keep one",
+        ),
+        (
+            "{signal: ttft, target: {type: PodsAverage, averageValue: 1}}",
+            ".target.type: ttft is one value over all pods: use type Value, not PodsAverage",
+        ),
+        (
+            "{signal: kvCacheUsage, target: {type: Value, value: 1}}",
+            ".target.type: kvCacheUsage is each pod's own share: use type PodsAverage, not Value",
+        ),
+        (
+            "{signal: gatewayQueue, target: {type: PodsAverage, averageValue: 1}}",
+            ".target.type: gatewayQueue belongs to no pod: use type AverageValue or Value, not PodsAverage",
+        ),
+        (
+            "{signal: running, quantile: 0.5, target: {type: PodsAverage, averageValue: 1}}",
+            ".quantile: goes with the signals ttft and itl only: remove it",
+        ),
+        (
+            '{signal: ttft, quantile: "0.5", target: {type: Value, value: 1}}',
+            '.quantile: must be a number between 0 and 1, not the string "0.5": remove the quotes',
+        ),
+        (
+            "{signal: running, target: {type: PodsAverage, value: 1}}",
+            ".target: averageValue is missing: type PodsAverage takes averageValue",
+        ),
+        (
+            "{signal: running, target: {type: PodsAverage, averageValue: .inf}}",
+            '.target.averageValue: must be a quantity such as 10, "850m" or "2k", is inf',
+        ),
+        (
+            "{signal: running, target: {type: PodsAverage, averageValue: 10 requests}}",
+            '.target.averageValue: must be a quantity such as 10, "850m" or "2k", is the string "10 requests"',
+        ),
+        (
+            "{signal: running, target: {type: PodsAverage, averageValue: 9e18}}",
+            ".target.averageValue: must be at most 9223372036854775, the most that HPA can hold, is 9e+18",
+        ),
+        (
+            "{signal: running, role: Guard, target: {type: PodsAverage, averageValue: 1}}",
+            None,
+        ),
+        (
+            "{signal: running, name: remainingCapacity/running, target: {type: PodsAverage, averageValue: 1}}",
+            ".name: must not start with remainingCapacity/, which guards use",
+        ),
+    ],
+)
+def test_a_metric_is_checked_as_a_whole(metric: str, problem: str | None) -> None:
+    found = problems(with_spec(f"maxReplicas: 10\nmetrics:\n- {metric}"))
+    if problem is None:
+        assert found == [
+            "p.yaml:8: spec.metrics: every metric is a Guard: at least one must have the role Driver"
+        ]
+    else:
+        assert f"p.yaml:9: spec.metrics[0]{problem}" in found
+
+
+def test_all_problems_come_at_once_in_line_order() -> None:
+    found = problems(
+        with_spec(
+            """\
+minReplicas: 5
+maxReplicas: 3
+minReplicas: 4
+max_age: 3
+metrics:
+- signal: wating
+  target: {type: PodsAverage, averageValue: 0}
+- signal: running
+  name: a
+  target:
+    type: Value
+    averageValue: 1
+- signal: waiting
+  name: a
+  target: {type: PodsAverage, averageValue: 1}
+behavior:
+  scaleDown:
+    stabilizationWindowSeconds: "300"
+schedules:
+- name: x
+  cron: '@daily'
+  durationSeconds: 5
+  minReplicas: 9
+  maxReplicas: 8"""
+        )
+    )
+    places = [line.split(": ")[0].removeprefix("p.yaml:") + " " + line.split(": ")[1] for line in found]
+    assert places == [
+        "7 spec.minReplicas",
+        "9 spec.minReplicas",
+        "10 spec.max_age",
+        "12 spec.metrics[0].signal",
+        "13 spec.metrics[0].target.averageValue",
+        "16 spec.metrics[1].target",
+        "18 spec.metrics[1].target.averageValue",
+        "20 spec.metrics[2].name",
+        "24 spec.behavior.scaleDown.stabilizationWindowSeconds",
+        "27 spec.schedules[0].cron",
+        "28 spec.schedules[0].durationSeconds",
+        "29 spec.schedules[0].minReplicas",
+    ]
+
+
+def test_a_missing_field_is_reported_at_its_parent_and_a_misspelt_one_once() -> None:
+    assert problems(with_spec("max_replicas: 3\n" + METRICS.replace("\n  ", "\n").strip())) == [
+        "p.yaml:7: spec.max_replicas: is no field here: did you mean maxReplicas?"
+    ]
+    assert problems(HEAD + METRICS) == [
+        "p.yaml:5: spec.maxReplicas: is missing: set it to an integer from 1 to 2147483647"
+    ]
+
+
+def test_a_bad_second_document_is_found_on_its_own_lines() -> None:
+    second = VALID.replace("name: chat", "name: other").replace("maxReplicas: 10", "maxReplicas: 0")
+    line = len(VALID.splitlines()) + 1 + HEAD_LINES + 1
+    assert problems(f"{VALID}---\n{second}") == [f"p.yaml:{line}: spec.maxReplicas: must be at least 1, is 0"]
+
+
+def test_a_syntax_error_in_the_second_document_does_not_hide_the_first_ones_problems() -> None:
+    first = VALID.replace("maxReplicas: 10", "maxReplicas: 0")
+    found = problems(f"{first}---\na: b\n\tc: d\n")
+    assert found == [
+        "p.yaml:7: spec.maxReplicas: must be at least 1, is 0",
+        "p.yaml:13: is indented with a tab: YAML wants spaces",
+    ]
+
+
+def test_two_policies_with_one_name_in_one_namespace_are_a_problem() -> None:
+    elsewhere = VALID.replace("name: chat", "name: chat\n  namespace: other")
+    again = f"{VALID}---\n{elsewhere}---\n{VALID}"
+    assert problems(again) == [
+        'p.yaml:27: metadata.name: the policy "chat" was already defined at line 4: give it another name'
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("", "is empty: a policy begins with"),
+        ("\n \n", "is empty: a policy begins with"),
+        ("# only words\n---\n", "holds no policy, only comments or blanks: a policy begins with"),
+        ("- a\n", "1: is no policy document, but a list: a policy begins with"),
+        ("\njust words\n", "2: is no policy document, but a single value: a policy begins with"),
+        (b"\x7fELF\x00\x01", "1: has the control character U+007F"),
+        (b"apiVersion: a\x00b", "has the control character U+0000"),
+        (b"a: b\nc: \x1b[31m", "2: has the control character U+001B"),
+        (b"\xff\xfea\x00", "is not UTF-8 text (byte 0)"),
+        (b"x" * (MAX_BYTES + 1), "is too large: a policy file has at most"),
+        ("a: [1, 2\n", "2: is not YAML:"),
+        ("a: b: c\n", "1: is not YAML:"),
+        ("{a: *nowhere}\n", "1: a: the alias *nowhere has no anchor &nowhere before it"),
+        ("spec: &a {b: *a}\n", "1: spec.b: the alias *a contains itself"),
+        ("spec: &a [x, *a]\n", "1: spec[1]: the alias *a contains itself"),
+        ("1: a\n", "1: the key 1 is not a string: put it in quotes"),
+        ("on: a\n", "1: the key true is not a string: put it in quotes"),
+        ("? [a]\n: b\n", "1: the key (a list or mapping) is not a string: put it in quotes"),
+        (
+            "a: !!python/object/apply:os.system [ls]\n",
+            "1: a: has the YAML tag !!python/object/apply:os.system",
+        ),
+        ("a: !mine b\n", "1: a: has the YAML tag !mine"),
+        (
+            "b: &b {c: d}\na: {<<: *b}\n",
+            '2: a["<<"]: merge keys (<<) are not supported: write the fields out',
+        ),
+        ("a:\n- \n- b\n", "2: a[0]: is an empty list entry"),
+        ("a: {b: 1, c: {d: 1, d: 2}}\n", "1: a.c.d: is set twice, first on line 1: keep one of them"),
+    ],
+)
+def test_broken_input_is_explained(text: str | bytes, problem: str) -> None:
+    prefix = "p.yaml:" if problem[0].isdigit() else "p.yaml: "
+    assert any(found.startswith(f"{prefix}{problem}") for found in problems(text)), problems(text)
+
+
+def test_a_tagged_value_is_reported_once_and_not_for_its_type_too() -> None:
+    text = VALID.replace("maxReplicas: 10", "maxReplicas: !!python/name:os.system x")
+    assert len(problems(text)) == 1
+
+
+def test_aliases_repeat_values() -> None:
+    text = VALID.replace("target: {", "target: &t {") + "  - {signal: running, target: *t}\n"
+    (loaded,) = load_policy_text(text, "p.yaml")
+    assert [metric.target.milli for metric in loaded.policy.spec.metrics] == [32000, 32000]
+
+
+def test_aliases_that_multiply_are_stopped() -> None:
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 12)]
+    assert problems("\n".join(lines))[-1].endswith("are there aliases that multiply?")
+
+
+@pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ("{a: ", "}")])
+@pytest.mark.parametrize("depth", [MAX_DEPTH + 1, 100_000])
+def test_deep_nesting_is_stopped(opening: str, closing: str, depth: int) -> None:
+    (problem,) = problems(f"a: {opening * depth}{closing * depth}\n")
+    assert problem.endswith(f"is nested deeper than {MAX_DEPTH} levels: no policy needs that")
+
+
+@pytest.mark.parametrize(
+    ("kind", "hint"),
+    [
+        (
+            "HorizontalPodAutoscaler",
+            "copy its spec, give every metric a signal or a query, and set semantics: HPA",
+        ),
+        ("ScaledObject", "turn each trigger into a metric with a query and a target"),
+        ("Deployment", "this document is none of ours"),
+    ],
+)
+def test_another_kind_gets_one_hint_instead_of_a_list_of_unknown_fields(kind: str, hint: str) -> None:
+    (problem,) = problems(f"apiVersion: other/v1\nkind: {kind}\nspec: {{minReplicaCount: 1}}\n")
+    assert problem.startswith(f"p.yaml:2: kind: must be ScalingPolicy, not {kind}")
+    assert hint in problem
+
+
+def test_a_wrong_version_and_a_misspelt_kind_do_not_hide_the_rest() -> None:
+    text = VALID.replace("v1alpha1", "v1").replace("kind: ScalingPolicy", "kind: Scalingpolicy")
+    assert problems(text.replace("maxReplicas: 10", "maxReplicas: 0")) == [
+        'p.yaml:1: apiVersion: must be vllm-autoscaler.io/v1alpha1, not the string "vllm-autoscaler.io/v1"',
+        'p.yaml:2: kind: must be ScalingPolicy, not the string "Scalingpolicy"',
+        "p.yaml:7: spec.maxReplicas: must be at least 1, is 0",
+    ]
+
+
+def test_files_that_cannot_be_read_are_problems_without_a_line(tmp_path: Path) -> None:
+    for path, message in ((tmp_path, "is a directory"), (tmp_path / "none.yaml", "does not exist")):
+        with pytest.raises(PolicyError) as caught:
+            load_policies(path)
+        assert str(caught.value).startswith(f"{path}: {message}")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
+def test_an_unreadable_file_is_a_problem(tmp_path: Path) -> None:
+    path = tmp_path / "secret.yaml"
+    path.write_text(VALID)
+    path.chmod(0)
+    with pytest.raises(PolicyError, match="cannot be read: permission denied"):
+        load_policies(path)
+
+
+def test_windows_line_ends_and_a_byte_order_mark_are_fine() -> None:
+    (loaded,) = load_policy_text(b"\xef\xbb\xbf" + VALID.replace("\n", "\r\n").encode(), "p.yaml")
+    assert loaded.policy.spec.max_replicas == 10
+
+
+@given(st.data())
+def test_damaged_policies_never_end_in_anything_but_a_policy_error(data: st.DataObject) -> None:
+    text = library_path(data.draw(st.sampled_from(library_names()))).read_text()
+    start = data.draw(st.integers(0, len(text)))
+    end = data.draw(st.integers(start, min(len(text), start + 40)))
+    damaged = text[:start] + data.draw(st.text(max_size=8)) + text[end:]
+    found: tuple[Problem, ...] = ()
+    try:
+        load_policy_text(damaged, "p.yaml")
+    except PolicyError as error:
+        found = error.problems
+    lines = len(damaged.splitlines()) + 1
+    assert all(problem.line is None or 1 <= problem.line <= lines for problem in found)
