@@ -96,7 +96,7 @@ def run(options: Options) -> None:
     click.echo(_defaults(options), err=True)
     results = [_simulate(run, trace, scenario, options) for run in runs]
     if trace.skipped_rows:
-        click.echo(f"{options.trace}: {trace.skipped_rows:,} bad rows were skipped", err=True)
+        click.echo(f"{options.trace}: bad rows skipped: {trace.skipped_rows:,}", err=True)
     _write(results, options)
     aside = any(path == STDOUT for _, path in _outputs(options))
     stream = sys.stderr if aside else sys.stdout
@@ -178,7 +178,9 @@ def _defaults(options: Options) -> str:
     ]
     if not options.policies and not options.fixed:
         shown.insert(0, f"policy={DEFAULT_POLICY}")
-    return textwrap.fill(f"Defaults: {', '.join(shown) or 'none'}", 80, subsequent_indent="  ")
+    return textwrap.fill(
+        f"Defaults: {', '.join(shown) or 'none'}", 80, subsequent_indent="  ", break_on_hyphens=False
+    )
 
 
 def _shown(value: object) -> str:
