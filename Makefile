@@ -90,6 +90,10 @@ test-browser: setup ## the HTML report in a real browser; skipped without Chromi
 		echo "skipped: the browser tests need Chromium (Debian: apt-get install chromium)"; \
 	fi
 
+.PHONY: bench
+bench: setup ## time whole replays against a fixed loop of plain Python
+	$(BIN)/python benchmarks/replay.py
+
 # -- day to day --------------------------------------------------------------------------------
 
 .PHONY: check
