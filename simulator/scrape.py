@@ -2,7 +2,7 @@
 
 Every ready pod is scraped at the same times; a scrape becomes visible ``lag`` seconds later, with
 the time of the scrape as its samples' own. Units are those of the live signals: counts for waiting
-and running, 0 to 1 for kvCacheUsage, per cent for gpuUtilization, MiB for gpuMemoryUsed, seconds for
+and running, 0 to 1 for kvCacheUsage and gpuUtilization, MiB for gpuMemoryUsed, seconds for
 quantiles, per second for rates.
 """
 
@@ -142,7 +142,7 @@ class Scraper:
             gauge = _GAUGES[signal]
             return tuple(Sample(gauge(pod), last.time_s, name) for name, pod in last.pods.items())
         if signal is Signal.GPU_UTILIZATION:
-            return _rates(visible[-2:], lambda pod: 100.0 * pod.busy_s)
+            return _rates(visible[-2:], lambda pod: pod.busy_s)
         window = [scrape for scrape in visible if scrape.time_s >= last.time_s - metric.window_seconds]
         if signal in _COUNTERS:
             return _rates(window, _COUNTERS[signal])

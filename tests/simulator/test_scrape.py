@@ -100,12 +100,12 @@ def test_gauges_of_one_busy_and_one_full_replica(signal, expected):
     assert values(read(scraper, cluster, 1.0)) == expected
 
 
-def test_gpu_utilization_is_the_busy_share_of_the_last_interval_in_per_cent():
+def test_gpu_utilization_is_the_busy_share_of_the_last_interval():
     scraper, cluster = make(metric("gpuUtilization"), replicas=1)
     scrape(scraper, cluster, 15.0)
     arrive(cluster, 20.0, output=300)  # 3 s of 15
     scrape(scraper, cluster, 30.0)
-    assert values(read(scraper, cluster, 30.0)) == [20.0]
+    assert values(read(scraper, cluster, 30.0)) == [0.2]
 
 
 @pytest.mark.parametrize(
