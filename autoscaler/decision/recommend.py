@@ -78,7 +78,7 @@ def propose(metric: Metric, reading: Reading | None, basis: Basis) -> Proposal:
         usage_milli=outcome.usage,
         target_milli=target,
         reason=reason,
-        message=f"{metric.name}: {outcome.usage}m, target {target}m, {verb} {replicas}",
+        message=f"{metric.name}: {outcome.usage / 1000:g}, target {target / 1000:g}, {verb} {replicas}",
         used=screened.used,
         missing=outcome.missing,
         rejected=screened.refused,

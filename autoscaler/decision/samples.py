@@ -65,62 +65,76 @@ class Screened:
     by_pod: dict[str, int]
     total: int
     used: int
-    refused: tuple[str, ...]
-    bad: int
-    stale: bool
+    refused: tuple[str, ...] = ()
+    bad: int = 0
+    stale: bool = False
 
 
 def screen_samples(samples: Iterable[Sample], screen: Screen) -> Screened:
     """Sorts samples into those that count and those that are refused, in their given order."""
     by_pod: dict[str, int] = {}
-    refused: list[str] = []
-    spoilt: set[str] = set()
-    total = used = bad = stale = 0
+    refusals: list[_Refusal] = []
+    total = used = 0
     for sample in samples:
-        pod = sample.pod
-        foreign = _foreign(pod, screen)
-        if foreign:
-            refused.append(f"{pod or 'series'}: {foreign}")
-            continue
-        fault = _fault(sample, screen)
-        if fault is not None:
-            too_old, message = fault
-            refused.append(f"{pod or 'series'}: {message}")
-            bad += 1
-            stale += too_old
-            if pod is not None:
-                spoilt.add(pod)
-            continue
+        if not _is_plainly_good(sample, screen):
+            refusal = _refuse(sample, screen)
+            if refusal is not None:
+                refusals.append(refusal)
+                continue
         milli = to_milli(sample.value)
         used += 1
         total += milli
-        if pod is not None:
-            by_pod[pod] = by_pod.get(pod, 0) + milli
-    for pod in spoilt:
-        by_pod.pop(pod, None)
-    return Screened(by_pod, min(total, MAX_INT64), used, tuple(refused), bad, bad > 0 and stale == bad)
+        if sample.pod is not None:
+            by_pod[sample.pod] = by_pod.get(sample.pod, 0) + milli
+    if not refusals:
+        return Screened(by_pod, min(total, MAX_INT64), used)
+    bad = [refusal for refusal in refusals if not refusal.foreign]
+    for refusal in bad:
+        by_pod.pop(refusal.pod or "", None)
+    return Screened(
+        by_pod=by_pod,
+        total=min(total, MAX_INT64),
+        used=used,
+        refused=tuple(f"{refusal.pod or 'series'}: {refusal.message}" for refusal in refusals),
+        bad=len(bad),
+        stale=bool(bad) and all(refusal.too_old for refusal in bad),
+    )
 
 
-def _foreign(pod: str | None, screen: Screen) -> str:
-    if pod is None:
-        return "has no pod label" if screen.needs_pod else ""
-    if screen.pods is not None and pod not in screen.pods:
-        return "pod is gone"
-    return ""
+@dataclass(frozen=True, slots=True)
+class _Refusal:
+    """``foreign``: nothing is wrong with the sample, but it is none of ours."""
+
+    pod: str | None
+    message: str
+    foreign: bool = False
+    too_old: bool = False
 
 
-def _fault(sample: Sample, screen: Screen) -> tuple[bool, str] | None:
-    """Whether the sample is too old, and what is wrong with it; None if nothing is."""
-    value = sample.value
-    age = screen.now - sample.timestamp
-    if 0.0 <= value < inf and -FUTURE_SECONDS <= age <= screen.max_age_seconds:
-        return None  # nearly all samples; what follows only finds the words for the others
+def _is_plainly_good(sample: Sample, screen: Screen) -> bool:
+    """What nearly every sample is; the others are looked at more closely."""
+    return (
+        0.0 <= sample.value < inf
+        and -FUTURE_SECONDS <= screen.now - sample.timestamp <= screen.max_age_seconds
+        and (not screen.needs_pod or sample.pod is not None)
+        and (screen.pods is None or sample.pod in screen.pods)
+    )
+
+
+def _refuse(sample: Sample, screen: Screen) -> _Refusal | None:
+    pod, value = sample.pod, sample.value
+    if pod is None and screen.needs_pod:
+        return _Refusal(pod, "has no pod label", foreign=True)
+    if pod is not None and screen.pods is not None and pod not in screen.pods:
+        return _Refusal(pod, "pod is gone", foreign=True)
     if not isfinite(value):
-        return False, "not a number" if isnan(value) else "infinite"
+        return _Refusal(pod, "not a number" if isnan(value) else "infinite")
+    age = screen.now - sample.timestamp
     if not age <= screen.max_age_seconds:  # a NaN timestamp is refused as well
-        return True, f"{age:g} s old, at most {screen.max_age_seconds:g} s is usable"
+        limit = screen.max_age_seconds
+        return _Refusal(pod, f"{age:g} s old, at most {limit:g} s is usable", too_old=True)
     if screen.strict and value < 0:
-        return False, f"negative ({value:g})"
+        return _Refusal(pod, f"negative ({value:g})")
     if screen.strict and age < -FUTURE_SECONDS:
-        return False, f"{-age:g} s in the future"
+        return _Refusal(pod, f"{-age:g} s in the future")
     return None
