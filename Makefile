@@ -76,16 +76,16 @@ lint: setup ## ruff, mypy --strict and the import directions
 
 .PHONY: test-fast
 test-fast: setup ## the fast tests, with branch coverage
-	$(BIN)/python -m pytest -q -m "not slow and not browser" --cov --cov-report=term
+	$(BIN)/python -m pytest -q -rs -m "not slow and not browser" --durations=5 --cov --cov-report=term
 
 .PHONY: test-slow
 test-slow: setup ## the tests that take minutes: whole traces, simulated days, the wheel
-	$(BIN)/python -m pytest -q -m "slow and not browser" --durations=5
+	$(BIN)/python -m pytest -q -rs -m "slow and not browser" --durations=5
 
 .PHONY: test-browser
 test-browser: setup ## the HTML report in a real browser; skipped without Chromium
 	@if [ -n "$(CHROMIUM)" ]; then \
-		$(BIN)/python -m pytest -q -m browser; \
+		$(BIN)/python -m pytest -q -rs -m browser; \
 	else \
 		echo "skipped: the browser tests need Chromium (Debian: apt-get install chromium)"; \
 	fi
