@@ -79,6 +79,25 @@ def test_pods_that_do_not_exist_yet_are_no_reason_to_scale_down_while_overloaded
     assert decision.desired_replicas == 10
 
 
+def test_below_target_nothing_is_added_while_a_surge_is_ready() -> None:
+    """8.5 of 10 times 12 ready pods is 11 in HPA, with 10 ordered."""
+    observation = guarded(10, series(8.5), there=pods(12))
+    assert decide(quick(metric(10, "Value"), semantics="HPA"), observation).desired_replicas == 11
+    assert decide(quick(metric(10, "Value")), observation).desired_replicas == 10
+
+
+def test_pods_that_are_being_deleted_carry_no_load() -> None:
+    there = (*pods(2), Pod("old-0", deleting=True), Pod("old-1", deleting=True))
+    observation = guarded(2, series(15.0), there=there)
+    assert decide(quick(metric(10, "Value")), observation).desired_replicas == 3
+
+
+@pytest.mark.parametrize("kind", ["Value", "AverageValue"])
+def test_any_load_wakes_from_zero_even_below_its_target(kind: str) -> None:
+    rules = quick(metric(10, kind), minReplicas=0)
+    assert decide(rules, observe(0, series(0.5))).desired_replicas == 1
+
+
 def test_a_pod_that_loads_weights_does_not_dilute_the_mean() -> None:
     """HPA counts a Running pod that answers 0 as ready: 2 replicas. Here the one ready pod is over target."""
     loading = (Pod("pod-0"), Pod("pod-1", ready=False))

@@ -82,6 +82,15 @@ def test_all_samples_unusable_for_several_reasons_is_a_failed_metric() -> None:
     assert decide(policy(), observe(2, Reading("load", samples))).reason == "FailedGetPodsMetric"
 
 
+def test_samples_of_other_pods_say_nothing_about_the_metric() -> None:
+    """They make it neither failed instead of stale, nor failed instead of empty."""
+    old = Sample(1.0, NOW - 300, "pod-0")
+    foreign = Sample(1.0, NOW, "gone")
+    assert decide(policy(), observe(1, Reading("load", (foreign, old)))).reason == "StaleMetric"
+    empty = policy(metric(10, "AverageValue", signal="running", missingData="Zero"))
+    assert decide(empty, observe(1, Reading("running", (foreign,)))).proposals[0].replicas == 0
+
+
 def test_several_series_of_a_pod_are_added_up() -> None:
     """A replica with two engines."""
     samples = tuple(Sample(10.0, NOW, f"pod-{i}") for i in (0, 0, 1, 1))

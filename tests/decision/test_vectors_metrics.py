@@ -213,6 +213,17 @@ def test_at_exactly_the_target_missing_pods_are_left_out() -> None:
     assert pods_average(5, 20_000, PodLoads(60_000, 3, 3, missing=2), Tolerance(0.0, 0.0)) == 5
 
 
+def test_below_target_unready_pods_are_left_out() -> None:
+    """Counted as idle, they would pull 0.95 out of the tolerance."""
+    assert pods_average(8, 10_000, PodLoads(38_000, 4, 4, unready=4), Tolerance()) == 8
+
+
+def test_a_value_counts_ready_pods_that_are_being_deleted() -> None:
+    there = (*pods(2), Pod("old-0", deleting=True), Pod("old-1", deleting=True))
+    observation = observe(2, milli_reading(VALUE, (15_000,)), pods_=there)
+    assert propose(VALUE, 10_000, observation).replicas == 6
+
+
 def test_filling_in_never_turns_the_direction_round() -> None:
     """Above target, three of five idle would mean fewer than there are: no change."""
     assert pods_average(5, 10, PodLoads(24, 2, 2, missing=3), Tolerance()) == 5

@@ -116,6 +116,14 @@ def test_the_comparison_is_on_the_raw_proposal() -> None:
     assert len(state.recommendations) == 1
 
 
+def test_a_first_proposal_of_zero_gives_way_to_any_next_one() -> None:
+    decision = decide(
+        hpa(metric(10, "Value"), metric(10, "Value", query="b", name="b"), minReplicas=0),
+        observe(0, series(0.0), series(0.0, name="b")),
+    )
+    assert decision.message == "b asks for the current 0"
+
+
 def test_a_hold_without_metrics_records_nothing() -> None:
     state = remembering((6, 1000), (4, 10))
     decision, after = evaluate(hpa(), observe(4, failed()), state, NOW)

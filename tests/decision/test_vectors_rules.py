@@ -91,6 +91,9 @@ SCALING_WITH_RULES = [
     ("1000 pods of 60 s down", 1, 1000, 100, 5, NO, rules(1000, 60, 0, 0), [], [8, 12, 9, 11], 5, RANGE),
     ("of 120 and 60 s down", 1, 1000, 100, 5, NO, rules(1000, 120, 100, 60), [], [8, 12, 9, 11], 5, RANGE),
     ("of 30 and 60 s down", 1, 1000, 100, 5, NO, rules(1000, 30, 100, 60), [], [8, 12, 9, 11], 5, RANGE),
+    # where both limits meet, it is the bound that limits
+    ("limit and max", 1, 20, 10, 50, NO, NO, [], [], 20, MANY),
+    ("limit and min", 5, 100, 10, 2, NO, rules(5, 60, 0, 0), [], [], 5, FEW),
     # predictive-horizontal-pod-autoscaler
     ("no change", 1, 10, 3, 3, NO, NO, [], [], 3, RANGE),
     ("3 to 5", 1, 10, 3, 5, NO, NO, [], [], 5, RANGE),
@@ -187,6 +190,7 @@ STORE_SCALE_EVENTS = [
         rules(10, 60, 100, 30),
         [8, 6, 7, 5],
     ),
+    ("exactly as old as the period is not outdated", [(7, 60)], rules(10, 60, 0, 0), [7, 5]),
     ("the longest period counts", [(7, 58), (6, 59)], rules(10, 120, 100, 30), [7, 6, 5]),
 ]
 

@@ -55,7 +55,8 @@ WITH_BEHAVIOR = [
     ("both windows, not up on the way down", [(2, 6000), (3, 180)], 2, 1, 300, 300, 2, [1, 3]),
     ("both windows, not down on the way up", [(2, 6000), (1, 180)], 2, 3, 300, 300, 2, [3, 1]),
     ("a slot stays while either window needs it", [(4, 200)], 5, 5, 100, 300, 5, [4, 5]),
-    ("exactly as old as the window is too old", [(9, 300)], 9, 3, 0, 300, 3, [9, 3]),
+    ("down, exactly as old as the window is too old", [(9, 300)], 9, 3, 0, 300, 3, [9, 3]),
+    ("up, exactly as old as the window is too old", [(2, 300)], 2, 9, 300, 0, 9, [2, 9]),
 ]
 
 
