@@ -56,9 +56,10 @@ $(VENV)/.installed: $(VENV)/.requirements pyproject.toml autoscaler/__init__.py
 # -- the two commands of the README ------------------------------------------------------------
 
 .PHONY: demo
-demo: setup ## replay the bundled trace under the chat policy and write demo-report/report.html
+demo: setup ## replay the bundled trace under two policies and write demo-report/report.html
 	@mkdir -p demo-report
-	$(BIN)/autoscale simulate azure-conv --html demo-report/report.html --json demo-report/summary.json
+	$(BIN)/autoscale simulate azure-conv --rate-scale 2 --policy chat --policy queue-size \
+		--html demo-report/report.html --json demo-report/summary.json
 	@echo
 	@echo "The report is in demo-report/report.html: open it in any browser. The figures: demo-report/summary.json"
 

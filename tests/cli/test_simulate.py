@@ -1,0 +1,223 @@
+"""`autoscale simulate`: what it prints, what it writes, and how it fails."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from autoscaler.cli.main import cli
+from autoscaler.errors import InputError
+
+SHORT = ("--span", "120")
+
+POLICY = """\
+apiVersion: vllm-autoscaler.io/v1alpha1
+kind: ScalingPolicy
+metadata:
+  name: {name}
+spec:
+  scaleTargetRef: {{ kind: Deployment, name: vllm }}
+  minReplicas: 1
+  maxReplicas: 4
+  metrics:
+    - {metric}
+"""
+RUNNING = "{ signal: running+waiting, target: { type: PodsAverage, averageValue: 8 } }"
+QUERY = '{ name: load, query: "sum(my_load)", target: { type: AverageValue, averageValue: 8 } }'
+
+
+def run(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(cli, ["simulate", *map(str, arguments)])
+
+
+def write_policy(folder: Path, name: str = "mine", metric: str = RUNNING) -> Path:
+    file = folder / f"{name}.yaml"
+    file.write_text(POLICY.format(name=name, metric=metric))
+    return file
+
+
+def read_csv(file: Path) -> list[dict[str, str]]:
+    text = gzip.decompress(file.read_bytes()).decode() if file.suffix == ".gz" else file.read_text()
+    return list(csv.DictReader(text.splitlines()))
+
+
+def problems(result: Result) -> list[str]:
+    assert isinstance(result.exception, InputError)
+    return [str(problem) for problem in result.exception.problems]
+
+
+def test_the_bare_command_replays_under_the_chat_policy_and_prints_every_default():
+    result = run("azure-conv", *SHORT)
+    assert result.exit_code == 0
+    for default in (
+        "policy=chat",
+        "profile=gemma2-9b-h100",
+        "startup=warm-node",
+        "routing=least-loaded",
+        "slo=ttft:2s,tpot:0.1s",
+        "scrape-interval=15",
+        "metrics-lag=5",
+        "rate-scale=1",
+        "seed=0",
+    ):
+        assert default in " ".join(result.stderr.split()), default
+    assert "SLO attainment" in result.stdout
+
+
+def test_json_of_one_run_is_an_object_whose_requests_add_up(tmp_path):
+    file = tmp_path / "out.json"
+    assert run("azure-conv", *SHORT, "--json", file).exit_code == 0
+    summary = json.loads(file.read_text())
+    assert summary["requests"] == summary["completed"] + summary["rejected"] + summary["unfinished"] > 100
+    assert summary["inputs"]["seed"] == 0
+    assert set(summary["ttft_s"]) == {"mean", "p50", "p90", "p95", "p99"}
+
+
+def test_several_policies_and_fixed_replicas_are_compared_in_one_run(tmp_path):
+    file = tmp_path / "out.json"
+    mine = write_policy(tmp_path)
+    result = run("azure-conv", *SHORT, "--policy", mine, "--policy", "chat", "--replicas", 2, "--json", file)
+    assert result.exit_code == 0
+    assert [one["label"] for one in json.loads(file.read_text())["runs"]] == ["mine", "chat", "2 replicas"]
+    assert "2 replicas" in result.stdout
+
+
+def test_the_same_policy_twice_gets_a_number(tmp_path):
+    file = tmp_path / "out.json"
+    mine = write_policy(tmp_path)
+    run("azure-conv", *SHORT, "--policy", mine, "--policy", mine, "--json", file)
+    assert [one["label"] for one in json.loads(file.read_text())["runs"]] == ["mine", "mine (2)"]
+
+
+def test_same_inputs_give_the_same_bytes(tmp_path):
+    files = [tmp_path / "one.json", tmp_path / "two.json"]
+    for file in files:
+        run("azure-conv", *SHORT, "--routing", "random", "--seed", 5, "--json", file)
+    assert files[0].read_bytes() == files[1].read_bytes()
+
+
+def test_every_output_file_of_a_policy_run(tmp_path):
+    names = (
+        ("--html", "r.html"),
+        ("--requests", "q.csv.gz"),
+        ("--timeline", "t.csv"),
+        ("--decisions", "d.jsonl"),
+    )
+    arguments = [part for option, name in names for part in (option, tmp_path / name)]
+    assert run("azure-conv", *SHORT, *arguments).exit_code == 0
+    assert (tmp_path / "r.html").read_text().startswith("<!doctype html>")
+    requests, timeline = read_csv(tmp_path / "q.csv.gz"), read_csv(tmp_path / "t.csv")
+    assert ",".join(requests[0]) == (
+        "arrival_s,prompt_tokens,output_tokens,queue_s,ttft_s,tpot_s,e2e_s,preemptions,replica"
+    )
+    assert len(requests) > 100
+    assert ",".join(timeline[0]) == "time_s,demand_rps,desired,ordered,ready,running,waiting,kv_usage"
+    assert float(timeline[1]["time_s"]) == 15.0, "a point at every sync"
+    decisions = [json.loads(line) for line in (tmp_path / "d.jsonl").read_text().splitlines()]
+    assert decisions[0]["decision"]["steps"]
+
+
+def test_the_timeline_of_fixed_replicas_has_a_point_every_second_unless_told_otherwise(tmp_path):
+    for arguments, expected in (((), 1.0), (("--timeline-interval", "7.5"), 7.5)):
+        file = tmp_path / "t.csv"
+        run("azure-conv", *SHORT, "--replicas", 1, "--timeline", file, *arguments)
+        times = [float(row["time_s"]) for row in read_csv(file)]
+        assert times[:3] == [0.0, expected, 2 * expected]
+
+
+def test_several_runs_write_one_file_each(tmp_path):
+    run("azure-conv", *SHORT, "--policy", "chat", "--replicas", 2, "--requests", tmp_path / "q.csv.gz")
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["q.2-replicas.csv.gz", "q.chat.csv.gz"]
+
+
+def test_json_on_standard_output_is_nothing_but_json():
+    result = run("azure-conv", *SHORT, "--json", "-")
+    assert json.loads(result.stdout)["requests"] > 100
+    assert "SLO attainment" in result.stderr
+
+
+def test_a_free_query_without_its_series_is_refused_by_line_and_field(tmp_path):
+    file = write_policy(tmp_path, metric=QUERY)
+    assert problems(run("azure-conv", *SHORT, "--policy", file)) == [
+        f"{file}:10: spec.metrics[0].query: a query cannot be simulated: "
+        "give its recorded values with --series load=FILE"
+    ]
+
+
+def test_a_free_query_with_its_series_runs(tmp_path):
+    file = write_policy(tmp_path, metric=QUERY)
+    series = tmp_path / "load.csv"
+    series.write_text("timestamp_s,value\n" + "".join(f"{second},{20}\n" for second in range(0, 200, 5)))
+    out = tmp_path / "out.json"
+    assert (
+        run("azure-conv", *SHORT, "--policy", file, "--series", f"load={series}", "--json", out).exit_code
+        == 0
+    )
+    assert json.loads(out.read_text())["replicas"]["max"] == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--slo", "ttft=2s"], "write both"),
+        (["--slo", "ttft=2s,tpot=fast"], "is no SLO"),
+        (["--slo", "ttft=0s,tpot=1s"], "is no SLO"),
+        (["--replicas", "-1"], "not in the range"),
+        (["--rate-scale", "0"], "not in the range"),
+        (["--span", "0"], "not in the range"),
+        (["--routing", "best"], "is not one of"),
+        (["--clock-start", "noon"], "is no time"),
+        (["--clock-start", "2024-01-01T00:00:00"], "has no time zone"),
+        (["--series", "x"], "write NAME=FILE"),
+        (["--nonsense"], "No such option"),
+    ],
+)
+def test_a_wrong_command_line_exits_with_2_and_says_what_would_be_right(arguments, message):
+    result = run("azure-conv", *arguments)
+    assert result.exit_code == 2
+    assert message in " ".join(result.stderr.split())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["no-such.csv"], "no such file, and no bundled trace"),
+        (["azure-conv", "--profile", "b300"], "no profile of this name"),
+        (["azure-conv", "--startup", "slow"], "must be one of"),
+        (["azure-conv", "--policy", "no-such.yaml"], "does not exist"),
+        (["azure-conv", "--start", "90000"], "has no request"),
+        (["azure-conv", "--json", "no-such-folder/out.json"], "does not exist; make it first"),
+    ],
+)
+def test_a_wrong_file_is_named(arguments, message):
+    assert message in problems(run(*arguments))[0]
+
+
+def test_a_failing_run_leaves_no_output_behind(tmp_path):
+    trace = tmp_path / "trace.csv"
+    trace.write_text("timestamp_s,prompt_tokens,output_tokens\n0,10,10\n1,ten,10\n")
+    result = run(trace, "--json", tmp_path / "out.json", "--requests", tmp_path / "q.csv")
+    assert f"{trace}:3: prompt_tokens" in problems(result)[0]
+    assert list(tmp_path.iterdir()) == [trace]
+
+
+def test_skipped_rows_are_counted(tmp_path):
+    trace = tmp_path / "trace.csv"
+    trace.write_text("timestamp_s,prompt_tokens,output_tokens\n0,10,10\n1,ten,10\n2,10,10\n")
+    out = tmp_path / "out.json"
+    result = run(trace, "--bad-rows", "skip", "--json", out)
+    assert "bad rows skipped: 1" in result.stderr
+    assert json.loads(out.read_text())["requests"] == 2
+
+
+def test_a_run_whose_requests_can_never_be_served_reports_them_as_unfinished(tmp_path):
+    out = tmp_path / "out.json"
+    assert run("azure-conv", *SHORT, "--replicas", 0, "--json", out).exit_code == 0
+    summary = json.loads(out.read_text())
+    assert summary["unfinished"] == summary["requests"]
+    assert summary["slo_attainment"] == 0
