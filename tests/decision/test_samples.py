@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import inf, nan
+from typing import Any
 
 import pytest
 
@@ -11,7 +12,7 @@ from autoscaler.decision.types import Pod, Proposal, Reading, Sample
 from .builders import NOW, decide, hpa, metric, observe, per_pod, pods, policy, series
 
 
-def judge(sample: Sample, semantics: str = "LLM", **fields: object) -> Proposal:
+def judge(sample: Sample, semantics: str = "LLM", **fields: Any) -> Proposal:
     """The proposal of a metric with one good sample at twice the target, and this one."""
     good = Sample(20.0, NOW, "pod-0")
     observation = observe(2, Reading("load", (good, sample)))
