@@ -18,7 +18,7 @@ from typing import Literal
 from autoscaler.decision.types import Pod, PodPhase
 from simulator.engine import Replica, StepObserver
 from simulator.profile import Profile
-from simulator.result import Outcome, ReplicaLife, RequestTable
+from simulator.result import ReplicaLife, RequestTable
 from simulator.startup import StartUp
 
 Routing = Literal["least-loaded", "round-robin", "random"]
@@ -125,7 +125,7 @@ class Cluster:
         requests = self.requests
         tokens = requests.prompt_tokens[row] + requests.output_tokens[row]
         if tokens > self._max_model_len or tokens > self._kv_capacity:
-            requests.outcome[row] = Outcome.REJECTED
+            requests.reject(row)
             self.last_end = now
             return
         if not self.ready:

@@ -23,7 +23,7 @@ from heapq import heappop, heappush
 from math import inf, sqrt
 
 from simulator.profile import Profile
-from simulator.result import Outcome, RequestTable
+from simulator.result import RequestTable
 
 
 class Sequence:
@@ -244,8 +244,7 @@ class Replica:
         self.in_flight -= 1
         self.finished += 1
         self.last_finish = end
-        self._requests.e2e_s[row] = end + self._overhead - self._requests.arrival_s[row]
-        self._requests.outcome[row] = Outcome.COMPLETED
+        self._requests.complete(row, end + self._overhead - self._requests.arrival_s[row])
 
     # -- planning ---------------------------------------------------------------------------
 
@@ -343,7 +342,7 @@ class Replica:
             sequence.generated += self._step - 1 - sequence_joined
         sequence.computed = 0
         sequence.eligible = self._step
-        self._requests.preemptions[row] += 1
+        self._requests.preempt(row)
         self._waiting.appendleft(sequence)
 
     def _continue_prompt(self, sequence: Sequence, budget: int) -> tuple[int, int]:

@@ -35,7 +35,8 @@ class Scenario:
     """Everything about a run but its requests and its policy. Times in seconds.
 
     ``clock_start``: the epoch second of the trace's zero, for schedules. ``timeline_interval_s``:
-    None takes a point at every sync; 0 takes none.
+    None takes a point at every sync; 0 takes none. ``keep_requests``: whether the result has a row
+    for every request, or only what the summary needs.
     """
 
     profile: Profile
@@ -49,6 +50,7 @@ class Scenario:
     timeline_interval_s: float | None = None
     initial_replicas: int | None = None
     series: Mapping[str, Series] = field(default_factory=dict)
+    keep_requests: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +128,7 @@ class _Replay:
         scenario: Scenario,
         progress: Callable[[float], None] | None,
     ) -> None:
-        self.table = RequestTable()
+        self.table = RequestTable(keep_rows=scenario.keep_requests)
         self.timeline: list[TimelinePoint] = []
         self.controller: _Controller | None = None
         self._progress = progress

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import IntEnum
 from math import nan
 
@@ -18,26 +18,67 @@ class Outcome(IntEnum):
     REJECTED = 2
 
 
-@dataclass(slots=True)
 class RequestTable:
-    """One row per replayed request, in arrival order, as columns.
+    """One row per replayed request, in arrival order, as columns; and what completed requests took.
 
     Times in seconds. ``queue_s``, ``ttft_s`` and ``e2e_s`` are counted from the arrival and NaN
     where they never happened; ``replica`` is -1 until the request was routed.
+
+    With ``keep_rows=False`` the row of a request that has ended is used again, so that ten million
+    requests fit: then only the ``done_*`` columns (in order of completion) and the counts speak of
+    the whole run.
     """
 
-    arrival_s: array[float] = field(default_factory=lambda: array("d"))
-    prompt_tokens: array[int] = field(default_factory=lambda: array("i"))
-    output_tokens: array[int] = field(default_factory=lambda: array("i"))
-    queue_s: array[float] = field(default_factory=lambda: array("d"))
-    ttft_s: array[float] = field(default_factory=lambda: array("d"))
-    e2e_s: array[float] = field(default_factory=lambda: array("d"))
-    preemptions: array[int] = field(default_factory=lambda: array("i"))
-    replica: array[int] = field(default_factory=lambda: array("i"))
-    outcome: array[int] = field(default_factory=lambda: array("b"))
+    __slots__ = (
+        "_free",
+        "arrival_s",
+        "done_e2e_s",
+        "done_output_tokens",
+        "done_ttft_s",
+        "e2e_s",
+        "keep_rows",
+        "outcome",
+        "output_tokens",
+        "preempted",
+        "preemptions",
+        "prompt_tokens",
+        "queue_s",
+        "rejected",
+        "replica",
+        "requests",
+        "ttft_s",
+    )
+
+    def __init__(self, *, keep_rows: bool = True) -> None:
+        self.keep_rows = keep_rows
+        self.requests = self.rejected = self.preempted = 0
+        self._free: list[int] = []
+        self.arrival_s = array("d")
+        self.prompt_tokens = array("i")
+        self.output_tokens = array("i")
+        self.queue_s = array("d")
+        self.ttft_s = array("d")
+        self.e2e_s = array("d")
+        self.preemptions = array("i")
+        self.replica = array("i")
+        self.outcome = array("b")
+        self.done_ttft_s = array("d")
+        self.done_e2e_s = array("d")
+        self.done_output_tokens = array("i")
+
+    def __len__(self) -> int:
+        return self.requests
+
+    @property
+    def completed(self) -> int:
+        """How many requests completed."""
+        return len(self.done_e2e_s)
 
     def add(self, arrival_s: float, prompt_tokens: int, output_tokens: int) -> int:
-        """Appends a request that has not ended yet; returns its row."""
+        """A request that has not ended yet; returns its row."""
+        self.requests += 1
+        if self._free:
+            return self._reuse(self._free.pop(), arrival_s, prompt_tokens, output_tokens)
         self.arrival_s.append(arrival_s)
         self.prompt_tokens.append(prompt_tokens)
         self.output_tokens.append(output_tokens)
@@ -49,8 +90,37 @@ class RequestTable:
         self.outcome.append(Outcome.UNFINISHED)
         return len(self.arrival_s) - 1
 
-    def __len__(self) -> int:
-        return len(self.arrival_s)
+    def _reuse(self, row: int, arrival_s: float, prompt_tokens: int, output_tokens: int) -> int:
+        self.arrival_s[row] = arrival_s
+        self.prompt_tokens[row] = prompt_tokens
+        self.output_tokens[row] = output_tokens
+        self.queue_s[row] = self.ttft_s[row] = self.e2e_s[row] = nan
+        self.preemptions[row] = 0
+        self.replica[row] = -1
+        self.outcome[row] = Outcome.UNFINISHED
+        return row
+
+    def preempt(self, row: int) -> None:
+        """Counts a preemption."""
+        self.preemptions[row] += 1
+        self.preempted += 1
+
+    def complete(self, row: int, e2e_s: float) -> None:
+        """Ends a request whose ``ttft_s`` is known."""
+        self.e2e_s[row] = e2e_s
+        self.outcome[row] = Outcome.COMPLETED
+        self.done_ttft_s.append(self.ttft_s[row])
+        self.done_e2e_s.append(e2e_s)
+        self.done_output_tokens.append(self.output_tokens[row])
+        if not self.keep_rows:
+            self._free.append(row)
+
+    def reject(self, row: int) -> None:
+        """Ends a request that no replica can take."""
+        self.outcome[row] = Outcome.REJECTED
+        self.rejected += 1
+        if not self.keep_rows:
+            self._free.append(row)
 
     def tpot_s(self, row: int) -> float | None:
         """Mean seconds per output token after the first; None for one token or no end."""

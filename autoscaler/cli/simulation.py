@@ -161,6 +161,7 @@ def _scenario(options: Options) -> Scenario:
         metrics_lag_s=options.metrics_lag,
         seed=options.seed,
         clock_start=options.clock_start,
+        keep_requests=bool(options.requests_file or options.html_file),
         initial_replicas=options.initial_replicas,
         series={
             name: read_series(file).shifted(options.start, options.rate_scale)

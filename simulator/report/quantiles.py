@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from array import array
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from itertools import accumulate, repeat
 from math import floor, fsum
+from operator import rshift
 
 QUANTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99}
+
+_BIN_BITS = 44
+"""Of a double's 64 bits: what remains is the exponent and 8 bits of the fraction."""
 
 
 def quantile(ordered: Sequence[float], q: float) -> float:
@@ -14,17 +21,55 @@ def quantile(ordered: Sequence[float], q: float) -> float:
     Type 7 of Hyndman and Fan (1996), which is numpy's default: the value at the fractional
     position ``q * (n - 1)``, on the straight line between its two neighbours.
     """
-    position = q * (len(ordered) - 1)
-    below = floor(position)
-    above = min(below + 1, len(ordered) - 1)
-    return ordered[below] + (ordered[above] - ordered[below]) * (position - below)
+    below, above, share = _position(q, len(ordered))
+    return ordered[below] + (ordered[above] - ordered[below]) * share
 
 
-def distribution(values: Iterable[float]) -> dict[str, float | None]:
-    """``mean`` and every quantile of ``QUANTILES``; all None without values."""
-    ordered = sorted(values)
-    if not ordered:
+def distribution(values: array[float]) -> dict[str, float | None]:
+    """``mean`` and every quantile of ``QUANTILES`` of doubles that are not negative; None without any."""
+    if not values:
         return dict.fromkeys(("mean", *QUANTILES))
-    found: dict[str, float | None] = {"mean": fsum(ordered) / len(ordered)}
-    found.update((name, quantile(ordered, q)) for name, q in QUANTILES.items())
+    found: dict[str, float | None] = {"mean": fsum(values) / len(values)}
+    positions = {name: _position(q, len(values)) for name, q in QUANTILES.items()}
+    ranked = select(values, {rank for below, above, _ in positions.values() for rank in (below, above)})
+    for name, (below, above, share) in positions.items():
+        found[name] = ranked[below] + (ranked[above] - ranked[below]) * share
     return found
+
+
+def select(values: array[float], ranks: set[int]) -> dict[int, float]:
+    """The values at some ranks (0 is the least) of doubles that are not negative.
+
+    Faster than sorting, and without a copy of ten million values: the bits of such doubles, read as
+    an integer, are in the same order. Their upper bits make bins; only bins with a rank are sorted.
+    """
+    bits = memoryview(values).cast("B").cast("q")
+    counts = Counter(map(rshift, bits, repeat(_BIN_BITS)))
+    bins = sorted(counts)
+    starts = accumulate((counts[key] for key in bins), initial=0)
+    wanted = {key: (start, own) for key, start, own in _bins_with_ranks(bins, counts, starts, ranks)}
+    members: dict[int, list[float]] = {key: [] for key in wanted}
+    for key, value in zip(map(rshift, bits, repeat(_BIN_BITS)), values, strict=True):
+        if key in members:
+            members[key].append(value)
+    found: dict[int, float] = {}
+    for key, (start, own) in wanted.items():
+        ordered = sorted(members[key])
+        found.update((rank, ordered[rank - start]) for rank in own)
+    return found
+
+
+def _bins_with_ranks(
+    bins: Sequence[int], counts: Counter[int], starts: Iterator[int], ranks: set[int]
+) -> Iterator[tuple[int, int, list[int]]]:
+    for key, start in zip(bins, starts, strict=False):
+        own = [rank for rank in ranks if start <= rank < start + counts[key]]
+        if own:
+            yield key, start, own
+
+
+def _position(q: float, count: int) -> tuple[int, int, float]:
+    """The two neighbouring ranks of a quantile, and how far it lies between them."""
+    position = q * (count - 1)
+    below = floor(position)
+    return below, min(below + 1, count - 1), position - below

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from array import array
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
 from simulator.report.billing import SECONDS_PER_HOUR, most_billed, replica_seconds
 from simulator.report.quantiles import distribution
 from simulator.report.slo import completed
-from simulator.result import DecisionRecord, Outcome, RunResult
+from simulator.result import DecisionRecord, RunResult
 
 _DECIMALS = 6  # microseconds; digits beyond them are noise of the arithmetic
 
@@ -23,17 +23,17 @@ def summarize(result: RunResult) -> dict[str, Any]:
     miss) and None without requests; latencies are over completed requests and None without any.
     docs/reports.md defines every figure.
     """
-    outcomes = Counter(result.requests.outcome)
-    requests = len(result.requests)
-    done = completed(result.requests, result.slo)
+    table = result.requests
+    requests = len(table)
+    done = completed(table, result.slo)
     billed_s = replica_seconds(result.replicas)
     hours = billed_s / SECONDS_PER_HOUR
     return {
         "label": result.label,
         "requests": requests,
-        "completed": outcomes[Outcome.COMPLETED],
-        "rejected": outcomes[Outcome.REJECTED],
-        "unfinished": outcomes[Outcome.UNFINISHED],
+        "completed": table.completed,
+        "rejected": table.rejected,
+        "unfinished": requests - table.completed - table.rejected,
         "slo_attainment": _rounded(done.met / requests if requests else None),
         "ttft_s": _distribution(done.ttft_s),
         "tpot_s": _distribution(done.tpot_s),
@@ -45,7 +45,7 @@ def summarize(result: RunResult) -> dict[str, Any]:
             "max": most_billed(result.replicas),
         },
         "direction_changes": direction_changes(result.decisions),
-        "preemptions": sum(result.requests.preemptions),
+        "preemptions": table.preempted,
         "end_s": _rounded(result.end_s),
         "inputs": result.inputs,
     }
@@ -75,7 +75,7 @@ def direction_changes(decisions: Sequence[DecisionRecord]) -> int:
     return sum(turn != previous for previous, turn in pairwise(directions))
 
 
-def _distribution(values: Iterable[float]) -> dict[str, float | None]:
+def _distribution(values: array[float]) -> dict[str, float | None]:
     return {name: _rounded(value) for name, value in distribution(values).items()}
 
 

@@ -18,7 +18,6 @@ from autoscaler.decision.types import (
 )
 from simulator.result import (
     DecisionRecord,
-    Outcome,
     ReplicaLife,
     RequestTable,
     RunResult,
@@ -102,7 +101,7 @@ class _Run:
         row = self.requests.add(arrival, prompt, output)
         serving = [index for index, pod in enumerate(self.pods) if pod.serves(now)]
         if prompt > 8192:
-            self.requests.outcome[row] = Outcome.REJECTED
+            self.requests.reject(row)
             return
         speed = REPLICA_RPS * max(1, len(serving))
         load = min(1.5, self.demand(now) / speed)
@@ -113,10 +112,10 @@ class _Run:
             return
         self.requests.queue_s[row] = queue
         self.requests.ttft_s[row] = ttft
-        self.requests.e2e_s[row] = ttft + tpot * (output - 1)
-        self.requests.preemptions[row] = int(load > 1.2 and self.rng.random() < 0.1)
+        if load > 1.2 and self.rng.random() < 0.1:
+            self.requests.preempt(row)
         self.requests.replica[row] = self.rng.choice(serving) if serving else 0
-        self.requests.outcome[row] = Outcome.COMPLETED
+        self.requests.complete(row, ttft + tpot * (output - 1))
 
     def tick(self, now: float, interval: float) -> None:
         arrived = self.arrive(now, interval)
