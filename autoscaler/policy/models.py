@@ -119,7 +119,7 @@ class _Model(BaseModel):
         alias_generator=to_camel,
         validate_by_name=True,
         validate_by_alias=True,
-        use_attribute_docstrings=True,
+        defer_build=True,
         field_title_generator=lambda name, _info: to_camel(name),
     )
 

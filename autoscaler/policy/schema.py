@@ -7,7 +7,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from autoscaler.policy.models import ScalingPolicy
+from pydantic.alias_generators import to_camel
+
+from autoscaler.policy import models
+from autoscaler.policy.descriptions import field_descriptions
 
 FILE_NAME = "scalingpolicy.schema.json"
 _DIALECT = "http://json-schema.org/draft-07/schema#"
@@ -16,7 +19,12 @@ _DIALECT = "http://json-schema.org/draft-07/schema#"
 @cache
 def json_schema() -> dict[str, Any]:
     """The schema as data. ``null`` appears nowhere: a field is set or left out."""
-    schema = ScalingPolicy.model_json_schema(by_alias=True, mode="validation")
+    schema = models.ScalingPolicy.model_json_schema(by_alias=True, mode="validation")
+    parts = {"ScalingPolicy": schema, **schema["$defs"]}
+    for name, fields in field_descriptions(models).items():
+        for field, text in fields.items():
+            if name in parts:
+                parts[name]["properties"][to_camel(field)]["description"] = text
     return {"$schema": _DIALECT, **_tidy(schema)}
 
 
