@@ -199,7 +199,8 @@ def _gaps(metric: Metric, screened: Screened, basis: Basis) -> tuple[tuple[str, 
 
 def _value(metric: Metric, usage: int, basis: Basis) -> tuple[int, int, int]:
     target, ready = metric.target.milli, basis.fleet.ready
-    if basis.current and not basis.fleet.listed:
+    # HPA looks for pods only when the tolerance has not settled it (getUsageRatioReplicaCount).
+    if basis.current and not basis.fleet.listed and not basis.tolerance.contains(usage / target):
         raise _UnusableError(_failure_reason(metric), "the target has no pods")
     if metric.role is Role.GUARD:
         return ceil_divide(usage * ready, target), target, usage

@@ -145,7 +145,7 @@ def _choice(error: ErrorDetails, schema: dict[str, Any]) -> str:
 
 def _limit(words: str, key: str) -> Callable[[ErrorDetails, dict[str, Any]], str]:
     def describe_limit(error: ErrorDetails, _schema: dict[str, Any]) -> str:
-        return f"must be {words} {error['ctx'][key]:g}, is {error['input']}"
+        return f"must be {words} {error['ctx'][key]}, is {error['input']}"
 
     return describe_limit
 

@@ -193,9 +193,13 @@ def test_no_sample_of_a_pod_that_counts_is_a_failure() -> None:
 
 @pytest.mark.parametrize("kind", [POD, VALUE])
 def test_no_pods_at_all_are_a_failure(kind: str) -> None:
-    proposal = propose(kind, 10_000, observe(2, milli_reading(kind, (10_000,)), pods_=()))
+    proposal = propose(kind, 10_000, observe(2, milli_reading(kind, (20_000,)), pods_=()))
     assert proposal.replicas is None
     assert "the target has no pods" in proposal.message
+
+
+def test_a_value_within_the_tolerance_is_settled_before_hpa_looks_for_pods() -> None:
+    assert propose(VALUE, 10_000, observe(2, milli_reading(VALUE, (10_000,)), pods_=())).replicas == 2
 
 
 def test_a_sum_needs_no_pods() -> None:
