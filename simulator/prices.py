@@ -1,0 +1,139 @@
+"""List prices of machines and storage, and what ``--price`` says instead. Data in ``prices.yaml``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from functools import cache
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from autoscaler.errors import Problem, ProfileError
+from simulator.yaml_model import read_model
+
+_USD = Annotated[float, Field(gt=0.0, le=1e5)]
+_NUMBER = re.compile(r"\$?(\d+(?:\.\d+)?)(?:\$?/GPU-hour)?", re.IGNORECASE)
+
+
+class _Row(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    date: date
+    source: str
+
+
+class MachineRow(_Row):
+    """What one machine type costs, with all its GPUs."""
+
+    machine: str
+    gpu: str
+    """Words that a profile's ``gpu`` has to contain."""
+    gpus: Annotated[int, Field(ge=1, le=64)]
+    on_demand_usd_per_hour: _USD
+    spot_usd_per_hour: _USD | None = None
+
+
+class StorageRow(_Row):
+    """What a GiB costs a month."""
+
+    kind: str
+    usd_per_gib_month: _USD
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    machines: tuple[MachineRow, ...]
+    storage: tuple[StorageRow, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """What a GPU costs an hour, and who says so; ``machine`` and ``as_of`` None for the user's own."""
+
+    usd_per_gpu_hour: float
+    machine: str | None
+    kind: str
+    as_of: str | None
+    source: str
+
+
+@cache
+def _table() -> _Table:
+    return read_model(Path(__file__).with_name("prices.yaml"), _Table)
+
+
+def find_price(gpu: str, gpus: int, asked: str | None = None) -> Price | None:
+    """The price of one GPU of a replica; None where no row fits and nobody gave one.
+
+    ``asked``: dollars a GPU-hour, or ``machine=NAME`` and ``spot``, joined by commas. Of several
+    machines with the GPU the smallest that holds the replica is taken, else the largest.
+
+    Raises ``ProfileError``: ``asked`` is none of that, or names a machine without a row or spot price.
+    """
+    words = [word.strip() for word in asked.split(",")] if asked else []
+    if len(words) == 1 and (number := _NUMBER.fullmatch(words[0])):
+        return Price(float(number[1]), None, "given", None, "--price")
+    spot = "spot" in words
+    machines = [word.removeprefix("machine=") for word in words if word.startswith("machine=")]
+    if len(machines) > 1 or len(words) != len(machines) + spot:
+        raise _refusal(
+            asked, "must be dollars a GPU-hour like 2.50, or machine=NAME, spot, or both joined by a comma"
+        )
+    row = _machine(machines[0], asked) if machines else _fitting(_rows_of(gpu), gpus)
+    if row is None:
+        if spot:
+            raise _refusal(asked, f"no machine with {gpu!r} has a price here: give dollars a GPU-hour")
+        return None
+    return _priced(row, spot, asked)
+
+
+def storage_price(kind: str) -> StorageRow | None:
+    """The row of a kind of storage, if there is one."""
+    return next((row for row in _table().storage if row.kind == kind), None)
+
+
+def machine_names() -> tuple[str, ...]:
+    """The machines that have a price."""
+    return tuple(row.machine for row in _table().machines)
+
+
+def machine_row(name: str) -> MachineRow | None:
+    """The row of a machine, if there is one."""
+    return next((row for row in _table().machines if row.machine == name), None)
+
+
+def _rows_of(gpu: str) -> list[MachineRow]:
+    words = set(re.split(r"[^a-z0-9]+", gpu.lower()))
+    return [row for row in _table().machines if words >= set(row.gpu.lower().split())]
+
+
+def _fitting(rows: Sequence[MachineRow], gpus: int) -> MachineRow | None:
+    """Unless all rows are of the same GPU nobody can say which is meant."""
+    if len({row.gpu for row in rows}) != 1:
+        return None
+    by_size = sorted(rows, key=lambda row: row.gpus)
+    return next((row for row in by_size if row.gpus >= gpus), by_size[-1])
+
+
+def _machine(name: str, asked: str | None) -> MachineRow:
+    row = machine_row(name)
+    if row is None:
+        raise _refusal(asked, f"{name!r} has no price here (there are: {', '.join(machine_names())})")
+    return row
+
+
+def _priced(row: MachineRow, spot: bool, asked: str | None) -> Price:
+    usd = row.spot_usd_per_hour if spot else row.on_demand_usd_per_hour
+    if usd is None:
+        raise _refusal(asked, f"{row.machine} has no spot price here: give dollars a GPU-hour")
+    kind = "spot" if spot else "on-demand"
+    return Price(usd / row.gpus, row.machine, kind, row.date.isoformat(), row.source)
+
+
+def _refusal(asked: str | None, message: str) -> ProfileError:
+    return ProfileError([Problem(str(asked), None, "--price", message)])
