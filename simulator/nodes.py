@@ -59,7 +59,7 @@ class NodePool:
     def close(self, now: float) -> None:
         """The run is over: idle nodes were idle until now, or until they were deleted."""
         self._delete_old(now)
-        self.idle_node_s += sum(now - since for since, _ in self._idle)
+        self.idle_node_s += sum(max(0.0, now - since) for since, _ in self._idle)
         self._idle.clear()
 
     def _delete_old(self, now: float) -> None:

@@ -186,9 +186,9 @@ class ReplicaLife:
     start: StartPhases | None = None
 
     @property
-    def billed_s(self) -> float:
-        """Seconds that are paid for: all but those without a node."""
-        return self.ended_s - self.ordered_s - (self.start.waiting_s if self.start else 0.0)
+    def billed_from_s(self) -> float:
+        """From when it is paid for: its order, or its node's where it had to wait for one."""
+        return self.ordered_s + (self.start.waiting_s if self.start else 0.0)
 
 
 @dataclass(frozen=True, slots=True)

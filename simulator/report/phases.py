@@ -17,7 +17,7 @@ def phase_spans(life: ReplicaLife) -> Iterator[tuple[str, float, float]]:
     """The phases that a replica went through, as (phase, from, to) in seconds."""
     leaves = life.ended_s if life.drain_s is None else life.drain_s
     ready = leaves if life.ready_s is None else life.ready_s
-    spans = zip(PHASES, pairwise((life.ordered_s, ready, leaves, life.ended_s)), strict=True)
+    spans = zip(PHASES, pairwise((life.billed_from_s, ready, leaves, life.ended_s)), strict=True)
     return ((phase, start, end) for phase, (start, end) in spans if end > start)
 
 

@@ -47,7 +47,9 @@ class SharedStorage:
         return load.left if load else 0.0
 
     def advance(self, now: float) -> None:
-        """Reads until ``now``; loads that end by then are forgotten."""
+        """Reads until ``now``; loads that end by then are forgotten. An earlier ``now`` does nothing."""
+        if now < self._now:
+            return
         for key in _run(self._loads, self._total, self._now, now):
             del self._loads[key]
         self._now = now
