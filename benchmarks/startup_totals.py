@@ -283,10 +283,8 @@ HEADINGS = ("total", "source", "s", "model", "error", "", "note")
 
 def cells(total: Total) -> tuple[str, ...]:
     """One total as text, in the order of HEADINGS."""
-    if total.fitted:
-        verdict = "fitted"
-    else:
-        verdict = "predicted" if abs(total.error()) <= LIMIT else "**missed**"
+    held = "predicted" if abs(total.error()) <= LIMIT else "**missed**"
+    verdict = "fitted" if total.fitted else held
     seconds, predicted = f"{total.seconds:.4g}", f"{total.predicted():.4g}"
     return total.what, total.source, seconds, predicted, f"{total.error():+.0%}", verdict, total.note
 
@@ -303,12 +301,11 @@ def plain() -> Iterator[str]:
     """The same for a terminal, and how many of the predictions hold."""
     for total in TOTALS:
         what, source, seconds, predicted, error, verdict, note = cells(total)
-        yield f"{what:46} {seconds:>6} {predicted:>6} {error:>5}  {verdict.strip('*'):9}  {source}; {note}".rstrip(
-            "; "
-        )
+        figures = f"{seconds:>6} {predicted:>6} {error:>5}  {verdict.strip('*'):9}"
+        yield f"{what:46} {figures}  {source}; {note}".rstrip("; ")
     free = [total for total in TOTALS if not total.fitted]
     held = sum(abs(total.error()) <= LIMIT for total in free)
-    yield f"{held} of {len(free)} predictions within {LIMIT:.0%}; {len(TOTALS) - len(free)} totals were fitted"
+    yield f"{held} of {len(free)} predictions within {LIMIT:.0%}; fitted: {len(TOTALS) - len(free)}"
 
 
 def main() -> None:
