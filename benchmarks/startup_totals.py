@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from simulator.startup.names import assemble, choose
 
@@ -41,7 +41,7 @@ class Total:
         startup = assemble(self.startup, choose(self.startup))
         if self.gb_per_s is not None:
             loader = choose(self.startup).loader.gb_per_s
-            startup = startup.model_copy(update={"weights_gb_per_s": min(self.gb_per_s, loader)})
+            startup = replace(startup, weights_gb_per_s=min(self.gb_per_s, loader))
         draw = startup.median(self.gb * 1e9)
         seconds = {
             "node": draw.node_s,

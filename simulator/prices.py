@@ -8,47 +8,35 @@ from dataclasses import dataclass
 from datetime import date
 from functools import cache
 from pathlib import Path
-from typing import Annotated
-
-from pydantic import BaseModel, ConfigDict, Field
 
 from autoscaler.errors import Problem, ProfileError
-from simulator.yaml_model import read_model
+from simulator.yaml_model import read_own
 
-_USD = Annotated[float, Field(gt=0.0, le=1e5)]
+_TABLE = Path(__file__).with_name("prices.yaml")
 _NUMBER = re.compile(r"\$?(\d+(?:\.\d+)?)(?:\$?/GPU-hour)?", re.IGNORECASE)
 
 
-class _Row(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    date: date
-    source: str
-
-
-class MachineRow(_Row):
-    """What one machine type costs, with all its GPUs."""
+@dataclass(frozen=True, slots=True)
+class MachineRow:
+    """What one machine type costs, with all its GPUs; ``gpu``: words of a profile's ``gpu``."""
 
     machine: str
     gpu: str
-    """Words that a profile's ``gpu`` has to contain."""
-    gpus: Annotated[int, Field(ge=1, le=64)]
-    on_demand_usd_per_hour: _USD
-    spot_usd_per_hour: _USD | None = None
+    gpus: int
+    on_demand_usd_per_hour: float
+    date: date
+    source: str
+    spot_usd_per_hour: float | None = None
 
 
-class StorageRow(_Row):
+@dataclass(frozen=True, slots=True)
+class StorageRow:
     """What a GiB costs a month."""
 
     kind: str
-    usd_per_gib_month: _USD
-
-
-class _Table(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    machines: tuple[MachineRow, ...]
-    storage: tuple[StorageRow, ...]
+    usd_per_gib_month: float
+    date: date
+    source: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +51,13 @@ class Price:
 
 
 @cache
-def _table() -> _Table:
-    return read_model(Path(__file__).with_name("prices.yaml"), _Table)
+def _machines() -> tuple[MachineRow, ...]:
+    return tuple(MachineRow(**row) for row in read_own(_TABLE)["machines"])
+
+
+@cache
+def _storage() -> tuple[StorageRow, ...]:
+    return tuple(StorageRow(**row) for row in read_own(_TABLE)["storage"])
 
 
 def find_price(gpu: str, gpus: int, asked: str | None = None) -> Price | None:
@@ -94,22 +87,22 @@ def find_price(gpu: str, gpus: int, asked: str | None = None) -> Price | None:
 
 def storage_price(kind: str) -> StorageRow | None:
     """The row of a kind of storage, if there is one."""
-    return next((row for row in _table().storage if row.kind == kind), None)
+    return next((row for row in _storage() if row.kind == kind), None)
 
 
 def machine_names() -> tuple[str, ...]:
     """The machines that have a price."""
-    return tuple(row.machine for row in _table().machines)
+    return tuple(row.machine for row in _machines())
 
 
 def machine_row(name: str) -> MachineRow | None:
     """The row of a machine, if there is one."""
-    return next((row for row in _table().machines if row.machine == name), None)
+    return next((row for row in _machines() if row.machine == name), None)
 
 
 def _rows_of(gpu: str) -> list[MachineRow]:
     words = set(re.split(r"[^a-z0-9]+", gpu.lower()))
-    return [row for row in _table().machines if words >= set(row.gpu.lower().split())]
+    return [row for row in _machines() if words >= set(row.gpu.lower().split())]
 
 
 def _fitting(rows: Sequence[MachineRow], gpus: int) -> MachineRow | None:

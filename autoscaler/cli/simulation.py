@@ -295,7 +295,7 @@ def _inputs(run: Run, options: Options, scenario: Scenario) -> dict[str, object]
         "replicas": run.scaling.replicas if isinstance(run.scaling, Fixed) else None,
         "initial_replicas": scenario.initial_replicas,
         "profile": scenario.profile.model_dump(mode="json"),
-        "startup": scenario.startup.model_dump(mode="json"),
+        "startup": asdict(scenario.startup),
         "nodes": None if scenario.nodes is None else asdict(scenario.nodes),
         "price": options.price,
         "routing": scenario.routing,

@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]i?B?|B)", re.IGNORECASE)
+_NUMBERS = ("seconds", "model_seconds", "gb_per_s", "shared_gb_per_s")
 _POWERS = {"k": 1, "m": 2, "g": 3, "t": 4}
 
 
@@ -170,8 +171,8 @@ def _listing() -> str:
     ):
         lines.append(f"{title}")
         for part in parts:
-            numbers = part.model_dump(include={"seconds", "gb_per_s", "shared_gb_per_s", "model_seconds"})
-            shown = ", ".join(f"{name} {value:g}" for name, value in numbers.items() if value is not None)
+            numbers = ((name, getattr(part, name, None)) for name in _NUMBERS)
+            shown = ", ".join(f"{name} {value:g}" for name, value in numbers if value is not None)
             lines.append(f"  {part.name:<22} {shown}")
             lines.append(f"  {'':<22} {part.source}")
     lines.append("preset")

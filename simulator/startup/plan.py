@@ -2,32 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from math import exp, log, sqrt
 from random import Random
-from typing import Annotated
-
-from pydantic import BaseModel, ConfigDict, Field
 
 from simulator.profile import Profile
-from simulator.startup.components import Positive, Seconds
 
 GIB = 2**30
 REFERENCE_BYTES = 17.2 * GIB
 """The model that ``engine_model_s`` is for: Gemma 2 9B in bf16."""
 _Z95 = 1.6448536269514722
-Ratio = Annotated[float, Field(ge=1.0, le=10.0)]
 
 
-class Spread(BaseModel):
+@dataclass(frozen=True, slots=True)
+class Spread:
     """p95 over p50 of each phase; 1 is always the median."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    node: Ratio = 1.0
-    image: Ratio = 1.0
-    weights: Ratio = 1.0
-    engine: Ratio = 1.0
+    node: float = 1.0
+    image: float = 1.0
+    weights: float = 1.0
+    engine: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,27 +45,26 @@ class Draw:
         return self.node_s + self.image_s + self.weights_s + self.engine_s
 
 
-class StartUp(BaseModel):
-    """How long a replica takes to start. The pod is Pending for node and image, then loads."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartUp:
+    """How long a replica takes to start. The pod is Pending for node and image, then loads.
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    ``weights_gb_per_s``: what one pod gets, in 10^9 bytes a second; None: the engine's time includes
+    the weights. ``shared_gb_per_s``: what all that load at once get together; None: no such limit.
+    ``engine_s``: what no model changes; ``engine_model_s`` grows with the square root of the
+    weights' size and is for Gemma 2 9B.
+    """
 
     name: str
-    node_s: Seconds = 0.0
-    """Until a new node with the GPU is there; 0 where one waits."""
-    image_s: Seconds = 0.0
-    """Until the container's image is there."""
-    weights_gb_per_s: Positive | None = None
-    """What one pod gets, in 10^9 bytes a second. None: the engine's time includes the weights."""
-    shared_gb_per_s: Positive | None = None
-    """What all pods that load at the same time get together. None: there is no such limit."""
-    engine_s: Seconds = 0.0
-    """Imports, compilation, CUDA graphs, until the server answers: what no model changes."""
-    engine_model_s: Seconds = 0.0
-    """The part that grows with the square root of the weights' size, for Gemma 2 9B."""
+    node_s: float = 0.0
+    image_s: float = 0.0
+    weights_gb_per_s: float | None = None
+    shared_gb_per_s: float | None = None
+    engine_s: float = 0.0
+    engine_model_s: float = 0.0
     spread: Spread = Spread()
     components: tuple[str, ...] = ()
-    sources: dict[str, str] = {}
+    sources: dict[str, str] = field(default_factory=dict)
 
     def median(self, weights_bytes: float) -> Draw:
         """The median of every phase."""
@@ -107,7 +100,7 @@ class StartUp(BaseModel):
 
     def without_spread(self) -> StartUp:
         """The same, always at its medians."""
-        return self.model_copy(update={"spread": Spread()})
+        return replace(self, spread=Spread())
 
 
 def profile_bytes(profile: Profile) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from simulator.prices import Price, storage_price
@@ -120,7 +120,7 @@ def _shared(startup: StartUp, pods: int) -> StartUp:
     rate, shared = startup.weights_gb_per_s, startup.shared_gb_per_s
     if rate is None or shared is None:
         return startup
-    return startup.model_copy(update={"weights_gb_per_s": min(rate, shared / pods)})
+    return replace(startup, weights_gb_per_s=min(rate, shared / pods))
 
 
 def _p95(startup: StartUp, weights_bytes: float) -> float:
