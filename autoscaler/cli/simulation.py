@@ -190,8 +190,6 @@ def _nodes(options: Options) -> NodeLimits | None:
         if given:
             raise click.UsageError(f"--{given[0].replace('_', '-')} needs --nodes")
         return None
-    if options.warm_nodes > options.nodes:
-        raise click.BadParameter(f"{options.warm_nodes} are more than --nodes", param_hint="--warm-nodes")
     return NodeLimits(options.nodes, options.warm_nodes, options.node_idle)
 
 
