@@ -1,8 +1,9 @@
 """The simulated workload: pods that are ordered, start, serve and drain, and the gateway before them.
 
-A pod is billed from its order to the end of its drain. A draining pod takes no new requests and
-ends with its last one; a pod that is removed while it starts ends at once. Scale-down removes pods
-that are not ready first, and the newest first among equals, as a ReplicaSet does.
+A pod is billed from its order to the end of its drain, but not while there is no node for it. A
+draining pod takes no new requests and ends with its last one; a pod that is removed while it starts
+ends at once. Scale-down removes pods that are not ready first, and the newest first among equals, as
+a ReplicaSet does.
 """
 
 from __future__ import annotations
@@ -17,9 +18,11 @@ from typing import Literal
 
 from autoscaler.decision.types import Pod, PodPhase
 from simulator.engine import Replica, StepObserver
+from simulator.nodes import NodePool
 from simulator.profile import Profile
 from simulator.result import ReplicaLife, RequestTable
 from simulator.startup import StartUp
+from simulator.startup.progress import Start, Starts
 
 Routing = Literal["least-loaded", "round-robin", "random"]
 ROUTINGS: tuple[Routing, ...] = ("least-loaded", "round-robin", "random")
@@ -35,18 +38,25 @@ class PodState(Enum):
 
 @dataclass(slots=True)
 class SimulatedPod:
-    """One pod and the vLLM inside it. Times in seconds; ``drain_s`` None until it drains."""
+    """One pod and the vLLM inside it. Times in seconds; ``drain_s`` None until it drains.
+
+    ``start`` None: the run began with this pod ready.
+    """
 
     replica: Replica
     state: PodState
     ordered_s: float
-    loading_at: float
-    ready_at: float
+    start: Start | None = None
     drain_s: float | None = None
+
+    @property
+    def ready_at(self) -> float:
+        """When it is ready; ``inf`` while nobody can say."""
+        return self.ordered_s if self.start is None else self.start.ready_at
 
     def as_observed(self, now: float) -> Pod:
         """The pod as the API server shows it."""
-        pending = self.state is PodState.STARTING and now < self.loading_at
+        pending = self.state is PodState.STARTING and self.start is not None and now < self.start.loading_at
         return Pod(
             name=self.replica.name,
             phase=PodPhase.PENDING if pending else PodPhase.RUNNING,
@@ -59,7 +69,8 @@ class SimulatedPod:
         ready = None if self.state is PodState.STARTING else self.ready_at
         if ready is not None and ready > ended_s:
             ready = None
-        return ReplicaLife(self.replica.name, self.ordered_s, ready, self.drain_s, ended_s)
+        phases = None if self.start is None else self.start.phases(ended_s)
+        return ReplicaLife(self.replica.name, self.ordered_s, ready, self.drain_s, ended_s, phases)
 
 
 class Cluster:
@@ -73,8 +84,9 @@ class Cluster:
         routing: Routing,
         seed: int,
         observer: Callable[[], StepObserver | None] = lambda: None,
+        nodes: NodePool | None = None,
     ) -> None:
-        """``observer`` is called once for every new replica."""
+        """``observer`` is called once for every new replica; ``nodes`` None: no limit of nodes."""
         self.requests = requests
         self._observer = observer
         self.desired = 0
@@ -86,7 +98,7 @@ class Cluster:
         self.last_end = 0.0
         self.next_ready = inf
         self._profile = profile
-        self._pending_s, self._loading_s = startup.seconds(profile)
+        self._starts = Starts(startup, profile, seed, nodes)
         self._max_model_len = profile.max_model_len_tokens
         block = profile.scheduler.block_size_tokens
         self._kv_capacity = profile.memory.kv_cache_tokens // block * block
@@ -102,21 +114,25 @@ class Cluster:
     def start_ready(self, replicas: int) -> None:
         """The pods that a run begins with: ready at 0, so nobody waits for them."""
         self.desired = replicas
+        if self._starts.nodes is not None:
+            self._starts.nodes.use(replicas)
         for _ in range(replicas):
-            self._order(0.0, ready_at=0.0)
-        self.bring_up(0.0)
+            self._new_pod(0.0).state = PodState.READY
+        self._refresh()
 
     def scale(self, replicas: int, now: float) -> None:
         """Sets the target's replicas: orders what is missing, removes what is too much."""
         self.desired = replicas
         serving = [pod for pod in self.pods if pod.state is not PodState.DRAINING]
         for _ in range(replicas - len(serving)):
-            self._order(now, ready_at=now + self._pending_s + self._loading_s)
+            pod = self._new_pod(now)
+            pod.start = self._starts.order(pod.replica.index, now)
         surplus = len(serving) - replicas
         if surplus > 0:
             serving.sort(key=lambda pod: (pod.state is PodState.STARTING, pod.replica.index))
             for pod in reversed(serving[-surplus:]):
                 self._remove(pod, now)
+        self._starts.settle(now)
         self._refresh()
 
     def arrive(self, row: int, now: float) -> None:
@@ -141,6 +157,7 @@ class Cluster:
         for pod in self.pods:
             if pod.state is PodState.STARTING and pod.ready_at <= now:
                 pod.state = PodState.READY
+                self._starts.finished(pod.replica.index)
         self._refresh()
         while self.gateway and self.ready:
             self._choose().submit(self.gateway.popleft(), now)
@@ -159,6 +176,8 @@ class Cluster:
             self.pods = [
                 pod for pod in self.pods if pod.state is not PodState.DRAINING or pod.replica.in_flight
             ]
+            self._starts.settle(now)
+            self._refresh()
 
     def in_flight(self) -> int:
         """Requests inside replicas."""
@@ -182,16 +201,18 @@ class Cluster:
         """When the last request so far ended (completed or rejected)."""
         return max([self.last_end, *(pod.replica.last_finish for pod in self.pods if pod.replica.finished)])
 
-    def _order(self, now: float, ready_at: float) -> None:
-        replica = Replica(self._profile, self.requests, f"vllm-{self._names}", self._names, ready_at)
+    def _new_pod(self, now: float) -> SimulatedPod:
+        replica = Replica(self._profile, self.requests, f"vllm-{self._names}", self._names, now)
         self._names += 1
-        self.pods.append(SimulatedPod(replica, PodState.STARTING, now, now + self._pending_s, ready_at))
         replica.observer = self._observer()
+        self.pods.append(SimulatedPod(replica, PodState.STARTING, now))
+        return self.pods[-1]
 
     def _remove(self, pod: SimulatedPod, now: float) -> None:
         if pod.state is PodState.STARTING:
             self.lives.append(pod.life(now))
             self.pods.remove(pod)
+            self._starts.cancel(pod.replica.index, now)
             return
         pod.replica.advance(now)
         pod.state = PodState.DRAINING
@@ -202,6 +223,7 @@ class Cluster:
 
     def _end(self, pod: SimulatedPod, ended_s: float) -> None:
         self.lives.append(pod.life(ended_s))
+        self._starts.ended(ended_s)
         if pod.replica.finished:
             self.last_end = max(self.last_end, pod.replica.last_finish)
 

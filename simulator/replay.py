@@ -14,6 +14,8 @@ from math import inf
 from autoscaler.decision import evaluate, initial_state, record_scale
 from autoscaler.policy.models import Mode, ScalingPolicy
 from simulator.cluster import Cluster, Routing
+from simulator.nodes import NodeLimits, NodePool
+from simulator.prices import Price
 from simulator.profile import Profile
 from simulator.result import DecisionRecord, RequestTable, RunResult, Slo, TimelinePoint
 from simulator.scrape import LatencyHistograms, Scraper
@@ -36,7 +38,7 @@ class Scenario:
 
     ``clock_start``: the epoch second of the trace's zero, for schedules. ``timeline_interval_s``:
     None takes a point at every sync; 0 takes none. ``keep_requests``: whether the result has a row
-    for every request, or only what the summary needs.
+    for every request, or only what the summary needs. ``nodes`` None: there is always one more node.
     """
 
     profile: Profile
@@ -51,6 +53,8 @@ class Scenario:
     initial_replicas: int | None = None
     series: Mapping[str, Series] = field(default_factory=dict)
     keep_requests: bool = True
+    nodes: NodeLimits | None = None
+    price: Price | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +90,8 @@ def simulate(
         decisions=tuple(replay.controller.records) if replay.controller else (),
         replicas=tuple(replay.cluster.lives),
         end_s=end_s,
+        idle_node_s=replay.nodes.idle_node_s if replay.nodes else 0.0,
+        price=scenario.price,
     )
 
 
@@ -141,13 +147,20 @@ class _Replay:
         self._scrape_interval = scenario.scrape_interval_s
         self._sync_period = inf
         self._tick_interval = scenario.timeline_interval_s or inf
-        self._give_up_s = GIVE_UP_S + sum(scenario.startup.seconds(scenario.profile))
+        self._give_up_s = GIVE_UP_S + scenario.startup.total_s(scenario.profile)
         replicas = self._set_up(scaling, scenario)
         observer = (
             LatencyHistograms if self.controller and self.controller.scraper.needs_latency else _no_observer
         )
+        self.nodes = NodePool(scenario.nodes) if scenario.nodes else None
         self.cluster = Cluster(
-            scenario.profile, scenario.startup, self.table, scenario.routing, scenario.seed, observer
+            scenario.profile,
+            scenario.startup,
+            self.table,
+            scenario.routing,
+            scenario.seed,
+            observer,
+            self.nodes,
         )
         self.cluster.start_ready(replicas)
         self._next_tick = 0.0 if self._tick_interval < inf else inf
@@ -186,6 +199,8 @@ class _Replay:
             self._react(now)
         end_s = self._end_s(now)
         cluster.close(end_s)
+        if self.nodes is not None:
+            self.nodes.close(end_s)
         return end_s
 
     def _arrive(self, until: float, *, inclusive: bool) -> None:

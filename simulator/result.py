@@ -8,6 +8,7 @@ from enum import IntEnum
 from math import nan
 
 from autoscaler.decision.types import Decision, Observation
+from simulator.prices import Price
 
 
 class Outcome(IntEnum):
@@ -160,14 +161,34 @@ class DecisionRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class StartPhases:
+    """Where a start's seconds went: no node to be had, node, image, weights, engine."""
+
+    waiting_s: float = 0.0
+    node_s: float = 0.0
+    image_s: float = 0.0
+    weights_s: float = 0.0
+    engine_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class ReplicaLife:
-    """One replica from order to end of drain, in seconds; ``ready_s`` None if it never was."""
+    """One replica from order to end of drain, in seconds; ``ready_s`` None if it never was.
+
+    ``start`` None: the run began with this replica ready.
+    """
 
     name: str
     ordered_s: float
     ready_s: float | None
     drain_s: float | None
     ended_s: float
+    start: StartPhases | None = None
+
+    @property
+    def billed_from_s(self) -> float:
+        """From when it is paid for: its order, or its node's where it had to wait for one."""
+        return self.ordered_s + (self.start.waiting_s if self.start else 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +206,8 @@ class RunResult:
     ``inputs`` is JSON-ready and complete: with it the run can be repeated. ``label`` names the run
     in comparisons (the policy's name, or ``"4 replicas"``). ``decisions`` is empty for a fixed
     number of replicas. ``end_s`` is when the last request ended and billing stopped.
+    ``idle_node_s``: seconds that nodes of a pool stood idle, summed. ``price``: what a GPU costs,
+    None where nobody knows.
     """
 
     label: str
@@ -196,3 +219,5 @@ class RunResult:
     decisions: tuple[DecisionRecord, ...]
     replicas: tuple[ReplicaLife, ...]
     end_s: float
+    idle_node_s: float = 0.0
+    price: Price | None = None

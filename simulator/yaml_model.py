@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
+import yaml
 from pydantic import BaseModel, ValidationError
 
 from autoscaler.errors import Problem, ProfileError
@@ -12,6 +13,7 @@ from autoscaler.policy.document import Node, dotted, read_documents
 from autoscaler.policy.wording import describe
 
 Model = TypeVar("Model", bound=BaseModel)
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def read_model(path: Path, model: type[Model]) -> Model:
@@ -28,6 +30,11 @@ def read_model(path: Path, model: type[Model]) -> Model:
     if problems:
         raise ProfileError(problems)
     return _validated(documents[0], file, model)
+
+
+def read_own(path: Path) -> Any:
+    """The document in a YAML file that comes along, as it is: tests have looked at it."""
+    return yaml.load(path.read_bytes(), Loader=_LOADER)
 
 
 def _validated(root: Node, file: str, model: type[Model]) -> Model:

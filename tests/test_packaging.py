@@ -21,7 +21,8 @@ DATA = {
     "simulator/data/azure_llm_2023_conv.csv.gz",
     "simulator/profiles/gemma2-9b-h100.yaml",
     "simulator/profiles/llama3-8b-h100.yaml",
-    "simulator/startup.yaml",
+    "simulator/startup/components.yaml",
+    "simulator/prices.yaml",
     "simulator/report/assets/uPlot.iife.min.js",
     "simulator/report/assets/uPlot.min.css",
 }

@@ -33,6 +33,9 @@ COMMANDS = {
     "simulate": LazyCommand(
         "autoscaler.cli.simulate:simulate", "Replay a request trace under one or more policies."
     ),
+    "startup": LazyCommand(
+        "autoscaler.cli.startup:startup", "Compare ways of starting a replica: seconds and dollars."
+    ),
     "validate": LazyCommand("autoscaler.cli.validate:validate", "Check policy files and list every problem."),
     "policies": LazyCommand(
         "autoscaler.cli.policies:policies", "List the policies that come along, or print one."

@@ -77,7 +77,41 @@ class TimeType(click.ParamType[float]):
 )
 @click.option("--profile", default="gemma2-9b-h100", metavar="NAME|FILE", help="Which model on which GPU.")
 @click.option(
-    "--startup", default="warm-node", metavar="NAME|SECONDS", help="How long a replica takes to start."
+    "--startup",
+    default="warm-node",
+    metavar="NAME[+NAME…]|SECONDS",
+    help="How a replica starts: components of node, image, weights and engine (see `autoscale startup`).",
+)
+@click.option(
+    "--startup-spread",
+    type=click.Choice(["on", "off"]),
+    default="on",
+    help="Whether starts differ from each other, or all take the median.",
+)
+@click.option(
+    "--nodes",
+    type=click.IntRange(1, 10_000),
+    metavar="N",
+    help="At most N nodes, one replica on each.  [default: no limit]",
+)
+@click.option(
+    "--warm-nodes",
+    type=click.IntRange(0, 10_000),
+    default=0,
+    metavar="N",
+    help="With --nodes: how many are there and free at 0.",
+)
+@click.option(
+    "--node-idle",
+    type=click.FloatRange(0, 86400),
+    default=600.0,
+    metavar="S",
+    help="With --nodes: how long a free node stays.",
+)
+@click.option(
+    "--price",
+    metavar="USD|machine=NAME|spot",
+    help="Dollars a GPU-hour, or whose list price.  [default: on demand, where it is known]",
 )
 @click.option(
     "--routing",
@@ -136,7 +170,7 @@ class TimeType(click.ParamType[float]):
     metavar="NAME=FILE",
     help="Recorded values (timestamp_s,value[,pod]) for the metric NAME, which has a free query.",
 )
-@click.option("--seed", type=int, default=0, help="For --routing random.")
+@click.option("--seed", type=int, default=0, help="For start-up times and --routing random.")
 @click.option(
     "--json", "json_file", type=_FILE, metavar="FILE", help="Write the results; - for standard output."
 )

@@ -8,7 +8,7 @@ import textwrap
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -18,6 +18,7 @@ from autoscaler.errors import PolicyError
 from autoscaler.policy.library import library_names, library_path
 from autoscaler.policy.load import LoadedPolicy, load_policies
 from simulator.cluster import Routing
+from simulator.nodes import NodeLimits
 from simulator.outputs import (
     atomic_writer,
     check_output,
@@ -25,6 +26,7 @@ from simulator.outputs import (
     write_requests_csv,
     write_timeline_csv,
 )
+from simulator.prices import find_price
 from simulator.profile import load_profile
 from simulator.replay import Fixed, Scenario, simulate
 from simulator.report.summary import render_json
@@ -48,6 +50,11 @@ class Options:
     fixed: tuple[int, ...]
     profile: str
     startup: str
+    startup_spread: Literal["on", "off"]
+    nodes: int | None
+    warm_nodes: int
+    node_idle: float
+    price: str | None
     routing: Routing
     rate_scale: float
     start: float
@@ -91,9 +98,11 @@ def run(options: Options) -> None:
         check_output(path, option)
     runs = _labelled([*_policies(options), *map(Fixed, options.fixed)])
     _check_queries(runs, options)
+    _check_nodes(runs, options)
     scenario = _scenario(options)
     trace = Trace(resolve_trace(options.trace), options.bad_rows)
     click.echo(_defaults(options), err=True)
+    click.echo(_startup(scenario), err=True)
     results = [_simulate(run, trace, scenario, options) for run in runs]
     if trace.skipped_rows:
         click.echo(f"{options.trace}: bad rows skipped: {trace.skipped_rows:,}", err=True)
@@ -152,9 +161,13 @@ def _series_files(options: Options) -> list[tuple[str, Path]]:
 
 
 def _scenario(options: Options) -> Scenario:
+    profile = load_profile(options.profile)
+    startup = load_startup(options.startup)
     return Scenario(
-        profile=load_profile(options.profile),
-        startup=load_startup(options.startup),
+        profile=profile,
+        startup=startup if options.startup_spread == "on" else startup.without_spread(),
+        nodes=_nodes(options),
+        price=find_price(profile.gpu, profile.gpus_per_replica, options.price),
         slo=Slo(**options.slo),
         routing=options.routing,
         scrape_interval_s=options.scrape_interval,
@@ -168,6 +181,40 @@ def _scenario(options: Options) -> Scenario:
             for name, file in _series_files(options)
         },
     )
+
+
+def _nodes(options: Options) -> NodeLimits | None:
+    """The pool of nodes, if it has a limit."""
+    if options.nodes is None:
+        given = [name for name in ("warm_nodes", "node_idle") if name not in options.defaults]
+        if given:
+            raise click.UsageError(f"--{given[0].replace('_', '-')} needs --nodes")
+        return None
+    return NodeLimits(options.nodes, options.warm_nodes, options.node_idle)
+
+
+def _check_nodes(runs: Sequence[Run], options: Options) -> None:
+    """The replicas that a run begins with have nodes already."""
+    if options.nodes is None:
+        return
+    for run in runs:
+        if isinstance(run.scaling, Fixed):
+            first = run.scaling.replicas
+        elif options.initial_replicas is not None:
+            first = options.initial_replicas
+        else:
+            first = run.scaling.policy.spec.min_replicas
+        if first + options.warm_nodes > options.nodes:
+            needed = f"{first} replicas at 0 and {options.warm_nodes} warm nodes"
+            raise click.BadParameter(f"{run.label} has {needed}: more than --nodes", param_hint="--nodes")
+
+
+def _startup(scenario: Scenario) -> str:
+    """The components of a start, those that go without saying among them."""
+    startup = scenario.startup
+    parts = "+".join(startup.components) or startup.name
+    text = f"Start-up: {parts}, {startup.total_s(scenario.profile):.0f} s in the median"
+    return textwrap.fill(text, 80, subsequent_indent="  ", break_on_hyphens=False)
 
 
 def _defaults(options: Options) -> str:
@@ -246,7 +293,9 @@ def _inputs(run: Run, options: Options, scenario: Scenario) -> dict[str, object]
         "replicas": run.scaling.replicas if isinstance(run.scaling, Fixed) else None,
         "initial_replicas": scenario.initial_replicas,
         "profile": scenario.profile.model_dump(mode="json"),
-        "startup": scenario.startup.model_dump(mode="json"),
+        "startup": asdict(scenario.startup),
+        "nodes": None if scenario.nodes is None else asdict(scenario.nodes),
+        "price": options.price,
         "routing": scenario.routing,
         "slo": {"ttft_s": scenario.slo.ttft_s, "tpot_s": scenario.slo.tpot_s},
         "scrape_interval_s": scenario.scrape_interval_s,

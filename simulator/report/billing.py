@@ -1,4 +1,7 @@
-"""What a run cost: every replica is billed from its order to the end of its drain."""
+"""What a run cost: a replica is billed from its order to the end of its drain.
+
+While a pool had no node for it, it cost nothing.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ SECONDS_PER_HOUR = 3600.0
 
 def replica_seconds(lives: Sequence[ReplicaLife]) -> float:
     """The billed seconds of all replicas together."""
-    return fsum(life.ended_s - life.ordered_s for life in lives)
+    return fsum(life.ended_s - life.billed_from_s for life in lives)
 
 
 def most_billed(lives: Sequence[ReplicaLife]) -> int:
@@ -20,7 +23,7 @@ def most_billed(lives: Sequence[ReplicaLife]) -> int:
 
     One that ends when another is ordered is not counted with it: lives are half open.
     """
-    changes = [(life.ordered_s, 1) for life in lives] + [(life.ended_s, -1) for life in lives]
+    changes = [(life.billed_from_s, 1) for life in lives] + [(life.ended_s, -1) for life in lives]
     billed = most = 0
     for _, change in sorted(changes):
         billed += change

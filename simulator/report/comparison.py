@@ -58,6 +58,7 @@ ROWS = (
     Row("Replicas, mean", ("replicas", "mean"), formats.decimal),
     Row("Replicas, most", ("replicas", "max"), formats.count),
     Row("GPU-hours", ("gpu_hours",), formats.decimal, Better.LOW),
+    Row("Cost", ("cost_usd",), formats.dollars, Better.LOW),
     Row("Direction changes", ("direction_changes",), formats.count, Better.LOW),
     Row("Preemptions", ("preemptions",), formats.count, Better.LOW),
 )

@@ -15,6 +15,11 @@ def decimal(value: float | None) -> str:
     return NOTHING if value is None else f"{value:,.2f}"
 
 
+def dollars(value: float | None) -> str:
+    """Cents, with thousands separators."""
+    return NOTHING if value is None else f"${value:,.2f}"
+
+
 def share(value: float | None) -> str:
     """A share of 1 in percent; 100% and 0% only when it is exactly that."""
     if value is None:

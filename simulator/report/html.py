@@ -13,6 +13,7 @@ from simulator.report.inputs import brief_pairs, input_pairs
 from simulator.report.markup import Markup, element, join, table
 from simulator.report.plot_data import plot_data, script_json
 from simulator.report.plot_section import comparison_figures, plot, run_figures
+from simulator.report.start_section import start_section
 from simulator.report.summary import summarize
 from simulator.result import RunResult
 
@@ -121,6 +122,7 @@ def _run(index: int, result: RunResult, summary: dict[str, Any], shown: int, *, 
         element("p", f"{clock(result.end_s)} simulated; the limits are {limits}.", class_="lead"),
         cards(summary, result.slo),
         element("div", *figures, class_="figures"),
+        start_section(result.replicas),
         decision_section(result.decisions, shown),
         _inputs(result.inputs),
         id=f"run-{index}",

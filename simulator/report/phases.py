@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 from simulator.report.billing import SECONDS_PER_HOUR
 from simulator.result import ReplicaLife
@@ -17,8 +17,16 @@ def phase_spans(life: ReplicaLife) -> Iterator[tuple[str, float, float]]:
     """The phases that a replica went through, as (phase, from, to) in seconds."""
     leaves = life.ended_s if life.drain_s is None else life.drain_s
     ready = leaves if life.ready_s is None else life.ready_s
-    spans = zip(PHASES, pairwise((life.ordered_s, ready, leaves, life.ended_s)), strict=True)
+    spans = zip(PHASES, pairwise((life.billed_from_s, ready, leaves, life.ended_s)), strict=True)
     return ((phase, start, end) for phase, (start, end) in spans if end > start)
+
+
+def start_edges(life: ReplicaLife) -> list[float] | None:
+    """When each phase of a start ended: waiting, node, image, weights, engine; None without a start."""
+    if life.start is None:
+        return None
+    spent = (life.start.waiting_s, life.start.node_s, life.start.image_s, life.start.weights_s)
+    return list(accumulate((*spent, life.start.engine_s), initial=life.ordered_s))[1:]
 
 
 def phase_columns(

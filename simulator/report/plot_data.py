@@ -9,7 +9,7 @@ from typing import Any
 
 from simulator.report.latency_bins import bin_width_s, latency_bins
 from simulator.report.overlay import grid, held_at, straight_at
-from simulator.report.phases import lanes, phase_columns
+from simulator.report.phases import lanes, phase_columns, start_edges
 from simulator.report.timeline import timeline_columns
 from simulator.result import RunResult
 
@@ -54,6 +54,7 @@ def _run_plots(result: RunResult, width_s: float) -> RunPlots:
         lives={
             "lane": lanes(lives),
             "name": [life.name for life in lives],
+            "start": [None if edges is None else _shorten(edges) for edges in map(start_edges, lives)],
             **_short(
                 {
                     "ordered": [life.ordered_s for life in lives],

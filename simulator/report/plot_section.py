@@ -58,7 +58,8 @@ def run_figures(result: RunResult) -> Iterator[Figure]:
     yield Figure(
         "lives",
         "Life of each replica",
-        "Ordered, ready, draining. A row is used again once its replica has gone.",
+        "Its start in phases (no node to be had, node, image, weights, engine), then ready and "
+        "draining. A row is used again once its replica has gone.",
         f"{len(result.replicas)} replicas, each from its order to the end of its drain.",
     )
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 from array import array
 from collections.abc import Sequence
+from dataclasses import asdict, fields
 from itertools import pairwise
+from math import fsum
 from typing import Any
 
 from simulator.report.billing import SECONDS_PER_HOUR, most_billed, replica_seconds
 from simulator.report.quantiles import distribution
 from simulator.report.slo import completed
-from simulator.result import DecisionRecord, RunResult
+from simulator.result import DecisionRecord, ReplicaLife, RunResult, StartPhases
 
 _DECIMALS = 6  # microseconds; digits beyond them are noise of the arithmetic
 
@@ -40,10 +42,12 @@ def summarize(result: RunResult) -> dict[str, Any]:
         "e2e_s": _distribution(done.e2e_s),
         "replica_hours": _rounded(hours),
         "gpu_hours": _rounded(hours * result.gpus_per_replica),
+        **_money(result, billed_s),
         "replicas": {
             "mean": _rounded(billed_s / result.end_s if result.end_s > 0 else None),
             "max": most_billed(result.replicas),
         },
+        "starts": start_means(result.replicas),
         "direction_changes": direction_changes(result.decisions),
         "preemptions": table.preempted,
         "end_s": _rounded(result.end_s),
@@ -73,6 +77,29 @@ def direction_changes(decisions: Sequence[DecisionRecord]) -> int:
     targets.append(decisions[-1].decision.desired_replicas)
     directions = [after > before for before, after in pairwise(targets) if after != before]
     return sum(turn != previous for previous, turn in pairwise(directions))
+
+
+def start_means(lives: Sequence[ReplicaLife]) -> dict[str, float | int | None]:
+    """How many starts came to their end, and the mean seconds of each of their phases."""
+    starts = [life.start for life in lives if life.start is not None and life.ready_s is not None]
+    means: dict[str, float | int | None] = {"count": len(starts)}
+    for field in fields(StartPhases):
+        seconds = [getattr(start, field.name) for start in starts]
+        means[field.name] = _rounded(fsum(seconds) / len(seconds)) if seconds else None
+    return means
+
+
+def _money(result: RunResult, billed_s: float) -> dict[str, Any]:
+    """Idle nodes, and the cost of both; None without a price."""
+    node_s = billed_s + result.idle_node_s
+    cost = None
+    if result.price is not None:
+        cost = node_s / SECONDS_PER_HOUR * result.gpus_per_replica * result.price.usd_per_gpu_hour
+    return {
+        "idle_node_hours": _rounded(result.idle_node_s / SECONDS_PER_HOUR),
+        "cost_usd": _rounded(cost),
+        "price": None if result.price is None else asdict(result.price),
+    }
 
 
 def _distribution(values: array[float]) -> dict[str, float | None]:

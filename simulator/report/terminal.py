@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from simulator.report import formats
+from simulator.report.cards import price_remark
 from simulator.report.comparison import ROWS, best
 from simulator.report.decision_log import scalings
 from simulator.report.inputs import Pairs, shared_and_own
@@ -73,7 +74,17 @@ def _course(result: RunResult, summary: dict[str, Any], paint: _Paint) -> Iterat
         ready = [float(point.ready) for point in result.timeline]
         yield _spark("Demand", demand, f"up to {max(demand):.3g} req/s", paint)
         yield _spark("Ready", ready, _replicas(ready), paint)
+    yield from _wrapped("  Price: ", price_remark(summary["price"]))
+    yield from _starts(summary["starts"])
     yield from _decisions(result)
+
+
+def _starts(starts: dict[str, Any]) -> Iterator[str]:
+    """Where the starts' seconds went, on average; phases that took none are left out."""
+    if starts["count"]:
+        spent = [(name, value) for name, value in starts.items() if name != "count" and value]
+        phases = ", ".join(f"{name.removesuffix('_s')} {value:.0f} s" for name, value in spent)
+        yield from _wrapped("  Starts: ", f"{starts['count']:,}, on average {phases or 'no time at all'}")
 
 
 def _spark(title: str, values: list[float], remark: str, paint: _Paint) -> str:

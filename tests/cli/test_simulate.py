@@ -188,7 +188,7 @@ def test_a_wrong_command_line_exits_with_2_and_says_what_would_be_right(argument
     [
         (["no-such.csv"], "no such file, and no bundled trace"),
         (["azure-conv", "--profile", "b300"], "no profile of this name"),
-        (["azure-conv", "--startup", "slow"], "must be one of"),
+        (["azure-conv", "--startup", "slow"], "'slow' is not known"),
         (["azure-conv", "--policy", "no-such.yaml"], "does not exist"),
         (["azure-conv", "--start", "90000"], "has no request"),
         (["azure-conv", "--json", "no-such-folder/out.json"], "does not exist; make it first"),
@@ -221,3 +221,51 @@ def test_a_run_whose_requests_can_never_be_served_reports_them_as_unfinished(tmp
     summary = json.loads(out.read_text())
     assert summary["unfinished"] == summary["requests"]
     assert summary["slo_attainment"] == 0
+
+
+BURST = ("--rate-scale", "6", "--start", "600", "--span", "1200")
+
+
+def test_a_start_is_printed_with_the_components_that_go_without_saying():
+    result = run("azure-conv", "--span", "30", "--startup", "pd-ssd+standard-node")
+    assert "standard-node+image-streaming+pd-ssd+safetensors+first-start, 480 s" in " ".join(
+        result.stderr.replace("\n", "").split()
+    )
+
+
+def test_nodes_limit_the_replicas_and_the_starts_say_where_the_time_went(tmp_path):
+    out = tmp_path / "out.json"
+    result = run("azure-conv", *BURST, "--nodes", "2", "--startup-spread", "off", "--json", out)
+    assert result.exit_code == 0
+    run_ = json.loads(out.read_text())
+    assert run_["replicas"]["max"] == 2
+    assert run_["starts"]["count"] == 1
+    assert (run_["starts"]["node_s"], run_["starts"]["engine_s"]) == (0.0, 92.0)
+    assert run_["inputs"]["nodes"] == {"most": 2, "warm": 0, "idle_s": 600.0}
+    assert run_["cost_usd"] == pytest.approx(run_["gpu_hours"] * 10.9791, rel=1e-4)
+
+
+def test_starts_depend_on_the_seed(tmp_path):
+    starts = []
+    for seed in ("1", "2", "2"):
+        out = tmp_path / f"{len(starts)}.json"
+        run("azure-conv", *BURST, "--seed", seed, "--json", out)
+        starts.append(json.loads(out.read_text())["starts"])
+    assert starts[0] != starts[1]
+    assert starts[1] == starts[2]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--warm-nodes", "1"], "--warm-nodes needs --nodes"),
+        (["--node-idle", "1"], "--node-idle needs --nodes"),
+        (["--nodes", "1", "--warm-nodes", "2"], "2 warm nodes: more than --nodes"),
+        (["--nodes", "2", "--replicas", "3"], "3 replicas has 3 replicas at 0"),
+        (["--nodes", "2", "--initial-replicas", "2", "--warm-nodes", "1"], "more than --nodes"),
+    ],
+)
+def test_nodes_that_contradict_each_other_are_refused(arguments, message):
+    result = run("azure-conv", "--span", "10", *arguments)
+    assert result.exit_code == 2
+    assert message in result.output

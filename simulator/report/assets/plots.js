@@ -5,7 +5,9 @@ const plots = (() => {
     axis, clock, color, countAxis, fromZero, inside, latency, logTicks, number, percent, rightAxis, series, shown, stepped,
   } = drawing;
   const RUN_COLORS = ["run-1", "run-2", "run-3", "run-4", "run-5", "run-6"];
-  const PHASES = ["starting", "ready", "draining"];
+  const START = ["waiting", "node", "image", "weights", "engine"];
+  const START_LABELS = ["No node", "Node", "Image", "Weights", "Engine"];
+  const LIFE = [...START, "ready", "draining"];
 
   const wholePercents = (u, ticks) => ticks.map((tick) => Math.round(tick * 100) + "%");
 
@@ -137,13 +139,13 @@ const plots = (() => {
     const tell = (row) => { readout.textContent = lifeText(at, row); };
     return {
       height: Math.min(420, 90 + 20 * rows),
-      data: [[0, run.end], [null, null], [null, null], [null, null]],
-      columns: [at.name, at.ordered, at.ready, at.drain, at.ended],
-      headings: ["Replica", "Ordered", "Ready", "Draining", "Ended"],
-      texts: [String, ...Array(4).fill(shown(clock))],
-      series: ["Starting", "Ready", "Draining"].map((label, index) =>
-        series(label, PHASES[index], { fill: color(PHASES[index] + "-area"), value: () => "" })),
-      axes: [countAxis("billed replicas")],
+      data: [[0, run.end], ...LIFE.map(() => [null, null])],
+      columns: [at.name, at.ordered, ...START.map((phase, index) => at.name.map((name, row) => startSeconds(at, row)?.[index])), at.ready, at.drain, at.ended],
+      headings: ["Replica", "Ordered", ...START_LABELS.map((label) => label + " (s)"), "Ready", "Draining", "Ended"],
+      texts: [String, shown(clock), ...START.map(() => shown(number)), ...Array(3).fill(shown(clock))],
+      series: [...START_LABELS, "Ready", "Draining"].map((label, index) =>
+        series(label, LIFE[index] + "-bar", { fill: color(LIFE[index] + "-bar"), value: () => "" })),
+      axes: [countAxis("replicas")],
       scales: { y: { range: [0, rows] } },
       paint: (u) => inside(u, (ctx, ratio) => at.lane.forEach((lane, row) => paintLife(u, ctx, ratio, at, row))),
       point: (u) => {
@@ -153,10 +155,18 @@ const plots = (() => {
     };
   }
 
+  /* Where a start's seconds went; null for a replica that was there from the beginning. */
+  function startSeconds(at, row) {
+    const edges = at.start[row];
+    return edges && edges.map((end, index) => end - (index ? edges[index - 1] : at.ordered[row]));
+  }
+
   function lifeSpans(at, row) {
     const leaves = at.drain[row] ?? at.ended[row];
     const ready = at.ready[row] ?? leaves;
-    return [[at.ordered[row], ready], [ready, leaves], [leaves, at.ended[row]]];
+    const edges = at.start[row] ?? START.map(() => at.ordered[row]);
+    const start = edges.map((end, index) => [index ? edges[index - 1] : at.ordered[row], end]);
+    return [...start, [ready, leaves], [leaves, at.ended[row]]];
   }
 
   function paintLife(u, ctx, ratio, at, row) {
@@ -166,7 +176,7 @@ const plots = (() => {
     lifeSpans(at, row).forEach(([from, to], phase) => {
       if (to <= from) return;
       const left = u.valToPos(from, "x", true);
-      ctx.fillStyle = color(PHASES[phase] + "-bar");
+      ctx.fillStyle = color(LIFE[phase] + "-bar");
       ctx.fillRect(left, top + gap, Math.max(ratio, u.valToPos(to, "x", true) - left - ratio / 2), height - 2 * gap);
     });
   }
@@ -178,6 +188,8 @@ const plots = (() => {
     const parts = [at.name[row] + ": ordered " + clock(at.ordered[row])];
     if (at.ready[row] == null) parts.push("never ready");
     else parts.push("ready " + clock(at.ready[row]) + " (after " + number(at.ready[row] - at.ordered[row]) + " s)");
+    const spent = startSeconds(at, row);
+    spent?.forEach((seconds, index) => { if (seconds > 0) parts.push(START_LABELS[index].toLowerCase() + " " + number(seconds) + " s"); });
     if (at.drain[row] != null) parts.push("draining " + clock(at.drain[row]));
     parts.push("ended " + clock(at.ended[row]));
     return parts.join(", ");

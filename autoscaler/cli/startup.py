@@ -1,0 +1,180 @@
+"""``autoscale startup``: what each way of starting a replica takes and costs."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]i?B?|B)", re.IGNORECASE)
+_NUMBERS = ("seconds", "model_seconds", "gb_per_s", "shared_gb_per_s")
+_POWERS = {"k": 1, "m": 2, "g": 3, "t": 4}
+
+
+class SizeType(click.ParamType[float]):
+    """``18GiB`` or ``18GB`` as bytes."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Text to bytes; a usage error says what is wrong."""
+        if isinstance(value, float):
+            return value
+        match = _SIZE.fullmatch(value.strip())
+        if match is None or float(match[1]) == 0.0:
+            self.fail(f"{value!r} is no size: write it like 18GiB (2^30 bytes) or 18GB (10^9)", param, ctx)
+        unit = match[2].lower()
+        step = 1024.0 if "i" in unit else 1000.0
+        return float(match[1]) * float(step ** _POWERS.get(unit[0], 0))
+
+
+@click.command(context_settings={"show_default": True})
+@click.argument("names", nargs=-1, metavar="[NAME[+NAME…]]…")
+@click.option("--model-size", type=SizeType(), metavar="SIZE", help="Bytes of weights, like 18GiB.")
+@click.option(
+    "--profile",
+    metavar="NAME|FILE",
+    help="Take size, GPU and GPUs from a profile.  [default: gemma2-9b-h100]",
+)
+@click.option("--gpus", type=click.IntRange(1, 64), metavar="N", help="GPUs of one replica.")
+@click.option(
+    "--pods", type=click.IntRange(1, 10_000), default=1, metavar="K", help="Pods that start at once."
+)
+@click.option("--image-size", type=SizeType(), metavar="SIZE", help="The container image.  [default: 16GB]")
+@click.option(
+    "--node",
+    default="standard-node",
+    metavar="NAME",
+    help="The node of the rows that name none; its usual image and engine come along.",
+)
+@click.option("--price", metavar="USD|machine=NAME|spot", help="Dollars a GPU-hour, or whose list price.")
+@click.option(
+    "--json",
+    "json_file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write the rows with all sources; - for standard output.",
+)
+@click.option("--components", is_flag=True, help="List every component with its numbers' source.")
+def startup(names: tuple[str, ...], json_file: Path | None, components: bool, **given: Any) -> None:
+    """Compare ways of starting a replica: node, image, weights, engine.
+
+    A NAME is a list of components joined by +, as for `autoscale simulate --startup`; without any,
+    every way of loading weights is compared. Numbers are measured, reported or assumed: each has
+    its source in --components and --json.
+    """
+    from simulator.outputs import atomic_writer, check_output
+
+    if components:
+        click.echo(_listing(), nl=False)
+        return
+    if json_file:
+        check_output(json_file, "--json")
+    document = _document(names, given)
+    if json_file:
+        with atomic_writer(json_file, "--json") as file:
+            file.write(json.dumps(document, indent=2) + "\n")
+    click.echo("\n".join(_table(document)), err=json_file == Path("-"))
+
+
+def _document(names: Sequence[str], given: dict[str, Any]) -> dict[str, Any]:
+    from simulator.prices import find_price
+    from simulator.profile import load_profile
+    from simulator.startup.plan import GIB
+    from simulator.startup.table import COMPARED, Question, compare
+
+    profile = load_profile(given["profile"] or "gemma2-9b-h100")
+    gpus = given["gpus"] or profile.gpus_per_replica
+    size = given["model_size"] or profile.memory.weights_gib * GIB
+    image = given["image_size"] and given["image_size"] / 1e9
+    price = find_price(profile.gpu, gpus, given["price"])
+    question = Question(size, image, gpus, given["pods"], price)
+    rows = compare(names or COMPARED, given["node"], question)
+    return {
+        "model_bytes": round(size),
+        "gpu": profile.gpu,
+        "gpus": gpus,
+        "pods": given["pods"],
+        "price": None
+        if price is None
+        else {"usd_per_gpu_hour": price.usd_per_gpu_hour, "machine": price.machine, "as_of": price.as_of},
+        "rows": [row.as_json() for row in rows],
+    }
+
+
+def _table(document: dict[str, Any]) -> Iterator[str]:
+    pods, gpus = document["pods"], document["gpus"]
+    size = f"{document['model_bytes'] / 2**30:.1f} GiB"
+    yield f"{size} of weights, {gpus} x {document['gpu']}, {pods} pod{'' if pods == 1 else 's'} at once"
+    yield ""
+    rows = document["rows"]
+    width = max(14, *(len(row["name"]) for row in rows))
+    yield f"{'median seconds':<{width}}  node image weights engine total   p95 GPU-hours       cost"
+    for row in rows:
+        cost = "-" if row["cost_usd"] is None else f"${row['cost_usd']:,.2f}"
+        yield (
+            f"{row['name']:<{width}} {row['node_s']:5.0f} {row['image_s']:5.0f} {row['weights_s']:7.0f}"
+            f" {row['engine_s']:6.0f} {row['total_s']:5.0f} {row['p95_s']:5.0f}"
+            f" {row['gpu_hours']:9.3f} {cost:>10}"
+        )
+    yield ""
+    yield from _guide(rows)
+    yield ""
+    yield _price(document)
+
+
+def _guide(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """The columns of words, once for each way of storing weights."""
+    seen = set()
+    for row in rows:
+        weights = row["components"][2]
+        if weights in seen:
+            continue
+        seen.add(weights)
+        yield f"{weights}"
+        yield f"  warm-up            {row['warm_up']}"
+        yield f"  model update       {row['model_update']}"
+        yield f"  over-provisioning  {row['over_provisioning']}"
+        if row["storage_gib"] is not None:
+            usd = row["storage_usd_per_month"]
+            price = "no price here" if usd is None else f"${usd:,.2f} a month"
+            yield (
+                f"  storage            {row['storage_gib']:,.0f} GiB for {row['storage_shared_by']}: {price}"
+            )
+
+
+def _price(document: dict[str, Any]) -> str:
+    price = document["price"]
+    if price is None:
+        return f"No price is known for {document['gpu']}: give dollars a GPU-hour with --price."
+    usd = f"${price['usd_per_gpu_hour']:.2f} a GPU-hour"
+    if price["machine"] is None:
+        return f"Price: {usd}, as given."
+    return f"Price: {usd}, {price['machine']}, list price of {price['as_of']}; --price overrides."
+
+
+def _listing() -> str:
+    from simulator.startup.components import components
+
+    known = components()
+    lines = []
+    for title, parts in (
+        ("node", known.nodes),
+        ("image", known.images),
+        ("weights", known.weights),
+        ("loader", known.loaders),
+        ("engine", known.engines),
+    ):
+        lines.append(f"{title}")
+        for part in parts:
+            numbers = ((name, getattr(part, name, None)) for name in _NUMBERS)
+            shown = ", ".join(f"{name} {value:g}" for name, value in numbers if value is not None)
+            lines.append(f"  {part.name:<22} {shown}")
+            lines.append(f"  {'':<22} {part.source}")
+    lines.append("preset")
+    lines += [f"  {name:<22} {parts_}" for name, parts_ in known.presets.items()]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,118 @@
+"""The named components of a start, read from ``components.yaml``.
+
+Plain dataclasses: the file comes along and is tested, and building validators would cost every
+command more than reading it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from simulator.yaml_model import read_own
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Component:
+    """One option of one phase, with where its numbers come from."""
+
+    name: str
+    source: str
+    p95_over_p50: float = 1.3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodePart(Component):
+    """How a node comes, in seconds; the components that usually go with it."""
+
+    seconds: float
+    image: str = "image-streaming"
+    engine: str = "first-start"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImagePart(Component):
+    """How the image comes: in a fixed time, or at a rate in 10^9 bytes a second."""
+
+    seconds: float = 0.0
+    gb_per_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Storage:
+    """What has to be provisioned to hold the weights. ``kind``: the row of the storage prices."""
+
+    kind: str
+    least_gib: float = 0.0
+    size_factor: float = 1.0
+    shared_by: str
+    source: str
+
+    def gib(self, weights_gib: float) -> float:
+        """Provisioned GiB for weights of this size."""
+        return max(self.least_gib, self.size_factor * weights_gib)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WeightsPart(Component):
+    """Where the weights lie. The guide's columns: warm-up, model update, over-provisioning.
+
+    Rates in 10^9 bytes a second: one pod's, and what all get together (None: no such limit).
+    ``then_reads``: the loader begins after the download, not with it, so the two times add up.
+    """
+
+    gb_per_s: float
+    shared_gb_per_s: float | None = None
+    loader: str
+    warm_up: str
+    model_update: str
+    over_provisioning: str
+    storage: Storage | None = None
+    then_reads: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoaderPart(Component):
+    """How weights get from the storage to the GPU."""
+
+    gb_per_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnginePart(Component):
+    """Imports, compilation, CUDA graphs and the rest, until the server answers."""
+
+    seconds: float
+    model_seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Components:
+    """All that can be named."""
+
+    image_gb: float
+    nodes: tuple[NodePart, ...]
+    images: tuple[ImagePart, ...]
+    weights: tuple[WeightsPart, ...]
+    loaders: tuple[LoaderPart, ...]
+    engines: tuple[EnginePart, ...]
+    presets: dict[str, str]
+
+
+@cache
+def components() -> Components:
+    """The components that come along."""
+    data = read_own(Path(__file__).with_name("components.yaml"))
+    for row in data["weights"]:
+        if "storage" in row:
+            row["storage"] = Storage(**row["storage"])
+    return Components(
+        image_gb=data["image_gb"],
+        nodes=tuple(NodePart(**row) for row in data["nodes"]),
+        images=tuple(ImagePart(**row) for row in data["images"]),
+        weights=tuple(WeightsPart(**row) for row in data["weights"]),
+        loaders=tuple(LoaderPart(**row) for row in data["loaders"]),
+        engines=tuple(EnginePart(**row) for row in data["engines"]),
+        presets=data["presets"],
+    )

@@ -1,0 +1,146 @@
+"""``hyperdisk-ml+secondary-boot-disk`` as a start-up: one component of each phase."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple, TypeVar
+
+from autoscaler.errors import Problem, ProfileError
+from simulator.startup.components import (
+    Component,
+    EnginePart,
+    ImagePart,
+    LoaderPart,
+    NodePart,
+    WeightsPart,
+    components,
+)
+from simulator.startup.plan import Spread, StartUp
+
+DEFAULT_NODE = "warm-node"
+DEFAULT_WEIGHTS = "gcsfuse-parallel"
+MAX_SECONDS = 86400.0
+
+Part = TypeVar("Part", bound=Component)
+
+
+class Choice(NamedTuple):
+    """One component of every phase."""
+
+    node: NodePart
+    image: ImagePart
+    weights: WeightsPart
+    loader: LoaderPart
+    engine: EnginePart
+
+
+def load_startup(name_or_seconds: str) -> StartUp:
+    """Components joined by ``+``, a preset, or seconds (the pod loads for so long, never Pending).
+
+    Raises ``ProfileError``: a name that does not exist, or two of one phase.
+    """
+    if (seconds := _seconds(name_or_seconds)) is not None:
+        return StartUp(name=name_or_seconds, engine_s=seconds)
+    return assemble(name_or_seconds, choose(name_or_seconds))
+
+
+def component_names() -> dict[str, tuple[str, ...]]:
+    """The names of every phase, presets last."""
+    known = components()
+    return {
+        "node": tuple(part.name for part in known.nodes),
+        "image": tuple(part.name for part in known.images),
+        "weights": tuple(part.name for part in known.weights),
+        "loader": tuple(part.name for part in known.loaders),
+        "engine": tuple(part.name for part in known.engines),
+        "preset": tuple(known.presets),
+    }
+
+
+def choose(text: str) -> Choice:
+    """The components that a list names, with the usual ones for the phases it leaves out.
+
+    Raises ``ProfileError``: a name that does not exist, or two of one phase.
+    """
+    known = components()
+    names = [name.strip() for name in known.presets.get(text, text).split("+")]
+    _check(text, names)
+    node = _named(known.nodes, names, DEFAULT_NODE)
+    weights = _named(known.weights, names, DEFAULT_WEIGHTS)
+    return Choice(
+        node=node,
+        image=_named(known.images, names, node.image),
+        weights=weights,
+        loader=_named(known.loaders, names, weights.loader),
+        engine=_named(known.engines, names, node.engine),
+    )
+
+
+def assemble(name: str, choice: Choice, image_gb: float | None = None) -> StartUp:
+    """The start-up of these components; ``image_gb``: another image than the usual one."""
+    known = components()
+    image_s = choice.image.seconds
+    if choice.image.gb_per_s is not None:
+        image_s = (image_gb or known.image_gb) / choice.image.gb_per_s
+    return StartUp(
+        name=name,
+        node_s=choice.node.seconds,
+        image_s=image_s,
+        weights_gb_per_s=_rate(choice.weights, choice.loader),
+        shared_gb_per_s=choice.weights.shared_gb_per_s,
+        engine_s=choice.engine.seconds,
+        engine_model_s=choice.engine.model_seconds,
+        spread=Spread(
+            node=choice.node.p95_over_p50,
+            image=choice.image.p95_over_p50,
+            weights=choice.weights.p95_over_p50,
+            engine=choice.engine.p95_over_p50,
+        ),
+        components=tuple(part.name for part in choice),
+        sources={part.name: part.source for part in choice},
+    )
+
+
+def _rate(weights: WeightsPart, loader: LoaderPart) -> float:
+    """The lesser of the two where they work together; one after the other their times add up."""
+    if weights.then_reads:
+        return 1.0 / (1.0 / weights.gb_per_s + 1.0 / loader.gb_per_s)
+    return min(weights.gb_per_s, loader.gb_per_s)
+
+
+def _seconds(text: str) -> float | None:
+    try:
+        seconds = float(text.removesuffix("s"))
+    except ValueError:
+        return None
+    if not 0.0 <= seconds <= MAX_SECONDS:
+        raise _refusal(text, f"must be from 0 to {MAX_SECONDS:g} seconds")
+    return seconds
+
+
+def _named(parts: Sequence[Part], names: Sequence[str], usual: str) -> Part:
+    """The part that was named, else the usual one."""
+    by_name = {part.name: part for part in parts}
+    return next((by_name[name] for name in names if name in by_name), by_name[usual])
+
+
+def _check(text: str, names: Sequence[str]) -> None:
+    phases = component_names()
+    phase_of = {name: phase for phase, options in phases.items() if phase != "preset" for name in options}
+    for name in names:
+        if name not in phase_of:
+            raise _refusal(text, f"{name!r} is not known: {_wanted(phases)}")
+    taken: dict[str, str] = {}
+    for name in names:
+        first = taken.setdefault(phase_of[name], name)
+        if first != name:
+            raise _refusal(text, f"{first} and {name} are both a {phase_of[name]}: choose one")
+
+
+def _wanted(phases: dict[str, tuple[str, ...]]) -> str:
+    options = "; ".join(f"{phase} {', '.join(names)}" for phase, names in phases.items())
+    return f"must be seconds, or names joined by +, at most one of each ({options})"
+
+
+def _refusal(text: str, message: str) -> ProfileError:
+    return ProfileError([Problem(text, None, "--startup", message)])

@@ -1,0 +1,108 @@
+"""A start-up that was chosen: medians, spreads, and the times drawn for one replica."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from math import exp, log, sqrt
+from random import Random
+
+from simulator.profile import Profile
+
+GIB = 2**30
+REFERENCE_BYTES = 17.2 * GIB
+"""The model that ``engine_model_s`` is for: Gemma 2 9B in bf16."""
+_Z95 = 1.6448536269514722
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """p95 over p50 of each phase; 1 is always the median."""
+
+    node: float = 1.0
+    image: float = 1.0
+    weights: float = 1.0
+    engine: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """One replica's start, were it alone: seconds, bytes of weights and bytes a second."""
+
+    node_s: float
+    image_s: float
+    weights_bytes: float
+    bytes_per_s: float
+    engine_s: float
+
+    @property
+    def weights_s(self) -> float:
+        """Seconds to load the weights with the storage to itself."""
+        return self.weights_bytes / self.bytes_per_s
+
+    @property
+    def total_s(self) -> float:
+        """Seconds from the order to the first answer."""
+        return self.node_s + self.image_s + self.weights_s + self.engine_s
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartUp:
+    """How long a replica takes to start. The pod is Pending for node and image, then loads.
+
+    ``weights_gb_per_s``: what one pod gets, in 10^9 bytes a second; None: the engine's time includes
+    the weights. ``shared_gb_per_s``: what all that load at once get together; None: no such limit.
+    ``engine_s``: what no model changes; ``engine_model_s`` grows with the square root of the
+    weights' size and is for Gemma 2 9B.
+    """
+
+    name: str
+    node_s: float = 0.0
+    image_s: float = 0.0
+    weights_gb_per_s: float | None = None
+    shared_gb_per_s: float | None = None
+    engine_s: float = 0.0
+    engine_model_s: float = 0.0
+    spread: Spread = Spread()
+    components: tuple[str, ...] = ()
+    sources: dict[str, str] = field(default_factory=dict)
+
+    def median(self, weights_bytes: float) -> Draw:
+        """The median of every phase."""
+        engine_s = self.engine_s + self.engine_model_s * sqrt(weights_bytes / REFERENCE_BYTES)
+        if self.weights_gb_per_s is None:
+            return Draw(self.node_s, self.image_s, 0.0, 1.0, engine_s)
+        return Draw(self.node_s, self.image_s, weights_bytes, self.weights_gb_per_s * 1e9, engine_s)
+
+    def draw(self, weights_bytes: float, seed: int, replica: int) -> Draw:
+        """One replica's times; the same for the same seed and index, whatever else happens.
+
+        Every phase is lognormal around its median; a slow loader has less bandwidth.
+        """
+        median = self.median(weights_bytes)
+        if self.spread == Spread():
+            return median
+        chance = Random(f"start {seed} {replica}")
+        node, image, weights, engine = (
+            exp(log(ratio) / _Z95 * chance.gauss(0.0, 1.0))
+            for ratio in (self.spread.node, self.spread.image, self.spread.weights, self.spread.engine)
+        )
+        return Draw(
+            median.node_s * node,
+            median.image_s * image,
+            median.weights_bytes,
+            median.bytes_per_s / weights,
+            median.engine_s * engine,
+        )
+
+    def total_s(self, profile: Profile) -> float:
+        """Median seconds of one start of this profile, from the order to the first answer."""
+        return self.median(profile_bytes(profile)).total_s
+
+    def without_spread(self) -> StartUp:
+        """The same, always at its medians."""
+        return replace(self, spread=Spread())
+
+
+def profile_bytes(profile: Profile) -> float:
+    """Bytes of weights that one replica of this profile loads."""
+    return profile.memory.weights_gib * GIB

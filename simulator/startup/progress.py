@@ -1,0 +1,112 @@
+"""The starts of a cluster's pods: who waits for a node, who loads, and when each will be ready."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from math import inf
+
+from simulator.nodes import NodePool
+from simulator.profile import Profile
+from simulator.result import StartPhases
+from simulator.startup.plan import Draw, StartUp, profile_bytes
+from simulator.startup.sharing import SharedStorage
+
+
+@dataclass(slots=True)
+class Start:
+    """One pod's start, in seconds of the run; ``inf`` where a time is not known yet."""
+
+    ordered_s: float
+    draw: Draw
+    node_ordered_s: float = inf
+    node_s: float = 0.0
+    image_s: float = 0.0
+    weights_end_s: float = inf
+
+    @property
+    def loading_at(self) -> float:
+        """When the container runs: node and image are there."""
+        return self.node_ordered_s + self.node_s + self.image_s
+
+    @property
+    def ready_at(self) -> float:
+        """When the server answers."""
+        return self.weights_end_s + self.draw.engine_s
+
+    def phases(self, until: float) -> StartPhases:
+        """The seconds spent in every phase by ``until``."""
+        edges = (
+            self.ordered_s,
+            self.node_ordered_s,
+            self.node_ordered_s + self.node_s,
+            self.loading_at,
+            self.weights_end_s,
+            self.ready_at,
+        )
+        times = [min(edge, until) for edge in edges]
+        return StartPhases(*(end - start for start, end in pairwise(times)))
+
+
+class Starts:
+    """All starts in progress; pods are keys. Pods without a node wait in the order they came."""
+
+    def __init__(self, startup: StartUp, profile: Profile, seed: int, nodes: NodePool | None = None) -> None:
+        """``nodes`` None: there is always one more node."""
+        self.nodes = nodes
+        self._startup = startup
+        self._seed = seed
+        self._weights = profile_bytes(profile)
+        shared = startup.shared_gb_per_s
+        self._storage = SharedStorage(inf if shared is None else shared * 1e9)
+        self._starting: dict[int, Start] = {}
+        self._waiting: list[int] = []
+
+    def order(self, pod: int, now: float) -> Start:
+        """A pod that is ordered now; ``settle`` says when it will be ready."""
+        start = Start(now, self._startup.draw(self._weights, self._seed, pod))
+        self._starting[pod] = start
+        self._waiting.append(pod)
+        return start
+
+    def cancel(self, pod: int, now: float) -> None:
+        """A pod that is removed while it starts. Its node, where it has one, is free again."""
+        self._storage.advance(now)
+        self._storage.drop(pod)
+        start = self._starting.pop(pod)
+        if pod in self._waiting:
+            self._waiting.remove(pod)
+        elif self.nodes is not None:
+            self.nodes.release(now, start.node_ordered_s + start.node_s)
+
+    def finished(self, pod: int) -> None:
+        """A pod that is ready."""
+        del self._starting[pod]
+        self._storage.drop(pod)
+
+    def ended(self, now: float) -> None:
+        """A pod that was ready is gone; its node is free again."""
+        if self.nodes is not None:
+            self.nodes.release(now, now)
+
+    def settle(self, now: float) -> None:
+        """Gives nodes to those that wait, and says anew when every load ends."""
+        self._storage.advance(now)
+        while self._waiting and self._place(self._waiting[0], now):
+            self._waiting.pop(0)
+        for pod, end_s in self._storage.ends().items():
+            self._starting[pod].weights_end_s = end_s
+
+    def _place(self, pod: int, now: float) -> bool:
+        """Whether a node was found for the pod; an old one has the image already."""
+        start, draw = self._starting[pod], self._starting[pod].draw
+        start.node_s, start.image_s = draw.node_s, draw.image_s
+        if self.nodes is not None:
+            wait_s = self.nodes.take(now)
+            if wait_s is None:
+                return False
+            if wait_s < inf:
+                start.node_s, start.image_s = wait_s, 0.0
+        start.node_ordered_s = now
+        self._storage.add(pod, start.loading_at, draw.weights_bytes, draw.bytes_per_s)
+        return True
