@@ -43,7 +43,7 @@ class Total:
             loader = choose(self.startup).loader.gb_per_s
             startup = replace(startup, weights_gb_per_s=min(self.gb_per_s, loader))
         draw = startup.median(self.gb * 1e9)
-        seconds = {
+        seconds: dict[str, float] = {
             "node": draw.node_s,
             "node at P99": draw.node_s * startup.spread.node ** (Z99 / Z95),
             "image": draw.image_s,
