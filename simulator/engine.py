@@ -31,10 +31,11 @@ class Sequence:
 
     ``generated``: tokens emitted before the sequence last joined the decoding ones; ``computed``:
     tokens in the KV cache at that moment; ``joined``: the step that emitted its first token since
-    (or a negative number while it does not decode); ``eligible``: first step that may plan it.
+    (or a negative number while it does not decode); ``eligible``: first step that may plan it;
+    ``windowed``: decoding, and longer than the sliding window.
     """
 
-    __slots__ = ("computed", "eligible", "generated", "joined", "output", "prompt", "row")
+    __slots__ = ("computed", "eligible", "generated", "joined", "output", "prompt", "row", "windowed")
 
     def __init__(self, row: int, prompt: int, output: int, eligible: int) -> None:
         self.row = row
@@ -44,6 +45,7 @@ class Sequence:
         self.generated = 0
         self.computed = 0
         self.joined = -1
+        self.windowed = False
 
     def last_step(self) -> int:
         """The step that emits the last token; meaningful while decoding."""
@@ -85,13 +87,21 @@ class Replica:
         self._per_kv_token = step.per_kv_token_ns / 1e9
         self._per_prompt_token = step.per_prefill_token_us / 1e6
         self._per_prompt_token_squared = step.per_prefill_token_squared_ns / 1e9
-        self._prefill_floor = step.prefill_floor_ms / 1e3
+        self._launch_s = step.prefill_floor_ms / 1e3
+        self._eager_launch_s = max(step.prefill_floor_ms, step.eager_floor_ms) / 1e3
+        self._graph_tokens = step.cuda_graph_tokens
         self._overhead = step.request_overhead_ms / 1e3
-        self._plan_lag = 2 if profile.scheduler.async_scheduling else 1
+        self._overhead_per_token = step.request_overhead_per_prompt_token_us / 1e6
+        self._output_s = step.per_output_token_us / 1e6
+        self._async = profile.scheduler.async_scheduling
         self._budget = profile.scheduler.max_num_batched_tokens
         self._max_seqs = profile.scheduler.max_num_seqs
         self._block = profile.scheduler.block_size_tokens
-        self.total_blocks = profile.memory.kv_cache_tokens // self._block
+        self.total_blocks = profile.memory.usable_blocks(self._block)
+        window = profile.memory.sliding_window_tokens
+        self._groups = 2 if window else 1
+        self._window_blocks = window // self._block + 1 if window else 0
+        self._window_tokens = self._window_blocks * self._block
         self.gpu_memory_mib = (profile.memory.weights_gib + profile.memory.kv_cache_gib) * 1024
         self._free = self.total_blocks
         self._waiting: deque[Sequence] = deque()
@@ -99,14 +109,22 @@ class Replica:
         self._partial: Sequence | None = None  # the newest running one, prompt not yet complete
         self._completing: list[Sequence] = []  # their last prompt piece is in this step
         self._ends: list[tuple[int, int, Sequence, int]] = []  # (last step, row, sequence, joined)
+        self._crossings: list[tuple[int, int, int, Sequence]] = []  # (step past the window, joined, row, ...)
+        self._held = 0  # blocks of what has just ended: async scheduling plans one step without them
+        self._held_sequences = 0
         self._decoding = 0
-        self._kv_tokens = 0  # computed tokens of the decoding sequences before this run
-        self._growth = [0] * self._block  # decoding sequences by the step (mod block) that needs a block
+        self._windowed = 0  # decoding sequences longer than the sliding window
+        self._kv_tokens = 0.0  # tokens that the decoding sequences read, before this run
+        self._growth = [0] * self._block  # blocks needed, by the step (mod block) that needs them
         self._step = 0  # first step of the run in progress, or the next one when idle
         self._run_start = now
         self._run_steps = 0  # 0 when idle
         self._first_step_s = 0.0
         self._growth_s = 0.0
+        self._launch_from = now  # when the host can begin to launch the next step
+        self._launched = now  # when it has launched the step in progress, if that has a prompt
+        self._front = now  # when the API server is done with everything so far
+        self._delivered = 0  # steps of the run in progress that it has been given
 
     @property
     def running(self) -> int:
@@ -126,13 +144,18 @@ class Replica:
         sequence = Sequence(row, requests.prompt_tokens[row], requests.output_tokens[row], self._step)
         self._waiting.append(sequence)
         if not self._run_steps:
-            self._run_start = now
+            self._front = max(self._front, now) + self._overhead_s(sequence.prompt)
+            self._run_start = self._launch_from = self._launched = now
             self._plan(now)
             return
         done = self._steps_done(now)
-        sequence.eligible = self._step + done + self._plan_lag
+        self._deliver(done)
+        self._front = max(self._front, now) + self._overhead_s(sequence.prompt)
+        # Async scheduling has planned the next step already, unless it still launches this one.
+        lag = 2 if self._async and now >= self._launched else 1
+        sequence.eligible = self._step + done + lag
         if len(self._waiting) == 1 and len(self._running) < self._max_seqs:
-            self._shorten(done + self._plan_lag)
+            self._shorten(done + lag)
 
     def advance(self, now: float) -> None:
         """Lets every run that ends at or before ``now`` end."""
@@ -141,7 +164,7 @@ class Replica:
 
     def kv_usage(self, now: float) -> float:
         """``vllm:kv_cache_usage_perc`` (0 to 1) at ``now``, within the run in progress."""
-        used = self.total_blocks - self._free
+        used = self.total_blocks - self._free - self._held
         if self._decoding and self._run_steps > 1:
             # The blocks of a run's first step are taken when it is planned.
             used += self._blocks_needed(self._step + 1, min(self._steps_done(now), self._run_steps - 1))
@@ -184,13 +207,40 @@ class Replica:
             self._run_steps = steps
             self.run_end = self._run_start + self._run_time(steps)
 
+    def _overhead_s(self, prompt_tokens: int) -> float:
+        """What the API server needs for a request before the engine has it."""
+        return self._overhead + self._overhead_per_token * prompt_tokens
+
+    def _deliver(self, steps: int) -> None:
+        """Gives the API server the outputs of the run's first ``steps`` steps.
+
+        It handles one token after the other, so a step is out at ``F = max(F, end) + tokens * cost``.
+        Step ends are convex in their number, hence the last F follows from the first or the last end.
+        """
+        new = steps - self._delivered
+        if new <= 0:
+            return
+        cost = (self._decoding + len(self._completing)) * self._output_s
+        start = self._run_start
+        busy = max(self._front, start + self._run_time(self._delivered + 1)) + new * cost
+        self._front = max(busy, start + self._run_time(steps) + cost)
+        self._delivered = steps
+
     def _finish_run(self) -> None:
         steps, end = self._run_steps, self.run_end
         decoding = self._decoding
+        self._deliver(steps)
+        self._delivered = 0
+        self._release()
         self.busy_s += end - self._run_start
+        if self._async:
+            last_step_s = self._first_step_s + self._growth_s * (steps - 1)
+            self._launch_from = max(self._launched, end - last_step_s)
+        else:
+            self._launch_from = end
         if decoding:
             self._free -= self._blocks_needed(self._step + 1, steps - 1)
-            self._kv_tokens += decoding * steps
+            self._kv_tokens += (decoding - self._windowed / 2) * steps
             self.generated_tokens += decoding * steps
             if self.observer is not None:
                 self.observer.decode_run(decoding, steps, self._first_step_s, self._growth_s)
@@ -202,8 +252,7 @@ class Replica:
         while ends and ends[0][0] <= last:
             _, _, sequence, joined = heappop(ends)
             if sequence.joined == joined:  # else it was preempted since
-                self._leave_decoding(sequence, self._step)
-                self._complete(sequence, end)
+                self._complete(sequence, end, self._leave_decoding(sequence, self._step))
         self._plan(end)
 
     def _join(self, end: float) -> None:
@@ -212,44 +261,86 @@ class Replica:
         for sequence in self._completing:
             self.generated_tokens += 1
             if sequence.generated == 0:
-                ttft = end + self._overhead - self._requests.arrival_s[sequence.row]
+                ttft = self._latency(sequence)
                 self._requests.ttft_s[sequence.row] = ttft
                 if self.observer is not None:
                     self.observer.first_token(ttft)
             sequence.computed = sequence.tokens_to_compute()
             sequence.generated += 1
             if sequence.generated == sequence.output:
-                self._free += self._blocks(sequence.computed)
-                self._complete(sequence, end)
+                self._complete(sequence, end, self._blocks(sequence.computed))
                 continue
             sequence.joined = step
             self._decoding += 1
             self._kv_tokens += sequence.computed
-            self._growth[(step + 1 - sequence.computed) % self._block] += 1
+            self._growth[(step + 1 - sequence.computed) % self._block] += self._groups
             heappush(self._ends, (sequence.last_step(), sequence.row, sequence, step))
+            if self._window_tokens:
+                self._expect_crossing(sequence)
         self._completing.clear()
 
-    def _leave_decoding(self, sequence: Sequence, next_step: int) -> None:
-        """Takes a sequence out of the decoding ones before ``next_step`` and frees its blocks."""
-        computed = sequence.computed + next_step - 1 - sequence.joined
-        self._growth[(sequence.joined + 1 - sequence.computed) % self._block] -= 1
-        self._decoding -= 1
-        self._kv_tokens -= computed
-        self._free += self._blocks(computed)
-        sequence.joined = -1
+    def _expect_crossing(self, sequence: Sequence) -> None:
+        """Notes the step in which a sequence that has just joined outgrows the sliding window."""
+        beyond = sequence.computed - self._window_tokens
+        if beyond > 0:
+            self._kv_tokens -= beyond / 2
+        step = sequence.joined + 1 + max(-beyond, 0)
+        heappush(self._crossings, (step, sequence.joined, sequence.row, sequence))
 
-    def _complete(self, sequence: Sequence, end: float) -> None:
+    def _cross(self) -> None:
+        """Half of the layers stop growing for the sequences that outgrow the window with this step."""
+        crossings = self._crossings
+        while crossings and crossings[0][0] <= self._step:
+            _, joined, _, sequence = heappop(crossings)
+            if sequence.joined == joined:
+                sequence.windowed = True
+                self._windowed += 1
+                self._growth[(joined + 1 - sequence.computed) % self._block] -= 1
+
+    def _leave_decoding(self, sequence: Sequence, next_step: int) -> int:
+        """Takes a sequence out of the decoding ones before ``next_step``; the blocks that it had."""
+        computed = sequence.computed + next_step - 1 - sequence.joined
+        blocks = self._groups
+        self._kv_tokens -= computed
+        if sequence.windowed or computed > self._window_tokens > 0:
+            self._kv_tokens += (computed - self._window_tokens) / 2
+        if sequence.windowed:
+            sequence.windowed = False
+            self._windowed -= 1
+            blocks = 1
+        self._growth[(sequence.joined + 1 - sequence.computed) % self._block] -= blocks
+        self._decoding -= 1
+        sequence.joined = -1
+        return self._blocks(computed)
+
+    def _complete(self, sequence: Sequence, end: float, blocks: int) -> None:
         row = sequence.row
         del self._running[row]
+        self._held += blocks
+        self._held_sequences += 1
         self.in_flight -= 1
         self.finished += 1
         self.last_finish = end
-        self._requests.complete(row, end + self._overhead - self._requests.arrival_s[row])
+        self._requests.complete(row, self._latency(sequence))
+
+    def _latency(self, sequence: Sequence) -> float:
+        """From a request's arrival to the delivery of the step that has just ended."""
+        arrival = self._requests.arrival_s[sequence.row]
+        return self._front + self._overhead_s(sequence.prompt) - arrival
+
+    def _release(self) -> None:
+        """What ended a step ago is free for the next plan."""
+        self._free += self._held
+        self._held = self._held_sequences = 0
 
     # -- planning ---------------------------------------------------------------------------
 
     def _plan(self, now: float) -> None:
         """Plans the run that begins at ``now``, or goes idle."""
+        if not self._async or not self._running:
+            self._release()
+        if self._crossings:
+            self._cross()
         preempted = self._take_blocks_for_decoding()
         chunk_tokens, chunk_cost = 0, 0
         budget = self._budget - self._decoding
@@ -265,11 +356,15 @@ class Replica:
             self._rest(now)
             return
         step_s = self._base + self._per_sequence * self._decoding + self._per_kv_token * self._kv_tokens
-        self._first_step_s, self._growth_s = step_s, self._per_kv_token * self._decoding
+        reads = self._decoding - self._windowed / 2
+        self._first_step_s, self._growth_s = step_s, self._per_kv_token * reads
         self._run_steps = 1
+        self._launched = self._launch_from
         if chunk_tokens:
             step_s += self._per_prompt_token * chunk_tokens + self._per_prompt_token_squared * chunk_cost
-            self._first_step_s = max(self._prefill_floor, step_s)
+            graphs = chunk_tokens + self._decoding <= self._graph_tokens
+            self._launched += self._launch_s if graphs else self._eager_launch_s
+            self._first_step_s = max(step_s, self._launched - now)
             self.prompt_tokens += chunk_tokens
         else:
             self._run_steps = self._run_length(preempted)
@@ -291,17 +386,21 @@ class Replica:
         steps = ends[0][0] - self._step + 1
         if self._waiting:
             # A head that is not held back by blocks or sequences can be planned when its step comes.
-            wait = 1 if preempted else max(self._waiting[0].eligible - self._step, 0)
+            held = preempted or self._held_sequences
+            wait = 1 if held else max(self._waiting[0].eligible - self._step, 0)
             if wait and wait < steps:
                 steps = wait
-        if steps > 1 and self._decoding * ((steps - 1) // self._block + 1) > self._free:
-            steps = self._steps_within_blocks(steps)
+        if self._crossings:
+            steps = min(steps, self._crossings[0][0] - self._step)
+        turn = self._groups * self._decoding - self._windowed
+        if steps > 1 and turn * ((steps - 1) // self._block + 1) > self._free:
+            steps = self._steps_within_blocks(steps, turn)
         return steps
 
-    def _steps_within_blocks(self, steps: int) -> int:
-        """The longest run (at most ``steps``) whose later steps find their blocks."""
-        whole = self._free // self._decoding
-        left = self._free - whole * self._decoding
+    def _steps_within_blocks(self, steps: int, turn: int) -> int:
+        """The longest run (at most ``steps``) whose later steps find theirs; ``turn`` in ``block`` steps."""
+        whole = self._free // turn
+        left = self._free - whole * turn
         length = 1 + whole * self._block
         while length < steps:
             left -= self._growth[(self._step + length) % self._block]
@@ -311,12 +410,14 @@ class Replica:
         return min(length, steps)
 
     def _blocks(self, tokens: int) -> int:
-        return -(-tokens // self._block)
+        """KV blocks of a sequence; with a sliding window the second group stops growing there."""
+        blocks = -(-tokens // self._block)
+        return blocks + min(blocks, self._window_blocks) if self._window_blocks else blocks
 
     def _blocks_needed(self, step: int, steps: int) -> int:
         """Blocks that the decoding sequences take in ``steps`` steps from ``step`` on."""
         whole, rest = divmod(steps, self._block)
-        blocks = whole * self._decoding
+        blocks = whole * (self._groups * self._decoding - self._windowed)
         for offset in range(rest):
             blocks += self._growth[(step + offset) % self._block]
         return blocks
@@ -338,7 +439,7 @@ class Replica:
             self._partial = None
         else:
             sequence_joined = sequence.joined
-            self._leave_decoding(sequence, self._step)
+            self._free += self._leave_decoding(sequence, self._step)
             sequence.generated += self._step - 1 - sequence_joined
         sequence.computed = 0
         sequence.eligible = self._step
@@ -370,12 +471,14 @@ class Replica:
         tokens = cost = 0
         waiting, running = self._waiting, self._running
         alone = not running
-        while waiting and budget > 0 and len(running) < self._max_seqs:
+        places = self._max_seqs - self._held_sequences
+        while waiting and budget > 0 and len(running) < places:
             sequence = waiting[0]
             if sequence.eligible > self._step and not alone:
                 break
             whole = sequence.tokens_to_compute()
-            if self._blocks(whole) > self._free:
+            # The blocks behind the window are given back only once the prompt is computed.
+            if self._groups * -(-whole // self._block) > self._free:
                 break
             waiting.popleft()
             running[sequence.row] = sequence

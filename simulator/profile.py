@@ -22,7 +22,11 @@ class _Part(BaseModel):
 class StepTime(_Part):
     """Seconds of one engine step: ``base + per_sequence * decoding sequences + per_kv_token * their
     cached tokens + per_prefill_token * prompt tokens + per_prefill_token_squared * sum over chunks
-    of chunk * (2 * done + chunk)``, and at least ``prefill_floor`` when it computes prompt tokens.
+    of chunk * (2 * done + chunk)``. A step with prompt tokens also waits for its launch: the host needs
+    ``prefill_floor`` (or ``eager_floor``) from the moment it can begin, which with async scheduling is
+    while the step before runs. With a sliding window, a cached token beyond it counts half.
+
+    The API server then handles every output token (``per_output_token``) one after the other.
     """
 
     base_ms: Positive
@@ -31,9 +35,17 @@ class StepTime(_Part):
     per_prefill_token_us: NonNegative
     per_prefill_token_squared_ns: NonNegative
     prefill_floor_ms: NonNegative = 0.0
-    """Launching a step with a prompt outside the CUDA graphs takes the host this long."""
+    """Launching a step with a prompt (piecewise CUDA graphs) takes the host this long."""
+    eager_floor_ms: NonNegative = 0.0
+    """The same for a step of more than ``cuda_graph_tokens`` tokens, launched kernel by kernel."""
+    cuda_graph_tokens: Count = 512
+    """vLLM's ``max_cudagraph_capture_size``."""
     request_overhead_ms: NonNegative = 0.0
     """API server and client, per request; part of TTFT and of end-to-end latency."""
+    request_overhead_per_prompt_token_us: NonNegative = 0.0
+    """The same per token of the prompt (parsing, checking, copying)."""
+    per_output_token_us: NonNegative = 0.0
+    """API server, one thread: detokenizing and streaming one token. It bounds tokens a second."""
 
 
 class Scheduler(_Part):
@@ -61,6 +73,22 @@ class Memory(_Part):
     with several KV groups spend more than one block a token range)."""
     kv_cache_gib: Positive
     """What that cache takes on the GPU, or on all GPUs of the replica together."""
+    kv_cache_blocks: Count | None = None
+    """``num_gpu_blocks`` of ``vllm:cache_config_info``, for a model with a sliding window."""
+    sliding_window_tokens: Count | None = None
+    """Half of the layers (a KV group of their own, so a token takes two blocks) keep this many."""
+
+    @model_validator(mode="after")
+    def _window_needs_blocks(self) -> Self:
+        if (self.sliding_window_tokens is None) != (self.kv_cache_blocks is None):
+            raise ValueError("kv_cache_blocks and sliding_window_tokens belong together")
+        return self
+
+    def usable_blocks(self, block_size_tokens: int) -> int:
+        """KV blocks for sequences; vLLM keeps one of ``num_gpu_blocks`` as the null block."""
+        if self.kv_cache_blocks is not None:
+            return self.kv_cache_blocks - 1
+        return self.kv_cache_tokens // block_size_tokens
 
 
 class Profile(_Part):

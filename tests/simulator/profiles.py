@@ -17,10 +17,15 @@ def make_profile(**given: Any) -> Profile:
             "per_prefill_token_us": 0.0,
             "per_prefill_token_squared_ns": 0.0,
             "prefill_floor_ms": 0.0,
+            "eager_floor_ms": 0.0,
+            "cuda_graph_tokens": 512,
             "request_overhead_ms": 0.0,
+            "request_overhead_per_prompt_token_us": 0.0,
+            "per_output_token_us": 0.0,
         },
         "scheduler": {"max_num_seqs": 64, "max_num_batched_tokens": 512, "async_scheduling": False},
-        "memory": {"weights_gib": 1.0, "kv_cache_tokens": 16_000, "kv_cache_gib": 1.0},
+        "memory": {"weights_gib": 1.0, "kv_cache_tokens": 16_000, "kv_cache_gib": 1.0,
+            "kv_cache_blocks": None, "sliding_window_tokens": None},
     }
     for fields in part.values():
         for name in list(fields):

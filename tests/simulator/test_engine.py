@@ -126,16 +126,34 @@ COSTS = st.fixed_dictionaries(
         "per_prefill_token_us": st.floats(0.0, 200.0),
         "per_prefill_token_squared_ns": st.floats(0.0, 100.0),
         "prefill_floor_ms": st.floats(0.0, 40.0),
+        "eager_floor_ms": st.floats(0.0, 80.0),
+        "cuda_graph_tokens": st.integers(1, 200),
         "request_overhead_ms": st.floats(0.0, 10.0),
+        "request_overhead_per_prompt_token_us": st.floats(0.0, 20.0),
+        "per_output_token_us": st.one_of(st.just(0.0), st.floats(1.0, 5000.0)),
     }
 )
-LIMITS = st.fixed_dictionaries(
-    {
-        "max_num_seqs": st.integers(1, 12),
-        "max_num_batched_tokens": st.integers(12, 200),
-        "async_scheduling": st.booleans(),
-        "kv_cache_tokens": st.integers(12, 60).map(lambda blocks: blocks * 16),
-    }
+BLOCKS = st.integers(12, 60)
+ONE_GROUP = BLOCKS.map(lambda blocks: {"kv_cache_tokens": blocks * 16})
+TWO_GROUPS = st.builds(
+    lambda blocks, window: {
+        "kv_cache_tokens": blocks * 8,
+        "kv_cache_blocks": 2 * blocks + 1,
+        "sliding_window_tokens": window * 16,
+    },
+    BLOCKS,
+    st.integers(1, 9),
+)
+LIMITS = st.builds(
+    lambda limits, memory: limits | memory,
+    st.fixed_dictionaries(
+        {
+            "max_num_seqs": st.integers(1, 12),
+            "max_num_batched_tokens": st.integers(12, 200),
+            "async_scheduling": st.booleans(),
+        }
+    ),
+    st.one_of(ONE_GROUP, TWO_GROUPS),
 )
 # Off the grid of round step times, so that no arrival falls on a boundary by construction.
 GAPS_S = st.integers(0, 400).map(lambda gap: gap * 0.00093171)
