@@ -89,6 +89,7 @@ class Replica:
         self._per_prompt_token_squared = step.per_prefill_token_squared_ns / 1e9
         self._launch_s = step.prefill_floor_ms / 1e3
         self._eager_launch_s = max(step.prefill_floor_ms, step.eager_floor_ms) / 1e3
+        self._decode_launch_s = step.decode_floor_ms / 1e3
         self._graph_tokens = step.cuda_graph_tokens
         self._overhead = step.request_overhead_ms / 1e3
         self._overhead_per_token = step.request_overhead_per_prompt_token_us / 1e6
@@ -108,6 +109,8 @@ class Replica:
         self._running: dict[int, Sequence] = {}  # by row, in order of admission
         self._partial: Sequence | None = None  # the newest running one, prompt not yet complete
         self._completing: list[Sequence] = []  # their last prompt piece is in this step
+        self._first: list[Sequence] = []  # first tokens of the step that has just ended
+        self._last: list[Sequence] = []  # last tokens of the step that has just ended
         self._ends: list[tuple[int, int, Sequence, int]] = []  # (last step, row, sequence, joined)
         self._crossings: list[tuple[int, int, int, Sequence]] = []  # (step past the window, joined, row, ...)
         self._held = 0  # blocks of what has just ended: async scheduling plans one step without them
@@ -123,6 +126,7 @@ class Replica:
         self._growth_s = 0.0
         self._launch_from = now  # when the host can begin to launch the next step
         self._launched = now  # when it has launched the step in progress, if that has a prompt
+        self._looked_at = now  # when it looks at the outputs of the run before
         self._front = now  # when the API server is done with everything so far
         self._delivered = 0  # steps of the run in progress that it has been given
 
@@ -131,10 +135,19 @@ class Replica:
         """``vllm:num_requests_running``: decoding sequences and those still in prefill."""
         return len(self._running)
 
-    @property
-    def waiting(self) -> int:
-        """``vllm:num_requests_waiting``: not admitted yet, or preempted."""
-        return len(self._waiting)
+    def waiting(self, now: float) -> int:
+        """``vllm:num_requests_waiting``: passed over by the scheduler, or preempted.
+
+        vLLM reads its input between two plans, so what arrived since is in no gauge yet.
+        """
+        waiting = len(self._waiting)
+        if waiting and self._run_steps:
+            step = self._step + self._steps_done(now)
+            for sequence in reversed(self._waiting):
+                if sequence.eligible <= step:
+                    break
+                waiting -= 1
+        return waiting
 
     def submit(self, row: int, now: float) -> None:
         """Takes a request at ``now``; the replica has been advanced to ``now``."""
@@ -217,18 +230,19 @@ class Replica:
         It handles one token after the other, so a step is out at ``F = max(F, end) + tokens * cost``.
         Step ends are convex in their number, hence the last F follows from the first or the last end.
         """
-        new = steps - self._delivered
-        if new <= 0:
+        before, self._delivered = self._delivered, steps
+        new, tokens = steps - before, self._decoding + len(self._completing)
+        if not new or not tokens:
             return
-        cost = (self._decoding + len(self._completing)) * self._output_s
+        cost = tokens * self._output_s
         start = self._run_start
-        busy = max(self._front, start + self._run_time(self._delivered + 1)) + new * cost
+        busy = max(self._front, start + self._run_time(before + 1)) + new * cost
         self._front = max(busy, start + self._run_time(steps) + cost)
-        self._delivered = steps
 
     def _finish_run(self) -> None:
         steps, end = self._run_steps, self.run_end
         decoding = self._decoding
+        outputs = decoding + len(self._completing)
         self._deliver(steps)
         self._delivered = 0
         self._release()
@@ -254,6 +268,26 @@ class Replica:
             if sequence.joined == joined:  # else it was preempted since
                 self._complete(sequence, end, self._leave_decoding(sequence, self._step))
         self._plan(end)
+        if outputs and self._run_steps and self._async:
+            # The host looks at a step's outputs when it has launched the next one.
+            self._front = max(self._front, self._looked_at + outputs * self._output_s)
+        if self._first or self._last:
+            self._stamp()
+
+    def _stamp(self) -> None:
+        """Latencies of the first and last tokens that the API server has just sent."""
+        requests = self._requests
+        for sequence in self._first:
+            ttft = self._front + self._overhead_s(sequence.prompt) - requests.arrival_s[sequence.row]
+            requests.ttft_s[sequence.row] = ttft
+            if self.observer is not None:
+                self.observer.first_token(ttft)
+        for sequence in self._last:
+            row = sequence.row
+            e2e = self._front + self._overhead_s(sequence.prompt) - requests.arrival_s[row]
+            requests.complete(row, e2e)
+        self._first.clear()
+        self._last.clear()
 
     def _join(self, end: float) -> None:
         """Sequences whose prompt is complete emit a token and decode from the next step on."""
@@ -261,10 +295,7 @@ class Replica:
         for sequence in self._completing:
             self.generated_tokens += 1
             if sequence.generated == 0:
-                ttft = self._latency(sequence)
-                self._requests.ttft_s[sequence.row] = ttft
-                if self.observer is not None:
-                    self.observer.first_token(ttft)
+                self._first.append(sequence)
             sequence.computed = sequence.tokens_to_compute()
             sequence.generated += 1
             if sequence.generated == sequence.output:
@@ -314,19 +345,13 @@ class Replica:
         return self._blocks(computed)
 
     def _complete(self, sequence: Sequence, end: float, blocks: int) -> None:
-        row = sequence.row
-        del self._running[row]
+        del self._running[sequence.row]
         self._held += blocks
         self._held_sequences += 1
         self.in_flight -= 1
         self.finished += 1
         self.last_finish = end
-        self._requests.complete(row, self._latency(sequence))
-
-    def _latency(self, sequence: Sequence) -> float:
-        """From a request's arrival to the delivery of the step that has just ended."""
-        arrival = self._requests.arrival_s[sequence.row]
-        return self._front + self._overhead_s(sequence.prompt) - arrival
+        self._last.append(sequence)
 
     def _release(self) -> None:
         """What ended a step ago is free for the next plan."""
@@ -360,10 +385,12 @@ class Replica:
         self._first_step_s, self._growth_s = step_s, self._per_kv_token * reads
         self._run_steps = 1
         self._launched = self._launch_from
+        self._looked_at = self._launch_from + self._decode_launch_s
         if chunk_tokens:
             step_s += self._per_prompt_token * chunk_tokens + self._per_prompt_token_squared * chunk_cost
             graphs = chunk_tokens + self._decoding <= self._graph_tokens
             self._launched += self._launch_s if graphs else self._eager_launch_s
+            self._looked_at = self._launched
             self._first_step_s = max(step_s, self._launched - now)
             self.prompt_tokens += chunk_tokens
         else:

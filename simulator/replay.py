@@ -254,7 +254,7 @@ class _Replay:
             ordered=len(cluster.pods),
             ready=len(ready),
             running=sum(pod.replica.running for pod in cluster.pods),
-            waiting=sum(pod.replica.waiting for pod in cluster.pods),
+            waiting=sum(pod.replica.waiting(now) for pod in cluster.pods),
             kv_usage=sum(replica.kv_usage(now) for replica in ready) / len(ready) if ready else 0.0,
             gateway_queue=len(cluster.gateway),
         )

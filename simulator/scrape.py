@@ -153,7 +153,7 @@ def _scrape_pod(replica: Replica, now: float) -> PodScrape:
     latency = replica.observer if isinstance(replica.observer, LatencyHistograms) else None
     return PodScrape(
         running=replica.running,
-        waiting=replica.waiting,
+        waiting=replica.waiting(now),
         kv_usage=replica.kv_usage(now),
         busy_s=replica.busy_until(now),
         gpu_memory_mib=replica.gpu_memory_mib,

@@ -53,6 +53,7 @@ class Reference:
         self.asynchronous = scheduler.async_scheduling
         self.ended: list[Request] = []
         self.front = 0.0
+        self.outputs: list[Request] = []
 
     def run(self, requests: list[Request]) -> None:
         """Steps until everything has finished; appends (time, running, waiting, kv) per step."""
@@ -72,16 +73,19 @@ class Reference:
             chunks = self.schedule(step, now)
             if not chunks:
                 self.waiting[0].eligible = step
+                self.deliver(now)
                 continue
             # The host begins to launch when the step before began, or now if it then launched itself.
             launch = max(previous_start, launched) if self.asynchronous else now
             launched = launch + self.launch_seconds(chunks)
+            self.deliver(max(now, launched + self.decode_launch_seconds(chunks)) if self.asynchronous else now)
             end = now + self.seconds(chunks)
             if any(request.in_prefill for request, _ in chunks):
                 end = max(end, launched)
             # A request on a boundary finds the step that begins there in progress.
             busy = self.total - self.free - sum(request.blocks for request in self.ended)
-            self.gauges.append((now, len(self.running), len(self.waiting), busy / self.total))
+            left = sum(1 for request in self.waiting if request.eligible <= step)
+            self.gauges.append((now, len(self.running), left, busy / self.total))
             while arrivals and arrivals[0].arrival < end:
                 late = arrivals.pop(0)
                 planned = self.asynchronous and late.arrival >= launched
@@ -89,8 +93,10 @@ class Reference:
                 self.accept(late)
             for request in held:
                 self.give_back(request)
-            self.emit(chunks, end)
+            self.emit(chunks)
             previous_start, now, step = now, end, step + 1
+            if not self.running and not self.waiting:
+                self.deliver(now)
 
     def accept(self, request: Request) -> None:
         """The API server takes a request; it does one thing after the other."""
@@ -187,6 +193,11 @@ class Reference:
             return cost.prefill_floor_ms / 1e3
         return max(cost.prefill_floor_ms, cost.eager_floor_ms) / 1e3
 
+    def decode_launch_seconds(self, chunks: list[tuple[Request, int]]) -> float:
+        """What it needs for a step without prompts, before it looks at the outputs of the last."""
+        prompts = any(request.in_prefill for request, _ in chunks)
+        return 0.0 if prompts else self.profile.step_time.decode_floor_ms / 1e3
+
     def preempt(self, request: Request, step: int) -> None:
         """Recompute later, from the head of the queue."""
         self.free += request.blocks
@@ -211,19 +222,28 @@ class Reference:
             * sum(tokens * (2 * request.computed + tokens) for request, tokens in prompts)
         )
 
-    def emit(self, chunks: list[tuple[Request, int]], end: float) -> None:
-        """Tokens leave the engine at the end of the step that completed their context."""
-        emitted = sum(1 for request, tokens in chunks if request.to_compute == tokens)
-        self.front = max(self.front, end) + emitted * self.profile.step_time.per_output_token_us / 1e6
+    def emit(self, chunks: list[tuple[Request, int]]) -> None:
+        """Every request whose context is complete has a token, and the last one ends it."""
         for request, tokens in chunks:
             request.computed += tokens
             if request.to_compute:
                 continue
             request.generated += 1
             request.in_prefill = False
+            self.outputs.append(request)
+            if request.generated == request.output:
+                self.running.remove(request)
+                self.ended.append(request)
+
+    def deliver(self, ready: float) -> None:
+        """The API server sends the tokens of a step that the host has looked at: one by one."""
+        if not self.outputs:
+            return
+        self.front = max(self.front, ready)
+        self.front += len(self.outputs) * self.profile.step_time.per_output_token_us / 1e6
+        for request in self.outputs:
             if request.first_token_at is None:
                 request.first_token_at = self.front + self.overhead(request)
             if request.generated == request.output:
                 request.finished_at = self.front + self.overhead(request)
-                self.running.remove(request)
-                self.ended.append(request)
+        self.outputs.clear()

@@ -113,7 +113,7 @@ def test_gauges_within_a_run_follow_its_steps():
         usage[now] = round(replica.kv_usage(now) * replica.total_blocks)
     # 31 prompt tokens take 2 blocks; the third comes with token 33, in the third step.
     assert usage == {0.005: 2, 0.015: 2, 0.025: 3, 0.175: 3, 0.185: 4}
-    assert (replica.running, replica.waiting) == (1, 0)
+    assert (replica.running, replica.waiting(0.185)) == (1, 0)
     assert replica.tokens_generated_until(0.185) == 18
     assert replica.busy_until(0.185) == pytest.approx(0.185)
 
@@ -127,6 +127,7 @@ COSTS = st.fixed_dictionaries(
         "per_prefill_token_squared_ns": st.floats(0.0, 100.0),
         "prefill_floor_ms": st.floats(0.0, 40.0),
         "eager_floor_ms": st.floats(0.0, 80.0),
+        "decode_floor_ms": st.floats(0.0, 0.5),
         "cuda_graph_tokens": st.integers(1, 200),
         "request_overhead_ms": st.floats(0.0, 10.0),
         "request_overhead_per_prompt_token_us": st.floats(0.0, 20.0),
@@ -203,7 +204,7 @@ def gauges_agree(profile: Profile, plain: Reference, requests: list[Request]) ->
     arrivals = iter(requests)
     nextup = next(arrivals, None)
     starts = [gauge[0] for gauge in plain.gauges]
-    for (start, running, _, kv_usage), end in zip(plain.gauges, starts[1:], strict=False):
+    for (start, running, waiting, kv_usage), end in zip(plain.gauges, starts[1:], strict=False):
         middle = (start + end) / 2
         if end - start < 1e-6:
             continue
@@ -215,6 +216,7 @@ def gauges_agree(profile: Profile, plain: Reference, requests: list[Request]) ->
         if replica.running == 0:
             continue  # the plain engine was idle until the next arrival
         assert replica.running == running
+        assert replica.waiting(middle) == waiting
         assert replica.kv_usage(middle) == pytest.approx(kv_usage, abs=1e-9)
 
 
