@@ -89,7 +89,7 @@ class Replica:
         self._per_prompt_token_squared = step.per_prefill_token_squared_ns / 1e9
         self._launch_s = step.prefill_floor_ms / 1e3
         self._eager_launch_s = max(step.prefill_floor_ms, step.eager_floor_ms) / 1e3
-        self._decode_launch_s = step.decode_floor_ms / 1e3
+        self._output_delay = step.output_delay_ms / 1e3
         self._graph_tokens = step.cuda_graph_tokens
         self._overhead = step.request_overhead_ms / 1e3
         self._overhead_per_token = step.request_overhead_per_prompt_token_us / 1e6
@@ -126,7 +126,6 @@ class Replica:
         self._growth_s = 0.0
         self._launch_from = now  # when the host can begin to launch the next step
         self._launched = now  # when it has launched the step in progress, if that has a prompt
-        self._looked_at = now  # when it looks at the outputs of the run before
         self._front = now  # when the API server is done with everything so far
         self._delivered = 0  # steps of the run in progress that it has been given
 
@@ -162,7 +161,8 @@ class Replica:
             self._plan(now)
             return
         done = self._steps_done(now)
-        self._deliver(done)
+        if done:
+            self._deliver(done)
         self._front = max(self._front, now) + self._overhead_s(sequence.prompt)
         # Async scheduling has planned the next step already, unless it still launches this one.
         lag = 2 if self._async and now >= self._launched else 1
@@ -225,25 +225,25 @@ class Replica:
         return self._overhead + self._overhead_per_token * prompt_tokens
 
     def _deliver(self, steps: int) -> None:
-        """Gives the API server the outputs of the run's first ``steps`` steps.
+        """Gives the API server the outputs of the run's first ``steps`` steps, but not of its last.
 
-        It handles one token after the other, so a step is out at ``F = max(F, end) + tokens * cost``.
+        It handles one token after the other, so a step is out at ``F = max(F, ready) + tokens * cost``.
         Step ends are convex in their number, hence the last F follows from the first or the last end.
         """
         before, self._delivered = self._delivered, steps
-        new, tokens = steps - before, self._decoding + len(self._completing)
-        if not new or not tokens:
-            return
-        cost = tokens * self._output_s
-        start = self._run_start
-        busy = max(self._front, start + self._run_time(before + 1)) + new * cost
-        self._front = max(busy, start + self._run_time(steps) + cost)
+        new = steps - before
+        if new > 0:
+            cost = self._decoding * self._output_s
+            start = self._run_start + self._output_delay
+            busy = max(self._front, start + self._run_time(before + 1)) + new * cost
+            self._front = max(busy, start + self._run_time(steps) + cost)
 
     def _finish_run(self) -> None:
         steps, end = self._run_steps, self.run_end
         decoding = self._decoding
         outputs = decoding + len(self._completing)
-        self._deliver(steps)
+        if steps > 1:
+            self._deliver(steps - 1)
         self._delivered = 0
         self._release()
         self.busy_s += end - self._run_start
@@ -268,9 +268,11 @@ class Replica:
             if sequence.joined == joined:  # else it was preempted since
                 self._complete(sequence, end, self._leave_decoding(sequence, self._step))
         self._plan(end)
-        if outputs and self._run_steps and self._async:
-            # The host looks at a step's outputs when it has launched the next one.
-            self._front = max(self._front, self._looked_at + outputs * self._output_s)
+        if outputs:
+            if self._run_steps:
+                # With async scheduling the host looks at outputs when it has launched the next step.
+                end = (max(end, self._launched) if self._async else end) + self._output_delay
+            self._front = max(self._front, end) + outputs * self._output_s
         if self._first or self._last:
             self._stamp()
 
@@ -385,12 +387,10 @@ class Replica:
         self._first_step_s, self._growth_s = step_s, self._per_kv_token * reads
         self._run_steps = 1
         self._launched = self._launch_from
-        self._looked_at = self._launch_from + self._decode_launch_s
         if chunk_tokens:
             step_s += self._per_prompt_token * chunk_tokens + self._per_prompt_token_squared * chunk_cost
             graphs = chunk_tokens + self._decoding <= self._graph_tokens
             self._launched += self._launch_s if graphs else self._eager_launch_s
-            self._looked_at = self._launched
             self._first_step_s = max(step_s, self._launched - now)
             self.prompt_tokens += chunk_tokens
         else:

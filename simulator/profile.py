@@ -38,23 +38,16 @@ class StepTime(_Part):
     """Launching a step with a prompt (piecewise CUDA graphs) takes the host this long."""
     eager_floor_ms: NonNegative = 0.0
     """The same for a step of more than ``cuda_graph_tokens`` tokens, launched kernel by kernel."""
-    decode_floor_ms: NonNegative = 0.0
-    """The same for a step without a prompt (one CUDA graph). It hides behind the step before, but the
-    outputs of that one are looked at only afterwards."""
     cuda_graph_tokens: Count = 512
     """vLLM's ``max_cudagraph_capture_size``."""
+    output_delay_ms: NonNegative = 0.0
+    """A step's outputs reach the API server this much later while the engine goes on with the next."""
     request_overhead_ms: NonNegative = 0.0
     """API server and client, per request; part of TTFT and of end-to-end latency."""
     request_overhead_per_prompt_token_us: NonNegative = 0.0
     """The same per token of the prompt (parsing, checking, copying)."""
     per_output_token_us: NonNegative = 0.0
     """API server, one thread: detokenizing and streaming one token. It bounds tokens a second."""
-
-    @model_validator(mode="after")
-    def _decoding_hides_its_launch(self) -> Self:
-        if self.decode_floor_ms > self.base_ms:
-            raise ValueError("decode_floor_ms must be at most base_ms (no step takes less)")
-        return self
 
 
 class Scheduler(_Part):

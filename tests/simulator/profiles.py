@@ -18,7 +18,7 @@ def make_profile(**given: Any) -> Profile:
             "per_prefill_token_squared_ns": 0.0,
             "prefill_floor_ms": 0.0,
             "eager_floor_ms": 0.0,
-            "decode_floor_ms": 0.0,
+            "output_delay_ms": 0.0,
             "cuda_graph_tokens": 512,
             "request_overhead_ms": 0.0,
             "request_overhead_per_prompt_token_us": 0.0,

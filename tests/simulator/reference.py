@@ -73,12 +73,12 @@ class Reference:
             chunks = self.schedule(step, now)
             if not chunks:
                 self.waiting[0].eligible = step
-                self.deliver(now)
                 continue
             # The host begins to launch when the step before began, or now if it then launched itself.
             launch = max(previous_start, launched) if self.asynchronous else now
             launched = launch + self.launch_seconds(chunks)
-            self.deliver(max(now, launched + self.decode_launch_seconds(chunks)) if self.asynchronous else now)
+            delay = self.profile.step_time.output_delay_ms / 1e3
+            self.deliver((max(now, launched) if self.asynchronous else now) + delay)
             end = now + self.seconds(chunks)
             if any(request.in_prefill for request, _ in chunks):
                 end = max(end, launched)
@@ -192,11 +192,6 @@ class Reference:
         if sum(tokens for _, tokens in chunks) <= cost.cuda_graph_tokens:
             return cost.prefill_floor_ms / 1e3
         return max(cost.prefill_floor_ms, cost.eager_floor_ms) / 1e3
-
-    def decode_launch_seconds(self, chunks: list[tuple[Request, int]]) -> float:
-        """What it needs for a step without prompts, before it looks at the outputs of the last."""
-        prompts = any(request.in_prefill for request, _ in chunks)
-        return 0.0 if prompts else self.profile.step_time.decode_floor_ms / 1e3
 
     def preempt(self, request: Request, step: int) -> None:
         """Recompute later, from the head of the queue."""

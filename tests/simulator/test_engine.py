@@ -127,7 +127,7 @@ COSTS = st.fixed_dictionaries(
         "per_prefill_token_squared_ns": st.floats(0.0, 100.0),
         "prefill_floor_ms": st.floats(0.0, 40.0),
         "eager_floor_ms": st.floats(0.0, 80.0),
-        "decode_floor_ms": st.floats(0.0, 0.5),
+        "output_delay_ms": st.floats(0.0, 20.0),
         "cuda_graph_tokens": st.integers(1, 200),
         "request_overhead_ms": st.floats(0.0, 10.0),
         "request_overhead_per_prompt_token_us": st.floats(0.0, 20.0),
