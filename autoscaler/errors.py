@@ -3,10 +3,11 @@
 ::
 
     AutoscalerError
-    └── InputError            a file that a person wrote is wrong; carries every Problem found
-        ├── PolicyError       a scaling policy
-        ├── TraceError        a request trace
-        └── ProfileError      a model or start-up profile
+    ├── InputError            a file that a person wrote is wrong; carries every Problem found
+    │   ├── PolicyError       a scaling policy
+    │   ├── TraceError        a request trace
+    │   └── ProfileError      a model or start-up profile
+    └── MissingExtraError     a command needs an optional dependency
 
 Library errors (network, operating system) pass through as they are unless a caller can act on
 a translation.
@@ -59,3 +60,7 @@ class TraceError(InputError):
 
 class ProfileError(InputError):
     """A model or start-up profile cannot be read."""
+
+
+class MissingExtraError(AutoscalerError):
+    """A command needs an optional dependency; the message says how to install it."""

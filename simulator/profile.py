@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Self
 
+import yaml
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from autoscaler.errors import Problem, ProfileError
@@ -127,3 +128,9 @@ def load_profile(name_or_file: str) -> Profile:
         message = f"no such file, and no profile of this name (there are: {', '.join(profile_names())})"
         raise ProfileError([Problem(name_or_file, None, "", message)])
     return read_model(path, Profile)
+
+
+def profile_yaml(profile: Profile) -> str:
+    """A profile as the text of its file."""
+    document = profile.model_dump(mode="json", exclude_none=True)
+    return yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=100)

@@ -16,7 +16,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from autoscaler import __version__
-from autoscaler.errors import InputError
+from autoscaler.errors import AutoscalerError, InputError
 
 EXIT_INPUT = 1
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
@@ -36,6 +36,7 @@ COMMANDS = {
     "startup": LazyCommand(
         "autoscaler.cli.startup:startup", "Compare ways of starting a replica: seconds and dollars."
     ),
+    "calibrate": LazyCommand("autoscaler.cli.calibrate:calibrate", "Fit a profile to what a real vLLM did."),
     "validate": LazyCommand("autoscaler.cli.validate:validate", "Check policy files and list every problem."),
     "policies": LazyCommand(
         "autoscaler.cli.policies:policies", "List the policies that come along, or print one."
@@ -95,6 +96,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()  # a reader that left shows itself here, not in the interpreter's exit
     except InputError as error:
         return _fail(*error.problems)
+    except AutoscalerError as error:
+        return _fail(str(error))
     except click.ClickException as error:
         error.show()
         return error.exit_code

@@ -25,8 +25,13 @@ def make_profile(**given: Any) -> Profile:
             "per_output_token_us": 0.0,
         },
         "scheduler": {"max_num_seqs": 64, "max_num_batched_tokens": 512, "async_scheduling": False},
-        "memory": {"weights_gib": 1.0, "kv_cache_tokens": 16_000, "kv_cache_gib": 1.0,
-            "kv_cache_blocks": None, "sliding_window_tokens": None},
+        "memory": {
+            "weights_gib": 1.0,
+            "kv_cache_tokens": 16_000,
+            "kv_cache_gib": 1.0,
+            "kv_cache_blocks": None,
+            "sliding_window_tokens": None,
+        },
     }
     for fields in part.values():
         for name in list(fields):

@@ -1,0 +1,125 @@
+"""`autoscale calibrate`: fits a profile to what a user recorded of a real vLLM."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from simulator.profile import Profile, StepTime
+    from simulator.recording import Recording
+
+_FILE = click.Path(dir_okay=False, path_type=Path)
+
+
+@click.command()
+@click.argument("requests", nargs=-1, required=True, type=_FILE)
+@click.option(
+    "--metrics",
+    multiple=True,
+    type=_FILE,
+    metavar="FILE",
+    help="The scrape series of each requests file, in the same order; its gauges are compared.",
+)
+@click.option(
+    "--base",
+    required=True,
+    metavar="NAME|FILE",
+    help="The profile to begin with: its limits, memory and model stay, its step times are fitted.",
+)
+@click.option(
+    "--until",
+    type=click.FloatRange(0, min_open=True),
+    metavar="S",
+    help="Fit the last file's first S seconds only, and judge its rest.",
+)
+@click.option("-o", "--output", required=True, type=_FILE, metavar="FILE", help="The profile to write.")
+@click.option("--name", metavar="NAME", help="The profile's name.  [default: the output file's]")
+def calibrate(
+    requests: tuple[Path, ...],
+    metrics: tuple[Path, ...],
+    base: str,
+    until: float | None,
+    output: Path,
+    name: str | None,
+) -> None:
+    """Fit a profile's step times to recorded REQUESTS, by simulating them.
+
+    REQUESTS is a CSV with sent_s, prompt_tokens, output_tokens, ttft_s and e2e_s, one request a row.
+    A minute of real load teaches more than single requests: record some of each.
+    """
+    from simulator.fit import fit
+    from simulator.outputs import atomic_writer, check_output
+    from simulator.profile import load_profile, profile_yaml
+    from simulator.recording import read_recording
+
+    if metrics and len(metrics) != len(requests):
+        raise click.UsageError(f"{len(requests)} requests files need as many --metrics, not {len(metrics)}")
+    check_output(output, "--output")
+    start = load_profile(base)
+    scrapes: tuple[Path | None, ...] = metrics or (None,) * len(requests)
+    recordings = [read_recording(*files) for files in zip(requests, scrapes, strict=True)]
+    known = [*recordings[:-1], recordings[-1] if until is None else recordings[-1].until(until)]
+    with _progress() as progress:
+        step_time = fit(start, known, progress)
+    fitted = _named(start, step_time, name or output.stem, known)
+    for recording in known:
+        _report(fitted, recording, "fitted")
+    if until is not None:
+        _report_rest(fitted, recordings[-1], until)
+    with atomic_writer(output, "--output") as file:
+        file.write(profile_yaml(fitted))
+    click.echo(f"Wrote {output}")
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[float], None] | None]:
+    """A bar with the time left, where somebody watches."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    with click.progressbar(length=1000, label="Fitting", file=sys.stderr) as bar:
+        yield lambda done: bar.update(int(done * 1000) - bar.pos)
+
+
+def _named(start: Profile, step_time: StepTime, name: str, known: list[Recording]) -> Profile:
+    files = ", ".join(f"{recording.name} ({len(recording.requests):,} requests)" for recording in known)
+    provenance = f"Step times fitted by simulation to {files}; the rest from {start.name}."
+    return start.model_copy(update={"name": name, "step_time": step_time, "provenance": provenance})
+
+
+def _report(profile: Profile, recording: Recording, what: str) -> None:
+    from simulator.fidelity import errors, replay_recording, signal_errors
+
+    click.echo(f"{recording.name}, {what}: error of {len(recording.requests):,} requests")
+    _table(errors(replay_recording(profile, recording), recording.requests))
+    if recording.gauges:
+        for signal, error in signal_errors(profile, recording).items():
+            correlation = "-" if error.correlation is None else f"{error.correlation:.3f}"
+            click.echo(
+                f"  {signal:<9} real mean {error.real_mean:.3g}, off by {error.bias:+.3g} on average,"
+                f" {error.mean_absolute:.3g} absolute, correlation {correlation}"
+            )
+
+
+def _report_rest(profile: Profile, recording: Recording, until: float) -> None:
+    """The part that the fit has not seen, simulated with what came before it."""
+    from simulator.fidelity import errors, replay_recording
+
+    pairs = zip(replay_recording(profile, recording), recording.requests, strict=True)
+    rest = [(ours, real) for ours, real in pairs if real.sent_s >= until]
+    if not rest:
+        raise click.UsageError(f"--until {until:g}: {recording.name} has no request after that")
+    click.echo(f"{recording.name}, from {until:g} s on, not fitted: error of {len(rest):,} requests")
+    _table(errors([ours for ours, _ in rest], [real for _, real in rest]))
+
+
+def _table(found: dict[str, dict[str, float]]) -> None:
+    for quantity, statistics in found.items():
+        cells = "".join(f"{name:>6} {value:+7.1%}" for name, value in statistics.items())
+        click.echo(f"  {quantity:<5}{cells}")

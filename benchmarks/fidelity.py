@@ -1,0 +1,65 @@
+"""Holds the simulator against a real vLLM: predicts recorded runs and prints the errors.
+
+    python benchmarks/fidelity.py FOLDER
+
+FOLDER holds a sweep and an open-loop replay of Gemma 2 9B and a sweep of Llama 3 8B as
+`NAME.requests.csv.gz` and `NAME.metrics.csv.gz` (docs/fidelity.md describes them). Each line says what
+the profile was calibrated on. Takes some minutes: every line but those of shipped profiles is a fit.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from simulator.fidelity import Errors, errors, replay_recording, signal_errors
+from simulator.fit import fit
+from simulator.profile import Profile, load_profile
+from simulator.recording import Recording, read_recording
+
+SPLIT_S = 50.0
+
+
+def line(calibrated: str, predicted: str, found: Errors) -> None:
+    """One row per quantity of a Markdown table."""
+    for quantity, statistics in found.items():
+        cells = " | ".join(f"{100 * value:+.1f}" for value in statistics.values())
+        print(f"| {calibrated} | {predicted} | {quantity} | {cells} |", flush=True)
+
+
+def fitted(base: Profile, *recordings: Recording) -> Profile:
+    """The base with step times fitted to the recordings."""
+    return base.model_copy(update={"step_time": fit(base, recordings)})
+
+
+def main() -> None:
+    """Fits and predicts, line by line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("folder", type=Path, metavar="FOLDER")
+    folder = parser.parse_args().folder
+
+    def recording(name: str) -> Recording:
+        return read_recording(folder / f"{name}.requests.csv.gz", folder / f"{name}.metrics.csv.gz")
+
+    sweep, replay = recording("gemma2-9b-sweep"), recording("gemma-conv-x2")
+    gemma, llama = load_profile("gemma2-9b-h100"), load_profile("llama3-8b-h100")
+    print("| calibrated on | predicted | quantity | mean | p50 | p90 | p95 | p99 |")
+    print("| --- | --- | --- | --- | --- | --- | --- | --- |")
+    line("shipped profile", "Gemma replay", errors(replay_recording(gemma, replay), replay.requests))
+    line("shipped profile", "Gemma sweep", errors(replay_recording(gemma, sweep), sweep.requests))
+    other = recording("llama3-8b-sweep")
+    line("shipped profile", "Llama sweep", errors(replay_recording(llama, other), other.requests))
+    alone = fitted(gemma, sweep)
+    line("sweep", "replay", errors(replay_recording(alone, replay), replay.requests))
+    half = fitted(gemma, sweep, replay.until(SPLIT_S))
+    pairs = zip(replay_recording(half, replay), replay.requests, strict=True)
+    rest = [(ours, real) for ours, real in pairs if real.sent_s >= SPLIT_S]
+    found = errors([ours for ours, _ in rest], [real for _, real in rest])
+    line(f"sweep, replay to {SPLIT_S:g} s", "rest of the replay", found)
+    print()
+    for signal, error in signal_errors(gemma, replay).items():
+        print(f"{signal}: {error}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,112 @@
+"""`autoscale calibrate`: finds the step times behind a recording, and says what is wrong with one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from autoscaler.cli.main import cli
+from autoscaler.errors import InputError
+from simulator.fidelity import replay, signal_errors
+from simulator.fit import fit
+from simulator.profile import load_profile, profile_yaml
+from simulator.recording import Gauges, Measured, Recording, read_recording
+
+HEADER = "sent_s,prompt_tokens,output_tokens,ttft_s,e2e_s\n"
+TRUE = load_profile("llama3-8b-h100")
+
+
+def wanted() -> list[Measured]:
+    """Single prompts, then a batch that is large enough for decoding and prefill to meet."""
+    alone = [Measured(float(second), 64 * 4**second, 1, 1.0, 1.0) for second in range(4)]
+    return alone + [Measured(10.0 + 0.05 * index, 500 + 40 * index, 60, 1.0, 1.0) for index in range(40)]
+
+
+def record(folder: Path) -> Path:
+    """What TRUE would have answered, as a load client writes it."""
+    rows = [
+        ",".join(repr(value) for value in request)
+        for episode in (wanted()[:1], wanted()[1:2], wanted()[2:3], wanted()[3:4], wanted()[4:])
+        for request in replay(TRUE, episode)
+    ]
+    file = folder / "run.requests.csv"
+    file.write_text(HEADER + "\n".join(rows) + "\n")
+    return file
+
+
+def run(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(cli, ["calibrate", *map(str, arguments)])
+
+
+def test_a_fit_finds_the_step_times_that_made_a_recording(tmp_path):
+    recording = read_recording(record(tmp_path))
+    off = {"base_ms": TRUE.step_time.base_ms * 1.5, "per_prefill_token_us": 40.0}
+    base = TRUE.model_copy(update={"step_time": TRUE.step_time.model_copy(update=off)})
+    found = fit(base, [recording], evaluations=(40, 120, 80, 60))
+    assert found.base_ms == pytest.approx(TRUE.step_time.base_ms, rel=0.1)
+    assert found.per_prefill_token_us == pytest.approx(TRUE.step_time.per_prefill_token_us, rel=0.1)
+
+
+@pytest.mark.slow
+def test_the_command_writes_a_profile_that_can_be_used_and_prints_the_errors(tmp_path):
+    output = tmp_path / "mine.yaml"
+    result = run(record(tmp_path), "--base", "llama3-8b-h100", "--until", "11", "-o", output)
+    assert result.exit_code == 0, result.output
+    assert "not fitted: error of" in result.output
+    assert load_profile(str(output)).name == "mine"
+    assert "Step times fitted by simulation to run" in load_profile(str(output)).provenance
+
+
+def test_a_profile_survives_its_own_file(tmp_path):
+    file = tmp_path / "copy.yaml"
+    file.write_text(profile_yaml(TRUE))
+    assert load_profile(str(file)) == TRUE
+
+
+def test_signals_of_the_profile_that_made_them_are_exact():
+    requests = tuple(replay(TRUE, wanted()[4:]))
+    gauges = (Gauges(5.0, 0.0, 0.0, 0.0),)
+    errors = signal_errors(TRUE, Recording("run", requests, gauges))
+    assert {name: error.mean_absolute for name, error in errors.items()} == dict.fromkeys(errors, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("", ": has no request that succeeded; at least one is needed"),
+        (HEADER, ": has no request that succeeded; at least one is needed"),
+        ("sent_s,prompt_tokens\n0,1\n", ":1: output_tokens: no such column"),
+        (HEADER + "0,10,5,0.1\n", ":2: has 4 fields; the header has 5"),
+        (HEADER + "0,ten,5,0.1,0.2\n", ":2: prompt_tokens: 'ten' is no number"),
+        (HEADER + "0,10,5,nan,0.2\n", ":2: ttft_s: 'nan' is not zero or more"),
+        (HEADER + "0,10,5,0.3,0.2\n", ":2: ttft_s: 0.3 is not within 0 and e2e_s (0.2)"),
+        (HEADER + "0,10,0,0.1,0.2\n", ":2: output_tokens: '0' is no whole number of tokens from 1 up"),
+    ],
+)
+def test_a_wrong_recording_is_named_by_line_and_column(tmp_path, text, problem):
+    file = tmp_path / "run.csv"
+    file.write_text(text)
+    error = run(file, "--base", "llama3-8b-h100", "-o", tmp_path / "out.yaml").exception
+    assert isinstance(error, InputError)
+    assert f"{file}{problem}" in str(error)
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_as_many_metrics_files_as_requests_files(tmp_path):
+    file = record(tmp_path)
+    result = run(file, file, "--metrics", file, "--base", "llama3-8b-h100", "-o", tmp_path / "out.yaml")
+    assert result.exit_code == 2
+    assert "need as many --metrics" in result.output
+
+
+def test_requests_that_failed_are_left_out(tmp_path):
+    file = tmp_path / "run.csv"
+    file.write_text("error," + HEADER + ",0,10,5,0.1,0.2\ntimeout,1,10,5,0,0\n")
+    assert len(read_recording(file).requests) == 1
+
+
+def test_a_recording_is_cut_where_the_server_was_idle():
+    requests = (Measured(0.0, 1, 1, 0.1, 0.1), Measured(0.05, 1, 1, 0.1, 0.1), Measured(5.0, 1, 1, 0.1, 0.1))
+    assert [len(episode) for episode in Recording("run", requests).episodes()] == [2, 1]
