@@ -245,15 +245,17 @@ class Replica:
         if steps > 1:
             self._deliver(steps - 1)
         self._delivered = 0
-        self._release()
+        if self._held_sequences:
+            self._release()
         self.busy_s += end - self._run_start
         if self._async:
-            last_step_s = self._first_step_s + self._growth_s * (steps - 1)
-            self._launch_from = max(self._launched, end - last_step_s)
+            last_begins = end - (self._first_step_s + self._growth_s * (steps - 1))
+            self._launch_from = self._launched if self._launched > last_begins else last_begins
         else:
             self._launch_from = end
         if decoding:
-            self._free -= self._blocks_needed(self._step + 1, steps - 1)
+            if steps > 1:
+                self._free -= self._blocks_needed(self._step + 1, steps - 1)
             self._kv_tokens += (decoding - self._windowed / 2) * steps
             self.generated_tokens += decoding * steps
             if self.observer is not None:
@@ -364,11 +366,16 @@ class Replica:
 
     def _plan(self, now: float) -> None:
         """Plans the run that begins at ``now``, or goes idle."""
-        if not self._async or not self._running:
+        if self._held_sequences and (not self._async or not self._running):
             self._release()
         if self._crossings:
             self._cross()
-        preempted = self._take_blocks_for_decoding()
+        preempted = False
+        needed = self._growth[self._step % self._block]
+        if needed <= self._free:
+            self._free -= needed
+        else:
+            preempted = self._take_blocks_for_decoding()
         chunk_tokens, chunk_cost = 0, 0
         budget = self._budget - self._decoding
         if self._partial is not None:
@@ -395,7 +402,8 @@ class Replica:
             self.prompt_tokens += chunk_tokens
         else:
             self._run_steps = self._run_length(preempted)
-        self.run_end = now + self._run_time(self._run_steps)
+        steps = self._run_steps
+        self.run_end = now + (self._first_step_s if steps == 1 else self._run_time(steps))
 
     def _rest(self, now: float) -> None:
         """Nothing runs: either nothing waits, or the only sequence preempted itself."""
@@ -443,10 +451,14 @@ class Replica:
 
     def _blocks_needed(self, step: int, steps: int) -> int:
         """Blocks that the decoding sequences take in ``steps`` steps from ``step`` on."""
-        whole, rest = divmod(steps, self._block)
-        blocks = whole * (self._groups * self._decoding - self._windowed)
-        for offset in range(rest):
-            blocks += self._growth[(step + offset) % self._block]
+        growth, size = self._growth, self._block
+        blocks = steps // size * sum(growth) if steps >= size else 0
+        first = step % size
+        last = first + steps % size
+        if last <= size:
+            blocks += sum(growth[first:last])
+        else:
+            blocks += sum(growth[first:]) + sum(growth[: last - size])
         return blocks
 
     def _take_blocks_for_decoding(self) -> bool:
