@@ -248,18 +248,12 @@ class Replica:
         if self._held_sequences:
             self._release()
         self.busy_s += end - self._run_start
+        self._launch_from = end
         if self._async:
-            last_begins = end - (self._first_step_s + self._growth_s * (steps - 1))
-            self._launch_from = self._launched if self._launched > last_begins else last_begins
-        else:
-            self._launch_from = end
+            last_step_s = self._first_step_s + self._growth_s * (steps - 1)
+            self._launch_from = max(self._launched, end - last_step_s)
         if decoding:
-            if steps > 1:
-                self._free -= self._blocks_needed(self._step + 1, steps - 1)
-            self._kv_tokens += (decoding - self._windowed / 2) * steps
-            self.generated_tokens += decoding * steps
-            if self.observer is not None:
-                self.observer.decode_run(decoding, steps, self._first_step_s, self._growth_s)
+            self._count_decoding(steps)
         self._step += steps
         self._run_start = end
         if self._completing:
@@ -271,10 +265,24 @@ class Replica:
                 self._complete(sequence, end, self._leave_decoding(sequence, self._step))
         self._plan(end)
         if outputs:
-            if self._run_steps:
-                # With async scheduling the host looks at outputs when it has launched the next step.
-                end = (max(end, self._launched) if self._async else end) + self._output_delay
-            self._front = max(self._front, end) + outputs * self._output_s
+            self._send(outputs, end)
+
+    def _count_decoding(self, steps: int) -> None:
+        """What the decoding sequences took and gave in the run that has just ended."""
+        decoding = self._decoding
+        if steps > 1:
+            self._free -= self._blocks_needed(self._step + 1, steps - 1)
+        self._kv_tokens += (decoding - self._windowed / 2) * steps
+        self.generated_tokens += decoding * steps
+        if self.observer is not None:
+            self.observer.decode_run(decoding, steps, self._first_step_s, self._growth_s)
+
+    def _send(self, outputs: int, end: float) -> None:
+        """The API server sends the tokens of the run's last step, which ended at ``end``."""
+        if self._run_steps:
+            # With async scheduling the host looks at outputs when it has launched the next step.
+            end = (max(end, self._launched) if self._async else end) + self._output_delay
+        self._front = max(self._front, end) + outputs * self._output_s
         if self._first or self._last:
             self._stamp()
 

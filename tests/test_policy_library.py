@@ -47,4 +47,5 @@ def test_a_simulated_day_ends_with_every_request_and_within_the_bounds(name):
     assert summary["completed"] > 19_900
     desired = {point.desired for point in result.timeline}
     assert spec.min_replicas <= min(desired) < max(desired) <= spec.max_replicas
-    assert summary["slo_attainment"] > 0.97
+    # batch puts throughput first, and queue-size is there to show what waiting for a queue costs.
+    assert summary["slo_attainment"] > (0.9 if name in ("batch", "queue-size") else 0.97)
