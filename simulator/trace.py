@@ -43,7 +43,7 @@ def resolve_trace(argument: str) -> Path:
     if argument not in _BUNDLED and not path.exists():
         message = f"no such file, and no bundled trace (there are: {', '.join(_BUNDLED)})"
         raise TraceError([Problem(argument, None, "", message)])
-    return path if path.exists() else bundled_trace(argument)
+    return bundled_trace(argument) if argument in _BUNDLED and not path.is_file() else path
 
 
 def read_trace(path: Path, *, bad_rows: BadRows = "stop") -> Trace:

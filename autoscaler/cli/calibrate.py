@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from autoscaler.cli.finite import FiniteRange
+
 if TYPE_CHECKING:
     from simulator.profile import Profile, StepTime
     from simulator.recording import Recording
@@ -34,7 +36,7 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 )
 @click.option(
     "--until",
-    type=click.FloatRange(0, min_open=True),
+    type=FiniteRange(0, min_open=True),
     metavar="S",
     help="Fit the last file's first S seconds only, and judge its rest.",
 )

@@ -11,13 +11,13 @@ SHELLS = ("bash", "zsh", "fish")
 @click.command()
 @click.argument("shell", type=click.Choice(SHELLS))
 def completion(shell: str) -> None:
-    r"""Print the completion script of SHELL.
+    """Print the completion script of SHELL.
 
     \b
     bash:  autoscale completion bash > ~/.local/share/bash-completion/completions/autoscale
     zsh:   autoscale completion zsh > "${fpath[1]}/_autoscale"
     fish:  autoscale completion fish > ~/.config/fish/completions/autoscale.fish
-    """
+    """  # noqa: D301 (click wants the character, not a backslash)
     root = click.get_current_context().find_root().command
     script_class = get_completion_class(shell)
     assert script_class is not None  # SHELLS are those that click knows

@@ -8,12 +8,12 @@ import click
 @click.command()
 @click.argument("name", required=False)
 def policies(name: str | None) -> None:
-    r"""List the policies that come along, or print one as YAML, to be copied and changed.
+    """List the policies that come along, or print one as YAML, to be copied and changed.
 
     \b
     autoscale policies
     autoscale policies chat > my-policy.yaml
-    """
+    """  # noqa: D301 (click wants the character, not a backslash)
     from autoscaler.policy.library import library_names, library_path
 
     if name is None:

@@ -10,6 +10,8 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from autoscaler.cli.finite import FiniteRange
+
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m)?")
 _SECONDS = {"ms": 1e-3, "s": 1.0, None: 1.0, "m": 60.0}
 _FILE = click.Path(dir_okay=False, path_type=Path)
@@ -103,7 +105,7 @@ class TimeType(click.ParamType[float]):
 )
 @click.option(
     "--node-idle",
-    type=click.FloatRange(0, 86400),
+    type=FiniteRange(0, 86400),
     default=600.0,
     metavar="S",
     help="With --nodes: how long a free node stays.",
@@ -121,17 +123,17 @@ class TimeType(click.ParamType[float]):
 )
 @click.option(
     "--rate-scale",
-    type=click.FloatRange(0, 1e6, min_open=True),
+    type=FiniteRange(0, 1e6, min_open=True),
     default=1.0,
     metavar="X",
     help="Replay at X times the trace's rate.",
 )
 @click.option(
-    "--start", type=click.FloatRange(0), default=0.0, metavar="S", help="Begin at this second of the trace."
+    "--start", type=FiniteRange(0), default=0.0, metavar="S", help="Begin at this second of the trace."
 )
 @click.option(
     "--span",
-    type=click.FloatRange(0, min_open=True),
+    type=FiniteRange(0, min_open=True),
     metavar="S",
     help="Replay this many seconds of the trace.  [default: to its end]",
 )
@@ -139,14 +141,14 @@ class TimeType(click.ParamType[float]):
 @click.option("--slo", type=SloType(), default=_SLO, help="What a request must meet.")
 @click.option(
     "--scrape-interval",
-    type=click.FloatRange(0.1, 3600),
+    type=FiniteRange(0.1, 3600),
     default=15.0,
     metavar="S",
     help="Seconds between two scrapes of a pod.",
 )
 @click.option(
     "--metrics-lag",
-    type=click.FloatRange(0, 3600),
+    type=FiniteRange(0, 3600),
     default=5.0,
     metavar="S",
     help="Seconds until a scrape can be queried.",
@@ -181,7 +183,7 @@ class TimeType(click.ParamType[float]):
 )
 @click.option(
     "--timeline-interval",
-    type=click.FloatRange(0.001),
+    type=FiniteRange(0.001),
     metavar="S",
     help="Seconds between its rows.  [default: every sync; 1 with --replicas]",
 )

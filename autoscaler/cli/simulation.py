@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
@@ -96,6 +97,8 @@ def run(options: Options) -> None:
     """
     for option, path in _outputs(options):
         check_output(path, option)
+    if len({path for _, path in _outputs(options)}) < len(_outputs(options)):
+        raise click.UsageError("two outputs have the same name: give each its own")
     runs = _labelled([*_policies(options), *map(Fixed, options.fixed)])
     _check_queries(runs, options)
     _check_nodes(runs, options)
@@ -113,9 +116,10 @@ def run(options: Options) -> None:
 
 
 def _policies(options: Options) -> Iterator[LoadedPolicy]:
-    names = options.policies or (() if options.fixed else (DEFAULT_POLICY,))
-    for name in names:
-        bundled = name in library_names() and not Path(name).exists()
+    if not options.policies and not options.fixed:
+        yield from load_policies(library_path(DEFAULT_POLICY))
+    for name in options.policies:
+        bundled = name in library_names() and not Path(name).is_file()
         yield from load_policies(library_path(name) if bundled else Path(name))
 
 
@@ -220,9 +224,9 @@ def _startup(scenario: Scenario) -> str:
 def _defaults(options: Options) -> str:
     """What the user left out, and what was taken for it."""
     shown = [
-        f"{_NAMES.get(name, name)}={_shown(getattr(options, name))}"
+        f"{name.replace('_', '-')}={_shown(name, getattr(options, name))}"
         for name in options.defaults
-        if name in _SHOWN
+        if name not in _NOTHING_BY_DEFAULT
     ]
     if not options.policies and not options.fixed:
         shown.insert(0, f"policy={DEFAULT_POLICY}")
@@ -231,11 +235,13 @@ def _defaults(options: Options) -> str:
     )
 
 
-def _shown(value: object) -> str:
+def _shown(name: str, value: object) -> str:
     if isinstance(value, Mapping):
         return ",".join(f"{name.removesuffix('_s')}:{seconds:g}s" for name, seconds in value.items())
+    if name == "clock_start" and isinstance(value, float):
+        return datetime.fromtimestamp(value, UTC).isoformat()
     if value is None:
-        return "all"
+        return _UNSET[name]
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
@@ -244,7 +250,7 @@ def _simulate(run: Run, trace: Trace, scenario: Scenario, options: Options) -> R
     assert not isinstance(scaling, LoadedPolicy)
     scenario = replace(scenario, timeline_interval_s=_timeline_interval(run, options))
     with _progress(run.label, trace, options) as progress:
-        return simulate(
+        result = simulate(
             _window(trace, options),
             scaling,
             scenario,
@@ -252,6 +258,7 @@ def _simulate(run: Run, trace: Trace, scenario: Scenario, options: Options) -> R
             inputs=_inputs(run, options, scenario),
             progress=progress,
         )
+    return replace(result, inputs=result.inputs | {"skipped_rows": trace.skipped_rows})
 
 
 def _timeline_interval(run: Run, options: Options) -> float | None:
@@ -348,21 +355,19 @@ _PER_RUN: dict[str, Callable[[Path, RunResult], None]] = {
     "--timeline": lambda path, result: write_timeline_csv(path, result.timeline),
     "--decisions": lambda path, result: write_decisions_jsonl(path, result.decisions),
 }
-_NAMES = {
-    "span": "span",
-    "rate_scale": "rate-scale",
-    "scrape_interval": "scrape-interval",
-    "metrics_lag": "metrics-lag",
+_UNSET = {
+    "span": "all",
+    "initial_replicas": "minReplicas",
+    "timeline_interval": "every sync (1 with --replicas)",
+    "nodes": "unlimited",
+    "price": "list price",
 }
-_SHOWN = (
-    "profile",
-    "startup",
-    "routing",
-    "rate_scale",
-    "start",
-    "span",
-    "slo",
-    "scrape_interval",
-    "metrics_lag",
-    "seed",
+"""What an option means that was left out and has no value."""
+
+_NOTHING_BY_DEFAULT = frozenset(
+    {
+        *("trace", "policies", "fixed", "series", "warm_nodes", "node_idle"),
+        *("json_file", "html_file", "requests_file", "timeline_file", "decisions_file"),
+    }
 )
+"""Options that do nothing unless they are given (and the policy, which is named first)."""

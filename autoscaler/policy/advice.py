@@ -28,8 +28,8 @@ ADVICE: dict[str, str] = {
         "a KV cache this full makes vLLM preempt requests before a new replica is ready; leave room, e.g. 0.7"
     ),
     "stuck-at-zero": (
-        "scaleUp has Percent policies only, and a percentage of 0 replicas is 0, so the policy stays there; "
-        "add a policy of type Pods"
+        "scaleUp allows nothing from 0 replicas (a percentage of 0 is 0, selectPolicy Min takes the least, "
+        "Disabled forbids all), so the policy stays there; add a policy of type Pods, with selectPolicy Max"
     ),
     "blind-at-zero": (
         "every driver comes from the pods and vanishes with the last one, so nothing wakes the policy at 0 "

@@ -131,7 +131,10 @@ def _zero_places(spec: Spec) -> Iterator[FieldPath]:
 
 
 def _stuck_at_zero(spec: Spec) -> Iterator[Finding]:
-    if all(policy.type == "Percent" for policy in spec.scale_up.policies):
+    rules = spec.scale_up
+    least_wins = rules.select_policy is SelectPolicy.MIN
+    percent = [policy.type == "Percent" for policy in rules.policies]
+    if all(percent) or (least_wins and any(percent)) or rules.select_policy is SelectPolicy.DISABLED:
         for path in _zero_places(spec):
             yield path, {}
 

@@ -64,6 +64,11 @@ def test_the_bare_command_replays_under_the_chat_policy_and_prints_every_default
         "metrics-lag=5",
         "rate-scale=1",
         "seed=0",
+        "bad-rows=stop",
+        "initial-replicas=minReplicas",
+        "timeline-interval=every sync",
+        "clock-start=2024-01-01T00:00:00+00:00",
+        "startup-spread=on",
     ):
         assert default in " ".join(result.stderr.split()), default
     assert "SLO attainment" in result.stdout
@@ -170,11 +175,17 @@ def test_a_free_query_with_its_series_runs(tmp_path):
         (["--replicas", "-1"], "not in the range"),
         (["--rate-scale", "0"], "not in the range"),
         (["--span", "0"], "not in the range"),
+        (["--span", "nan"], "is not a finite number"),
+        (["--start", "inf"], "is not a finite number"),
+        (["--rate-scale", "nan"], "is not a finite number"),
+        (["--metrics-lag", "nan"], "is not a finite number"),
+        (["--scrape-interval", "nan"], "is not a finite number"),
         (["--routing", "best"], "is not one of"),
         (["--clock-start", "noon"], "is no time"),
         (["--clock-start", "2024-01-01T00:00:00"], "has no time zone"),
         (["--series", "x"], "write NAME=FILE"),
         (["--nonsense"], "No such option"),
+        (["--json", "x", "--html", "x"], "two outputs have the same name"),
     ],
 )
 def test_a_wrong_command_line_exits_with_2_and_says_what_would_be_right(arguments, message):
@@ -213,6 +224,15 @@ def test_skipped_rows_are_counted(tmp_path):
     result = run(trace, "--bad-rows", "skip", "--json", out)
     assert "bad rows skipped: 1" in result.stderr
     assert json.loads(out.read_text())["requests"] == 2
+    assert json.loads(out.read_text())["inputs"]["skipped_rows"] == 1
+
+
+def test_a_folder_of_the_same_name_does_not_hide_the_bundled_policy_and_trace(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "chat").mkdir()
+    (tmp_path / "azure-conv").mkdir()
+    assert run("azure-conv", *SHORT).exit_code == 0
+    assert run("azure-conv", *SHORT, "--policy", "chat").exit_code == 0
 
 
 def test_a_run_whose_requests_can_never_be_served_reports_them_as_unfinished(tmp_path):
