@@ -190,6 +190,12 @@ def test_a_percentage_of_nothing_never_leaves_zero() -> None:
     assert found(MORE_PODS) == []
 
 
+@pytest.mark.parametrize("choice", ["Min", "Disabled"])
+def test_a_choice_that_allows_nothing_from_zero_is_as_bad(choice: str) -> None:
+    behavior = f"behavior: {{ scaleUp: {{ selectPolicy: {choice} }} }}"
+    assert "7 spec.minReplicas stuck-at-zero" in found(behavior, replicas=TO_ZERO, of=GATEWAY)
+
+
 def test_a_schedule_that_allows_zero_counts_too() -> None:
     window = "schedules: [{name: a, cron: 0 8 * * *, durationSeconds: 60, minReplicas: 0}]"
     assert found(window) == ["11 spec.schedules[0].minReplicas blind-at-zero"]
