@@ -3,7 +3,7 @@
 All coefficients together, because they are only told apart together: a batch of long prompts, say,
 depends on the prefill cost, on the decoding that goes on meanwhile and on the queue that both make.
 The loss is robust (absolute log ratios, capped) and has kinks wherever a step boundary moves, so the
-search uses no derivatives: Nelder and Mead's simplex on the logarithms, started three times.
+search uses no derivatives: single coefficients and Nelder and Mead's simplex in turns, on logarithms.
 """
 
 from __future__ import annotations
@@ -20,21 +20,29 @@ from simulator.recording import Measured, Recording
 
 COEFFICIENTS = {
     "base_ms": 1.0,
-    "per_sequence_us": 5.0,
+    "per_sequence_us": 10.0,
     "per_kv_token_ns": 10.0,
     "per_prefill_token_us": 5.0,
     "per_prefill_token_squared_ns": 0.1,
-    "prefill_floor_ms": 5.0,
-    "eager_floor_ms": 5.0,
-    "output_delay_ms": 3.0,
-    "request_overhead_ms": 1.0,
+    "prefill_floor_ms": 15.0,
+    "eager_floor_ms": 30.0,
+    "output_delay_ms": 4.0,
+    "request_overhead_ms": 1.3,
     "request_overhead_per_prompt_token_us": 1.0,
-    "per_output_token_us": 30.0,
+    "per_output_token_us": 60.0,
 }
-"""What is fitted, and where the search begins if the base profile says 0."""
+"""What is fitted, and where the search begins if the base profile says 0.
 
-EVALUATIONS = (60, 500, 400, 300)
-"""Simulated losses of the four searches: the scales of decoding and prefill, then everything, thrice."""
+What the host costs (the last six) hardly depends on the model: these are the sizes met on two of them.
+A start far from them ends in another valley, where the API server's time passes for the GPU's.
+"""
+
+EVALUATIONS = (40, 300, 250)
+"""Losses that the simplex may simulate: for two scales (decoding, prefill), then twice for everything."""
+
+MOVES = ((0.4, 0.15), (0.15, 0.05))
+"""Log steps that are tried coefficient by coefficient before each search for everything: the simplex
+hardly moves what only few requests depend on."""
 
 PULL = 0.004
 """Weight of a coefficient's squared log distance from its start: decides what the data leave open."""
@@ -62,12 +70,27 @@ def fit(
         MissingExtraError: scipy (the extra ``calibrate``) is not installed.
     """
     minimize = _optimizer()
-    search = _Search(base, recordings, sum(evaluations), progress)
-    scales = minimize(search.scaled_loss, [0.0, 0.0], evaluations[0], 0.3)
-    point = search.spread(scales)
-    for count, size in zip(evaluations[1:], (0.15, 0.08, 0.04), strict=True):
-        point = minimize(search.loss, point, count, size)
+    moves = 2 * len(COEFFICIENTS) * sum(map(len, MOVES))
+    search = _Search(base, recordings, sum(evaluations) + moves, progress)
+    point = search.spread(minimize(search.scaled_loss, [0.0, 0.0], evaluations[0], 0.3))
+    for steps, count in zip(MOVES, evaluations[1:], strict=True):
+        for step in steps:
+            point = _one_by_one(search.loss, point, step)
+        point = minimize(search.loss, point, count, steps[-1])
     return search.step_time(point)
+
+
+def _one_by_one(loss: Callable[[Sequence[float]], float], point: list[float], step: float) -> list[float]:
+    """Moves each coordinate by a step up or down where that lowers the loss."""
+    lowest = loss(point)
+    for place in range(len(point)):
+        for change in (step, -step):
+            moved = [*point[:place], point[place] + change, *point[place + 1 :]]
+            found = loss(moved)
+            if found < lowest:
+                point, lowest = moved, found
+                break
+    return point
 
 
 def _optimizer() -> Callable[..., list[float]]:
@@ -104,6 +127,9 @@ class _Search:
         given = base.step_time.model_dump()
         self._start = [given[name] or COEFFICIENTS[name] for name in self._names]
         self._recordings = [list(recording.episodes()) for recording in recordings]
+        self._given = recordings
+        requests = [sum(map(recording.seen, recording.requests)) for recording in recordings]
+        self._shares = [count / sum(requests) for count in requests]
         self._weights = [_weights(episodes) for episodes in self._recordings]
         self._evaluations, self._done = evaluations, 0
         self._progress = progress
@@ -128,7 +154,7 @@ class _Search:
         return StepTime.model_validate(self._base.step_time.model_dump() | values)
 
     def loss(self, point: Sequence[float]) -> float:
-        """Mean error over the recordings, plus the pull to the start."""
+        """Mean error of the recordings (by their requests), plus the pull to the start."""
         self._done += 1
         if self._progress is not None:
             self._progress(min(1.0, self._done / self._evaluations))
@@ -136,10 +162,12 @@ class _Search:
             return _LOST
         profile = self._base.model_copy(update={"step_time": self.step_time(point)})
         total = sum(
-            _recording_loss(profile, episodes, weights)
-            for episodes, weights in zip(self._recordings, self._weights, strict=True)
+            share * _recording_loss(profile, recording, episodes, weights)
+            for share, recording, episodes, weights in zip(
+                self._shares, self._given, self._recordings, self._weights, strict=True
+            )
         )
-        return total / len(self._recordings) + PULL * sum(offset * offset for offset in point)
+        return total + PULL * sum(offset * offset for offset in point)
 
 
 def _weights(episodes: Sequence[tuple[Measured, ...]]) -> list[float]:
@@ -154,14 +182,23 @@ def _weights(episodes: Sequence[tuple[Measured, ...]]) -> list[float]:
 
 
 def _recording_loss(
-    profile: Profile, episodes: Sequence[tuple[Measured, ...]], weights: Sequence[float]
+    profile: Profile,
+    recording: Recording,
+    episodes: Sequence[tuple[Measured, ...]],
+    weights: Sequence[float],
 ) -> float:
     loss = 0.0
     for episode, weight in zip(episodes, weights, strict=True):
-        simulated = replay(profile, episode)
-        error = sum(map(_request_loss, simulated, episode)) / len(episode)
-        if len(episode) >= _MANY:
-            error += _quantile_loss(simulated, episode)
+        pairs = [
+            (ours, real)
+            for ours, real in zip(replay(profile, episode), episode, strict=True)
+            if recording.seen(real)
+        ]
+        if not pairs:
+            continue
+        error = sum(_request_loss(ours, real) for ours, real in pairs) / len(pairs)
+        if len(pairs) >= _MANY:
+            error += _quantile_loss([ours for ours, _ in pairs], [real for _, real in pairs])
         loss += weight * error
     return loss
 

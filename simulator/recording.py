@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from math import isfinite
+from math import inf, isfinite
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -46,19 +46,31 @@ class Gauges(NamedTuple):
 
 @dataclass(frozen=True)
 class Recording:
-    """One run: its requests sorted by ``sent_s``, and its gauges where they were recorded."""
+    """One run: its requests sorted by ``sent_s``, and its gauges where they were recorded.
+
+    ``seen_until_s``: what ends later is load, but its latencies are unknown.
+    """
 
     name: str
     requests: tuple[Measured, ...]
     gauges: tuple[Gauges, ...] = ()
+    seen_until_s: float = inf
 
     def until(self, seconds: float) -> Recording:
-        """The part that was sent, or scraped, before ``seconds``."""
+        """What was known at ``seconds``: what was sent or scraped before, latencies of what had ended.
+
+        The others were slowed down by requests that are cut off here, so they would teach too much.
+        """
         return replace(
             self,
             requests=tuple(request for request in self.requests if request.sent_s < seconds),
             gauges=tuple(gauge for gauge in self.gauges if gauge.time_s < seconds),
+            seen_until_s=seconds,
         )
+
+    def seen(self, request: Measured) -> bool:
+        """Whether the latencies of a request are known."""
+        return request.sent_s + request.e2e_s <= self.seen_until_s
 
     def episodes(self) -> Iterator[tuple[Measured, ...]]:
         """The requests, cut where the server was idle.

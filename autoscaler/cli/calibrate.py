@@ -38,7 +38,7 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
     "--until",
     type=FiniteRange(0, min_open=True),
     metavar="S",
-    help="Fit the last file's first S seconds only, and judge its rest.",
+    help="Fit what had ended by second S of the last file only, and judge its rest.",
 )
 @click.option("-o", "--output", required=True, type=_FILE, metavar="FILE", help="The profile to write.")
 @click.option("--name", metavar="NAME", help="The profile's name.  [default: the output file's]")
@@ -98,8 +98,10 @@ def _named(start: Profile, step_time: StepTime, name: str, known: list[Recording
 def _report(profile: Profile, recording: Recording, what: str) -> None:
     from simulator.fidelity import errors, replay_recording, signal_errors
 
-    click.echo(f"{recording.name}, {what}: error of {len(recording.requests):,} requests")
-    _table(errors(replay_recording(profile, recording), recording.requests))
+    pairs = zip(replay_recording(profile, recording), recording.requests, strict=True)
+    seen = [(ours, real) for ours, real in pairs if recording.seen(real)]
+    click.echo(f"{recording.name}, {what}: error of {len(seen):,} requests")
+    _table(errors([ours for ours, _ in seen], [real for _, real in seen]))
     if recording.gauges:
         for signal, error in signal_errors(profile, recording).items():
             correlation = "-" if error.correlation is None else f"{error.correlation:.3f}"

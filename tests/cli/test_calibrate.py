@@ -44,7 +44,7 @@ def test_a_fit_finds_the_step_times_that_made_a_recording(tmp_path):
     recording = read_recording(record(tmp_path))
     off = {"base_ms": TRUE.step_time.base_ms * 1.5, "per_prefill_token_us": 40.0}
     base = TRUE.model_copy(update={"step_time": TRUE.step_time.model_copy(update=off)})
-    found = fit(base, [recording], evaluations=(40, 120, 80, 60))
+    found = fit(base, [recording], evaluations=(40, 120, 80))
     assert found.base_ms == pytest.approx(TRUE.step_time.base_ms, rel=0.1)
     assert found.per_prefill_token_us == pytest.approx(TRUE.step_time.per_prefill_token_us, rel=0.1)
 
@@ -110,3 +110,20 @@ def test_requests_that_failed_are_left_out(tmp_path):
 def test_a_recording_is_cut_where_the_server_was_idle():
     requests = (Measured(0.0, 1, 1, 0.1, 0.1), Measured(0.05, 1, 1, 0.1, 0.1), Measured(5.0, 1, 1, 0.1, 0.1))
     assert [len(episode) for episode in Recording("run", requests).episodes()] == [2, 1]
+
+
+def test_what_had_not_ended_is_load_but_teaches_nothing():
+    recording = Recording("run", (Measured(0.0, 8, 1, 1.0, 1.0), Measured(2.0, 8, 9, 1.0, 9.0)))
+    known = recording.until(5.0)
+    assert known.requests == recording.requests
+    assert [known.seen(request) for request in known.requests] == [True, False]
+    assert all(recording.seen(request) for request in recording.requests)
+    assert len(recording.until(1.0).requests) == 1
+
+
+def test_latencies_that_were_not_seen_do_not_change_a_fit():
+    seen = tuple(replay(TRUE, [Measured(0.1 * index, 300, 20, 1.0, 1.0) for index in range(20)]))
+    late = (Measured(1.95, 300, 20, 0.1, 50.0), Measured(1.95, 300, 20, 2.0, 90.0))
+    budget = (10, 20, 10)
+    first, second = (fit(TRUE, [Recording("run", (*seen, one)).until(5.0)], None, budget) for one in late)
+    assert first == second

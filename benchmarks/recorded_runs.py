@@ -1,0 +1,104 @@
+"""Fits recorded runs of vLLM 0.19 on other GPUs and prints the errors, in sample.
+
+    python -m benchmarks.recorded_runs [FOLDER]
+
+FOLDER (default: beside the checkout) holds `vllm_runs_requests.csv.gz`: 300 ShareGPT requests at
+10 requests/s against each of four servers, all overloaded (LLMServingSim's `bench/examples`, MIT).
+Takes some minutes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import gzip
+from pathlib import Path
+from typing import NamedTuple
+
+from benchmarks.fidelity import line
+from simulator.fidelity import errors, replay_recording
+from simulator.fit import fit
+from simulator.profile import Memory, Profile, Scheduler, StepTime
+from simulator.recording import Measured, Recording
+
+RUNS = Path(__file__).parents[2] / "shared/traces/metrics"
+BUDGET_TOKENS = 2048
+
+
+class Server(NamedTuple):
+    """One server's limits, and the arithmetic about its model and GPU where the fit begins."""
+
+    run: str
+    max_num_seqs: int
+    kv_cache_tokens: int
+    base_ms: float
+    per_kv_token_ns: float
+    per_prefill_token_us: float
+
+
+# The KV capacity of the first was recorded. The others never came near theirs: 0.9 of the memory less
+# the weights. The third names 128 sequences in its record and ran 256, so 256 it is.
+SERVERS = (
+    Server("RTX4090_Llama-3.1-8B", 256, 41_408, 16.0, 130.0, 97.0),
+    Server("RTXPRO6000_Llama-3.1-8B", 128, 540_000, 9.0, 73.0, 40.0),
+    Server("RTXPRO6000_Qwen3-30B-A3B-Instruct-2507", 256, 250_000, 10.0, 55.0, 20.0),
+    Server("RTXPRO6000_Qwen3-32B", 128, 440_000, 18.0, 73.0, 80.0),
+)
+
+
+def profile(server: Server) -> Profile:
+    """Where the fit of a server begins."""
+    return Profile(
+        name=server.run,
+        model=server.run,
+        gpu=server.run,
+        gpus_per_replica=1,
+        provenance="the start of a fit",
+        max_model_len_tokens=131_072,
+        step_time=StepTime(
+            base_ms=server.base_ms,
+            per_sequence_us=40.0,
+            per_kv_token_ns=server.per_kv_token_ns,
+            per_prefill_token_us=server.per_prefill_token_us,
+            per_prefill_token_squared_ns=1.0,
+        ),
+        scheduler=Scheduler(max_num_seqs=server.max_num_seqs, max_num_batched_tokens=BUDGET_TOKENS),
+        memory=Memory(weights_gib=16.0, kv_cache_tokens=server.kv_cache_tokens, kv_cache_gib=20.0),
+    )
+
+
+def recording(file: Path, run: str) -> Recording:
+    """The requests of one run; latencies from the arrival."""
+    with gzip.open(file, "rt", encoding="utf-8") as stream:
+        rows = [row for row in csv.DictReader(stream) if row["run"] == run]
+    measured = (
+        Measured(
+            float(row["arrival_s"]),
+            int(row["prompt_tokens"]),
+            int(row["output_tokens"]),
+            float(row["first_token_s"]) - float(row["arrival_s"]),
+            float(row["last_token_s"]) - float(row["arrival_s"]),
+        )
+        for row in rows
+    )
+    return Recording(run, tuple(sorted(measured)))
+
+
+def main() -> None:
+    """One fit a server."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("folder", type=Path, metavar="FOLDER", nargs="?", default=RUNS)
+    file = parser.parse_args().folder / "vllm_runs_requests.csv.gz"
+    if not file.is_file():
+        parser.error(f"no {file}: name the folder that holds it")
+    print("| calibrated on | predicted | quantity | mean | p50 | p90 | p95 | p99 |")
+    print("| --- | --- | --- | --- | --- | --- | --- | --- |")
+    for server in SERVERS:
+        real = recording(file, server.run)
+        start = profile(server)
+        found = start.model_copy(update={"step_time": fit(start, [real])})
+        line("itself", server.run, errors(replay_recording(found, real), real.requests))
+
+
+if __name__ == "__main__":
+    main()
