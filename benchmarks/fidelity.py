@@ -2,9 +2,10 @@
 
     python -m benchmarks.fidelity [FOLDER]
 
-FOLDER (default: beside the checkout) holds a sweep and an open-loop replay of Gemma 2 9B and a sweep of Llama 3 8B as
-`NAME.requests.csv.gz` and `NAME.metrics.csv.gz` (docs/fidelity.md describes them). Each line says what
-the profile was calibrated on. Takes some minutes: every line but those of shipped profiles is a fit.
+FOLDER (default: beside the checkout) holds a sweep and an open-loop replay of Gemma 2 9B and a sweep
+of Llama 3 8B as `NAME.requests.csv.gz` and `NAME.metrics.csv.gz` (docs/fidelity.md describes them). Each
+line says what the profile was calibrated on. Takes some minutes: every line but those of shipped
+profiles is a fit.
 """
 
 from __future__ import annotations
