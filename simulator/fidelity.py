@@ -9,6 +9,7 @@ from math import sqrt
 from simulator.engine import Replica
 from simulator.profile import Profile
 from simulator.recording import Gauges, Measured, Recording
+from simulator.report.quantiles import quantile
 from simulator.result import RequestTable
 
 QUANTITIES = ("TTFT", "TPOT", "E2E")
@@ -66,14 +67,6 @@ def replay_recording(profile: Profile, recording: Recording) -> list[Measured]:
     return [request for episode in recording.episodes() for request in replay(profile, episode)]
 
 
-def percentile(ordered: Sequence[float], percent: float) -> float:
-    """Of ascending values, interpolated linearly between the two nearest."""
-    place = (len(ordered) - 1) * percent / 100
-    low = int(place)
-    high = min(low + 1, len(ordered) - 1)
-    return ordered[low] + (ordered[high] - ordered[low]) * (place - low)
-
-
 def columns(requests: Sequence[Measured]) -> dict[str, list[float]]:
     """TTFT, TPOT (requests of two tokens up) and E2E in seconds, ascending."""
     return {
@@ -96,7 +89,7 @@ def errors(simulated: Sequence[Measured], real: Sequence[Measured]) -> Errors:
 
 
 def _statistic(ordered: Sequence[float], name: str) -> float:
-    return sum(ordered) / len(ordered) if name == "mean" else percentile(ordered, float(name[1:]))
+    return sum(ordered) / len(ordered) if name == "mean" else quantile(ordered, float(name[1:]) / 100)
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,10 @@ from math import exp, log, sqrt
 from typing import Any
 
 from autoscaler.errors import MissingExtraError
-from simulator.fidelity import columns, percentile, replay
+from simulator.fidelity import columns, replay
 from simulator.profile import Profile, StepTime
 from simulator.recording import Measured, Recording
+from simulator.report.quantiles import quantile
 
 COEFFICIENTS = {
     "base_ms": 1.0,
@@ -214,10 +215,10 @@ def _request_loss(ours: Measured, real: Measured) -> float:
 def _quantile_loss(ours: Sequence[Measured], real: Sequence[Measured]) -> float:
     simulated, measured = columns(ours), columns(real)
     return sum(
-        0.1 * _log_ratio(percentile(simulated[name], percent), percentile(values, percent))
+        0.1 * _log_ratio(quantile(simulated[name], share), quantile(values, share))
         for name, values in measured.items()
         if values
-        for percent in (50, 90, 95)
+        for share in (0.5, 0.9, 0.95)
     )
 
 

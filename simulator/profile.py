@@ -17,7 +17,7 @@ Count = Annotated[int, Field(ge=1, le=2**40, strict=True)]
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class StepTime(_Part):

@@ -96,7 +96,6 @@ class Scraper:
     ) -> None:
         """``series`` holds the recorded values of free queries, by metric name."""
         self._inputs = inputs
-        self._interval_s = interval_s
         self._lag_s = lag_s
         self._series = series
         self.needs_latency = any(metric.signal in _QUANTILE_OF for metric in inputs)
