@@ -77,11 +77,11 @@ lint: setup ## ruff, mypy --strict and the import directions
 
 .PHONY: test-fast
 test-fast: setup ## the fast tests, with branch coverage
-	$(BIN)/python -m pytest -q -rs -m "not slow and not browser" --durations=5 --cov --cov-report=term
+	$(BIN)/python -m pytest -q -rs -m "not slow and not browser and not e2e" --durations=5 --cov --cov-report=term
 
 .PHONY: test-slow
 test-slow: setup ## the tests that take minutes: whole traces, simulated days, the wheel
-	$(BIN)/python -m pytest -q -rs -m "slow and not browser" --durations=5
+	$(BIN)/python -m pytest -q -rs -m "slow and not browser and not e2e" --durations=5
 
 .PHONY: test-browser
 test-browser: setup ## the HTML report in a real browser; skipped without Chromium
@@ -99,7 +99,7 @@ bench: setup ## time whole replays against a fixed loop of plain Python
 
 .PHONY: check
 check: lint ## before each commit: lint, then the fast tests until the first failure
-	$(BIN)/python -m pytest -q -x -m "not slow and not browser"
+	$(BIN)/python -m pytest -q -x -m "not slow and not browser and not e2e"
 
 .PHONY: format
 format: setup ## let ruff format the code and repair what it can

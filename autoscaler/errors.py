@@ -7,7 +7,12 @@
     │   ├── PolicyError       a scaling policy
     │   ├── TraceError        a request trace
     │   └── ProfileError      a model or start-up profile
-    └── MissingExtraError     a command needs an optional dependency
+    ├── MissingExtraError     a command needs an optional dependency
+    ├── TargetError           a scale target does not exist, has no scale subresource, or is forbidden
+    └── TemporaryError        trying again may help; says when
+        ├── SourceError       metrics could not be read
+        ├── ClusterError      the Kubernetes API did not answer, or not in time
+        └── ConflictError     somebody else wrote first: observe and decide anew
 
 Library errors (network, operating system) pass through as they are unless a caller can act on
 a translation.
@@ -64,3 +69,28 @@ class ProfileError(InputError):
 
 class MissingExtraError(AutoscalerError):
     """A command needs an optional dependency; the message says how to install it."""
+
+
+class TargetError(AutoscalerError):
+    """A scale target cannot be scaled. Permanent until somebody changes the cluster."""
+
+
+class TemporaryError(AutoscalerError):
+    """Trying again may help."""
+
+    def __init__(self, message: str, retry_after_seconds: float | None = None) -> None:
+        """``retry_after_seconds``: what the other side asked for, if it did."""
+        self.retry_after_seconds = retry_after_seconds
+        super().__init__(message)
+
+
+class SourceError(TemporaryError):
+    """Metrics could not be read."""
+
+
+class ClusterError(TemporaryError):
+    """The Kubernetes API did not answer, or not in time."""
+
+
+class ConflictError(TemporaryError):
+    """Somebody else wrote first: observe and decide anew."""

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import BinaryIO, TextIO, cast
 
 from autoscaler.errors import InputError, Problem
-from simulator.decision_records import record_line
-from simulator.result import DecisionRecord, Outcome, RequestTable, TimelinePoint
+from autoscaler.records import DecisionRecord, record_line
+from simulator.result import Outcome, RequestTable, TimelinePoint
 
 REQUEST_COLUMNS = (
     "arrival_s",
@@ -207,7 +207,7 @@ def write_decisions_jsonl(
 ) -> None:
     """One JSON object per sync: ``now``, the observation and the decision with all its steps.
 
-    ``simulator.decision_records.read_decisions_jsonl`` gives equal records back.
+    ``autoscaler.records.read_decisions_jsonl`` gives equal records back.
     """
     with atomic_writer(path, option) as file:
         for record in decisions:

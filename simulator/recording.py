@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from autoscaler.errors import InputError
-from simulator.lines import Lines, csv_fields
+from autoscaler.lines import Lines, csv_fields
 
 _Row = TypeVar("_Row")
 

@@ -13,11 +13,12 @@ from math import inf
 
 from autoscaler.decision import evaluate, initial_state, record_scale
 from autoscaler.policy.models import Mode, ScalingPolicy
+from autoscaler.records import DecisionRecord
 from simulator.cluster import Cluster, Routing
 from simulator.nodes import NodeLimits, NodePool
 from simulator.prices import Price
 from simulator.profile import Profile
-from simulator.result import DecisionRecord, RequestTable, RunResult, Slo, TimelinePoint
+from simulator.result import RequestTable, RunResult, Slo, TimelinePoint
 from simulator.scrape import LatencyHistograms, Scraper
 from simulator.series import Series
 from simulator.startup import StartUp

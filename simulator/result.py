@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from math import nan
 
-from autoscaler.decision.types import Decision, Observation
+from autoscaler.records import DecisionRecord
 from simulator.prices import Price
 
 
@@ -149,15 +149,6 @@ class TimelinePoint:
     waiting: int
     kv_usage: float
     gateway_queue: int
-
-
-@dataclass(frozen=True, slots=True)
-class DecisionRecord:
-    """One sync: what was observed at ``now`` and what the engine made of it."""
-
-    now: float
-    observation: Observation
-    decision: Decision
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from autoscaler.decision.types import Sample
 from autoscaler.errors import InputError
-from simulator.lines import Lines, csv_fields
+from autoscaler.lines import Lines, csv_fields
 from simulator.trace_formats import BadValueError, finite_number, shorten
 
 _NOT_FINITE = {"nan", "inf", "+inf", "-inf"}

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from autoscaler.errors import Problem, TraceError
-from simulator.lines import Lines
+from autoscaler.lines import Lines
 from simulator.trace_rows import Request, Tally, row_reader
 
 BadRows: TypeAlias = Literal["stop", "skip"]

@@ -16,7 +16,7 @@ from math import isfinite
 from typing import Any, TypeAlias, TypeVar
 
 from autoscaler.errors import Problem, TraceError
-from simulator.lines import Lines, csv_fields
+from autoscaler.lines import Lines, csv_fields
 from simulator.trace_formats import (
     MAX_TIME_S,
     MAX_TOKENS,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from simulator.result import DecisionRecord
+from autoscaler.records import DecisionRecord
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from autoscaler.decision.types import Decision, Proposal
+from autoscaler.records import DecisionRecord
 from simulator.report.decision_log import HoldReason, holds, scalings
 from simulator.report.formats import clock, share
 from simulator.report.markup import Markup, element, join, table
-from simulator.result import DecisionRecord
 
 MAX_SHOWN = 600  # of all runs together: some 2 kB each
 _HEADINGS = ("Time", "Replicas", "Reason", "Message")

@@ -10,10 +10,11 @@ from itertools import pairwise
 from math import fsum
 from typing import Any
 
+from autoscaler.records import DecisionRecord
 from simulator.report.billing import SECONDS_PER_HOUR, most_billed, replica_seconds
 from simulator.report.quantiles import distribution
 from simulator.report.slo import completed
-from simulator.result import DecisionRecord, ReplicaLife, RunResult, StartPhases
+from simulator.result import ReplicaLife, RunResult, StartPhases
 
 _DECIMALS = 6  # microseconds; digits beyond them are noise of the arithmetic
 

@@ -16,8 +16,8 @@ from autoscaler.decision.types import (
     Sample,
     Step,
 )
+from autoscaler.records import DecisionRecord
 from simulator.result import (
-    DecisionRecord,
     ReplicaLife,
     RequestTable,
     RunResult,

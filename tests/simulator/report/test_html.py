@@ -10,10 +10,11 @@ from importlib.resources import files
 import pytest
 
 from autoscaler.decision.types import Decision, Observation, Reason, Step
+from autoscaler.records import DecisionRecord
 from simulator.report.decision_log import holds, scalings
 from simulator.report.html import render_html
 from simulator.report.markup import Markup, element, markup
-from simulator.result import DecisionRecord, RunResult
+from simulator.result import RunResult
 
 from .factory import empty_result, make_result
 

@@ -12,10 +12,11 @@ from itertools import pairwise
 import pytest
 
 from autoscaler.decision.types import Decision, Observation, Reason
+from autoscaler.records import DecisionRecord
 from simulator.report.billing import most_billed, replica_seconds
 from simulator.report.quantiles import distribution, quantile
 from simulator.report.summary import direction_changes, render_json, summarize
-from simulator.result import DecisionRecord, Outcome, ReplicaLife, RequestTable, RunResult
+from simulator.result import Outcome, ReplicaLife, RequestTable, RunResult
 
 from .factory import empty_result, make_result
 

@@ -15,9 +15,8 @@ from autoscaler.decision import evaluate, initial_state, record_scale
 from autoscaler.decision.types import Decision, Observation, Pod, Reading, Reason, Sample, Step
 from autoscaler.errors import InputError
 from autoscaler.policy.models import ScalingPolicy
-from simulator.decision_records import read_decisions_jsonl, record_line
+from autoscaler.records import DecisionRecord, read_decisions_jsonl, record_line
 from simulator.outputs import write_decisions_jsonl
-from simulator.result import DecisionRecord
 
 POLICY = ScalingPolicy.model_validate(
     {

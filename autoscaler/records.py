@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import MISSING, fields, is_dataclass
+from dataclasses import MISSING, dataclass, fields, is_dataclass
 from enum import StrEnum
 from functools import cache, lru_cache
 from math import isfinite, isnan
@@ -17,9 +17,19 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, TypeAlias, get_args, get_origin, get_type_hints
 
+from autoscaler.decision.types import Decision, Observation
 from autoscaler.errors import InputError
-from simulator.lines import Lines
-from simulator.result import DecisionRecord
+from autoscaler.lines import Lines
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionRecord:
+    """One sync: what was observed at ``now`` and what the engine made of it."""
+
+    now: float
+    observation: Observation
+    decision: Decision
+
 
 _NOT_FINITE = ("NaN", "Infinity", "-Infinity")
 _Decoder: TypeAlias = Callable[[Any], Any]

@@ -1,0 +1,1 @@
+"""The controller: observe, evaluate, act, record, and the loop around it."""

@@ -1,0 +1,130 @@
+"""What the live side asks of the world outside: narrow protocols, and the plain data that crosses them.
+
+The controller and the adapter know these alone; ``sources`` and ``kube`` implement them, tests fake
+them. Times are seconds since the epoch, on the same clock as the engine's ``now``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from autoscaler.decision.types import Pod
+from autoscaler.policy.models import ScaleTargetRef, Signal
+
+# Metrics
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One thing to ask of a source, for all workloads at once; equal questions are asked once.
+
+    Exactly one of ``signal`` and ``query`` (PromQL) is set. ``window_seconds`` is what rates and
+    histograms are taken over, and 0 for gauges and queries, so that equal questions are equal.
+    """
+
+    signal: Signal | None = None
+    query: str | None = None
+    window_seconds: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One value, of one pod where it belongs to one, at its own time and in the signal's unit."""
+
+    value: float
+    timestamp: float
+    namespace: str | None = None
+    pod: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Buckets:
+    """One pod's histogram over the window: cumulative rates by upper bound, ascending, +Inf last."""
+
+    bounds: tuple[float, ...]
+    rates: tuple[float, ...]
+    timestamp: float
+    namespace: str
+    pod: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a source knows about a question.
+
+    ``error``: nothing could be read, and why. ``warnings``: the server itself says that something
+    may be missing, so the answer is partial.
+    """
+
+    points: tuple[Point, ...] = ()
+    buckets: tuple[Buckets, ...] = ()
+    error: str | None = None
+    warnings: tuple[str, ...] = ()
+
+
+class MetricSource(Protocol):
+    """A place that metrics are read from."""
+
+    def answers(
+        self, questions: Collection[Question], namespaces: Collection[str]
+    ) -> Mapping[Question, Answer]:
+        """One answer for each question, within the source's own deadline; failures are answers too.
+
+        ``namespaces``: where the workloads are. Signals never reach beyond them.
+        """
+
+
+# The cluster
+
+
+@dataclass(frozen=True, slots=True)
+class TargetKey:
+    """One scale target in its namespace."""
+
+    namespace: str
+    ref: ScaleTargetRef
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """A scale subresource. ``selector`` is its label selector in text form, empty where there is none."""
+
+    replicas: int
+    status_replicas: int
+    selector: str
+    resource_version: str
+
+
+class ScaleTargets(Protocol):
+    """The workloads, their pods and their scale subresources."""
+
+    def read(self, target: TargetKey) -> Scale:
+        """The scale as it is now.
+
+        Raises:
+            TargetError: there is no such target, it has no scale subresource, or it is forbidden.
+            ClusterError: the API did not answer.
+        """
+
+    def write(self, target: TargetKey, scale: Scale, replicas: int) -> Scale:
+        """Sets ``replicas``, provided that the target is still at ``scale.resource_version``.
+
+        Raises:
+            ConflictError: it is not. Otherwise as ``read``.
+        """
+
+    def pods(self, namespace: str, selector: str) -> Sequence[Pod]:
+        """The pods that the selector finds, deleting ones included, from a watched cache.
+
+        Raises:
+            ClusterError: the cache is not complete, or older than it may be.
+        """
+
+
+class Fence(Protocol):
+    """Whether this process may write."""
+
+    def holds(self) -> bool:
+        """Whether this process leads, for long enough to finish one write."""

@@ -1,0 +1,1 @@
+"""Where metrics are read from: Prometheus-compatible servers and Cloud Monitoring."""
