@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from autoscaler.decision.types import Pod
-from autoscaler.policy.models import ScaleTargetRef, Signal
+from autoscaler.policy.models import ScaleTargetRef, ScalingPolicy, Signal
 
 # Metrics
 
@@ -121,6 +121,62 @@ class ScaleTargets(Protocol):
         Raises:
             ClusterError: the cache is not complete, or older than it may be.
         """
+
+
+# Policies and what is told about them
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPolicy:
+    """A policy in force. ``problem``: its newest edit is broken, so this is the last good one.
+
+    ``status``: what the store last read of its status, as the JSON object that Kubernetes keeps;
+    ``uid`` and ``generation`` are those of the object, and empty and 0 for a file.
+    """
+
+    namespace: str
+    name: str
+    policy: ScalingPolicy
+    uid: str = ""
+    generation: int = 0
+    problem: str | None = None
+    status: Mapping[str, object] | None = None
+
+
+class PolicyStore(Protocol):
+    """Where policies come from and their status goes."""
+
+    def policies(self) -> Sequence[StoredPolicy]:
+        """All policies in force, from a watched cache or a folder; never raises for a broken one."""
+
+    def write_status(self, stored: StoredPolicy, status: Mapping[str, object]) -> None:
+        """Replaces the policy's status.
+
+        Raises:
+            ClusterError: it could not be written; the next sync will try again.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Somebody else who writes a target's replicas, e.g. ``HorizontalPodAutoscaler chat/vllm``."""
+
+    owner: str
+    evidence: str
+
+
+class Owners(Protocol):
+    """Finds others who scale the same target."""
+
+    def claims(self, target: TargetKey) -> Sequence[Claim]:
+        """The HPAs, ScaledObjects and field managers that claim its replicas, from watched caches."""
+
+
+class Events(Protocol):
+    """Kubernetes Events."""
+
+    def emit(self, stored: StoredPolicy, kind: str, reason: str, message: str) -> None:
+        """``kind`` is Normal or Warning. Repeated events are counted; never raises, never waits."""
 
 
 class Fence(Protocol):
