@@ -91,6 +91,14 @@ test-browser: setup ## the HTML report in a real browser; skipped without Chromi
 		echo "skipped: the browser tests need Chromium (Debian: apt-get install chromium)"; \
 	fi
 
+.PHONY: servers
+servers: ## fetch Prometheus (Debian's) into the cache, without root; the e2e tests use it
+	@tests/servers/fetch-prometheus
+
+.PHONY: e2e
+e2e: setup servers ## the tests on a real Prometheus
+	$(BIN)/python -m pytest -q -rs -m e2e --durations=5
+
 .PHONY: bench
 bench: setup ## time whole replays against a fixed loop of plain Python
 	$(BIN)/python benchmarks/replay.py
