@@ -25,7 +25,8 @@ class Prometheus(Server):
     """Scrapes what ``scrape`` says, or what ``scrape_configs`` (as in prometheus.yml) say.
 
     ``interval``: seconds between scrapes. ``targets``: the file that ``scrape`` writes; another process
-    may write it instead, in the format of file_sd. Prometheus follows it within five seconds. Without Prometheus on this machine the test is skipped.
+    may write it instead, in the format of file_sd. Prometheus follows it within five seconds.
+    Without Prometheus on this machine the test is skipped.
     """
 
     def __init__(
