@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from autoscaler.decision.types import Pod
 from autoscaler.policy.models import ScaleTargetRef, ScalingPolicy, Signal
@@ -89,23 +89,28 @@ class TargetKey:
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """A scale subresource. ``selector`` is its label selector in text form, empty where there is none."""
+    """A scale subresource. ``selector`` is its label selector in text form, empty where there is none.
+
+    ``gpus_per_replica``: what one replica asks for (all pods of a LeaderWorkerSet's group), None
+    where the kind does not tell.
+    """
 
     replicas: int
     status_replicas: int
     selector: str
     resource_version: str
+    gpus_per_replica: int | None = None
 
 
 class ScaleTargets(Protocol):
     """The workloads, their pods and their scale subresources."""
 
     def read(self, target: TargetKey) -> Scale:
-        """The scale as it is now.
+        """The scale as it is now, or was a moment ago: ``write`` finds out.
 
         Raises:
             TargetError: there is no such target, it has no scale subresource, or it is forbidden.
-            ClusterError: the API did not answer.
+            ClusterError: the API did not answer, or the cache is not complete or too old.
         """
 
     def write(self, target: TargetKey, scale: Scale, replicas: int) -> Scale:
@@ -119,7 +124,21 @@ class ScaleTargets(Protocol):
         """The pods that the selector finds, deleting ones included, from a watched cache.
 
         Raises:
+            TargetError: the selector is empty or no selector, so nobody knows whose pods to count.
             ClusterError: the cache is not complete, or older than it may be.
+        """
+
+
+class DeletionCosts(Protocol):
+    """Which pods a scale-down should take first."""
+
+    def write(self, namespace: str, costs: Mapping[str, int]) -> None:
+        """Annotates pods with ``controller.kubernetes.io/pod-deletion-cost``, the lowest go first.
+
+        Pods that have their cost already, or are gone, cost no call.
+
+        Raises:
+            ClusterError: some could not be written; the scale-down may take any pod.
         """
 
 
@@ -143,13 +162,37 @@ class StoredPolicy:
     status: Mapping[str, object] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class RefusedPolicy:
+    """A policy of which no version was ever good: nothing is done about it but to say so."""
+
+    namespace: str
+    name: str
+    problem: str
+    uid: str = ""
+    generation: int = 0
+    status: Mapping[str, object] | None = None
+
+
+AnyPolicy: TypeAlias = StoredPolicy | RefusedPolicy
+
+
 class PolicyStore(Protocol):
     """Where policies come from and their status goes."""
 
     def policies(self) -> Sequence[StoredPolicy]:
-        """All policies in force, from a watched cache or a folder; never raises for a broken one."""
+        """All policies in force, from a watched cache or a folder; never raises for a broken one.
 
-    def write_status(self, stored: StoredPolicy, status: Mapping[str, object]) -> None:
+        A policy that was not edited comes back as the same ``policy`` object.
+
+        Raises:
+            ClusterError: they were never read completely.
+        """
+
+    def refused(self) -> Sequence[RefusedPolicy]:
+        """Those that are not in force, for their problem to be told."""
+
+    def write_status(self, stored: AnyPolicy, status: Mapping[str, object]) -> None:
         """Replaces the policy's status.
 
         Raises:
@@ -166,16 +209,23 @@ class Claim:
 
 
 class Owners(Protocol):
-    """Finds others who scale the same target."""
+    """Finds others who scale a policy's target."""
 
-    def claims(self, target: TargetKey) -> Sequence[Claim]:
-        """The HPAs, ScaledObjects and field managers that claim its replicas, from watched caches."""
+    def claims(self, stored: StoredPolicy) -> Sequence[Claim]:
+        """The HPAs, ScaledObjects, policies and field managers that claim its replicas.
+
+        From watched caches. Of several policies the oldest owns the target; it sees no claim of the
+        others, and they see its.
+
+        Raises:
+            ClusterError: a cache was never complete, so that nobody knows.
+        """
 
 
 class Events(Protocol):
     """Kubernetes Events."""
 
-    def emit(self, stored: StoredPolicy, kind: str, reason: str, message: str) -> None:
+    def emit(self, stored: AnyPolicy, kind: str, reason: str, message: str) -> None:
         """``kind`` is Normal or Warning. Repeated events are counted; never raises, never waits."""
 
 
