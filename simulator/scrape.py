@@ -11,10 +11,12 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import accumulate
 from math import inf
 
 from autoscaler.decision.types import Observation, Reading, Sample
-from autoscaler.policy.models import Metric, Signal
+from autoscaler.histograms import histogram_quantile
+from autoscaler.policy.models import DEFAULT_QUANTILE, Metric, Signal
 from simulator.cluster import Cluster, PodState
 from simulator.engine import Replica, StepObserver
 from simulator.series import Series
@@ -30,9 +32,6 @@ ITL_EDGES = (
     *(2.5, 5.0, 7.5, 10.0, 20.0, 40.0, 80.0, inf),
 )
 """Upper edges of ``vllm:inter_token_latency_seconds``, vLLM 0.26."""
-
-
-DEFAULT_QUANTILE = 0.95
 
 
 class LatencyHistograms(StepObserver):
@@ -206,25 +205,5 @@ def _quantile(window: list[Scrape], metric: Metric) -> tuple[Sample, ...]:
         before = histogram(first.pods[name]) if first is not last else (0,) * len(edges)
         for index, (now, then) in enumerate(zip(histogram(pod), before, strict=True)):
             counts[index] += now - then
-    value = histogram_quantile(metric.quantile or DEFAULT_QUANTILE, edges, counts)
+    value = histogram_quantile(metric.quantile or DEFAULT_QUANTILE, edges, tuple(accumulate(counts)))
     return () if value is None else (Sample(value, last.time_s),)
-
-
-def histogram_quantile(quantile: float, edges: tuple[float, ...], counts: list[int]) -> float | None:
-    """Prometheus' ``histogram_quantile``: linear within a bucket, the last finite edge beyond it.
-
-    ``counts`` per bucket, not cumulative. None for an empty histogram.
-    """
-    total = sum(counts)
-    if total == 0:
-        return None
-    rank = quantile * total
-    seen = 0
-    for index, count in enumerate(counts):
-        if count and seen + count >= rank:
-            lower = edges[index - 1] if index else 0.0
-            if edges[index] == inf:
-                return lower
-            return lower + (edges[index] - lower) * (rank - seen) / count
-        seen += count
-    return edges[-2]

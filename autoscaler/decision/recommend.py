@@ -71,6 +71,7 @@ def propose(metric: Metric, reading: Reading | None, basis: Basis) -> Proposal:
         message = f"{metric.name}: {unusable}"
         return Proposal(metric.name, None, None, target, unusable.reason, message, rejected=unusable.refused)
     replicas = _settle_direction(metric, outcome, basis)
+    gaps = reading.missing if reading else ()
     reason, verb = _verdict(replicas, basis.current)
     return Proposal(
         metric=metric.name,
@@ -80,9 +81,9 @@ def propose(metric: Metric, reading: Reading | None, basis: Basis) -> Proposal:
         reason=reason,
         message=f"{metric.name}: {outcome.usage / 1000:g}, target {target / 1000:g}, {verb} {replicas}",
         used=screened.used,
-        missing=outcome.missing,
+        missing=outcome.missing + gaps,
         rejected=screened.refused,
-        complete=outcome.complete,
+        complete=outcome.complete and not gaps,
     )
 
 

@@ -22,11 +22,16 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What a source returned for one metric: samples, or the reason why there are none."""
+    """What a source returned for one metric: samples, or the reason why there are none.
+
+    ``missing``: what the samples should cover and do not, e.g. a pod whose histogram is not part
+    of a quantile over all pods. A pod without a sample of its own is not listed: the engine sees it.
+    """
 
     metric: str
     samples: tuple[Sample, ...] = ()
     error: str | None = None
+    missing: tuple[str, ...] = ()
 
 
 class PodPhase(StrEnum):
@@ -157,9 +162,9 @@ class Proposal:
 
     ``replicas`` is None where the metric could not be used. ``usage_milli`` is what HPA reports
     (per pod, or the value), in milli units. ``rejected`` lists unusable samples as
-    ``"pod: reason"``; ``missing`` the pods that should have a usable sample and have none;
-    ``complete``: nothing that should be there is missing. For a guard ``replicas`` is what could
-    carry the current load.
+    ``"pod: reason"``; ``missing`` the pods that should have a usable sample and have none, and
+    what the reading itself calls missing; ``complete``: nothing that should be there is missing.
+    For a guard ``replicas`` is what could carry the current load.
     """
 
     metric: str

@@ -54,6 +54,7 @@ MAX_INT32 = 2**31 - 1
 MAX_MILLI = 2**63 - 1  # HPA keeps milli units in an int64
 LLM_MAX_AGE_SECONDS = 90  # two scrapes of 30 s plus Managed Prometheus' usual lag
 DEFAULT_TOLERANCE = 0.1
+DEFAULT_QUANTILE = 0.95
 RULE_ERROR = "policy_rule"
 """The pydantic error type of a broken rule between fields (rules.py)."""
 

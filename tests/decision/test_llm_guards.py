@@ -342,3 +342,34 @@ def test_recovery_after_a_fallback_is_stabilized_from_its_replicas() -> None:
     assert decision.desired_replicas == 6
     after = decide(rules, guarded(6, per_pod([1.0] * 6)), state, NOW + 15)
     assert (after.desired_replicas, after.reason) == (6, "ScaleDownStabilized")
+
+
+# What the source itself calls missing
+
+
+def test_a_quantile_that_lacks_a_pods_histogram_does_not_scale_down() -> None:
+    latency = quick(metric(1, "Value", signal="ttft"), guards=OFF)
+    decision = decide(latency, observe(4, replace(series(0.2, name="ttft"), missing=("pod-3",))))
+    assert (decision.desired_replicas, decision.reason) == (4, "IncompleteData")
+    assert decision.message == "ttft: no usable sample of pod-3"
+    assert decide(latency, observe(4, series(0.2, name="ttft"))).desired_replicas == 1
+
+
+def test_a_partial_answer_still_scales_up() -> None:
+    latency = quick(metric(1, "Value", signal="ttft"), guards=OFF)
+    decision = decide(latency, observe(4, replace(series(2.0, name="ttft"), missing=("pod-3",))))
+    assert decision.desired_replicas == 8
+
+
+def test_samples_of_every_pod_with_a_warning_of_the_server_are_incomplete() -> None:
+    reading = replace(per_pod([1.0] * 4), missing=("what the server left out (store-2: timeout)",))
+    decision = decide(quick(guards=OFF), observe(4, reading))
+    assert (decision.desired_replicas, decision.reason) == (4, "IncompleteData")
+    assert "store-2: timeout" in decision.message
+
+
+def test_a_metric_that_decides_itself_about_missing_data_overlooks_what_the_source_left_out() -> None:
+    lenient = quick(metric(1, "Value", signal="ttft", missingData="Conservative"), guards=OFF)
+    decision = decide(lenient, observe(4, replace(series(0.2, name="ttft"), missing=("pod-3",))))
+    assert decision.desired_replicas == 1
+    assert decision.proposals[0].missing == ("pod-3",)

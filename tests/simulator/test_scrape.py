@@ -11,7 +11,7 @@ from autoscaler.decision.types import Reading
 from autoscaler.policy.models import Metric
 from simulator.cluster import Cluster
 from simulator.result import RequestTable
-from simulator.scrape import ITL_EDGES, TTFT_EDGES, LatencyHistograms, Scraper, histogram_quantile
+from simulator.scrape import ITL_EDGES, TTFT_EDGES, LatencyHistograms, Scraper
 from simulator.startup import StartUp
 from tests.simulator.profiles import make_profile
 
@@ -155,20 +155,6 @@ def test_a_quantile_of_nothing_is_no_sample_rather_than_zero():
     scraper, cluster = make(metric("itl", "Value"), replicas=1)
     scrape(scraper, cluster, 0.0, 15.0)
     assert read(scraper, cluster, 15.0).samples == ()
-
-
-@pytest.mark.parametrize(
-    ("quantile", "counts", "expected"),
-    [
-        (0.5, [10, 0, 0, 0], 0.5),
-        (0.5, [5, 5, 0, 0], 1.0),
-        (0.75, [5, 5, 0, 0], 1.5),
-        (0.99, [0, 0, 0, 7], 4.0),
-        (0.5, [0, 0, 0, 0], None),
-    ],
-)
-def test_histogram_quantile_is_prometheus_own(quantile, counts, expected):
-    assert histogram_quantile(quantile, (1.0, 2.0, 4.0, inf), counts) == expected
 
 
 def test_the_bucket_edges_rise_and_end_in_infinity():

@@ -1,0 +1,114 @@
+"""From a policy's metrics to questions, and from answers and the live pods to readings. Pure.
+
+An answer is about every workload in sight; here it is joined with the pods of one. A pod that is
+gone never counts, however long its last value lingers in the source, and a pod without a value is
+missing, never 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from math import inf, isfinite
+
+from autoscaler.decision.fleet import survey
+from autoscaler.decision.types import Pod, Reading, Sample
+from autoscaler.histograms import histogram_quantile, merged
+from autoscaler.policy.models import DEFAULT_QUANTILE, QUANTILE_SIGNALS, Metric, Spec, TargetType
+from autoscaler.ports import Answer, Buckets, Point, Question
+from autoscaler.signals import CATALOGUE, Kind, Scope
+
+
+def question(metric: Metric) -> Question:
+    """What to ask a source for a metric; metrics that differ in targets only ask the same."""
+    if metric.signal is None:
+        return Question(query=metric.query)
+    gauges = all(source.kind is Kind.GAUGE for source in CATALOGUE[metric.signal].sources)
+    return Question(signal=metric.signal, window_seconds=0 if gauges else metric.window_seconds)
+
+
+def questions(spec: Spec) -> frozenset[Question]:
+    """Everything that a decision of this policy needs."""
+    return frozenset(question(metric) for metric in spec.inputs)
+
+
+def readings(
+    spec: Spec, answers: Mapping[Question, Answer], namespace: str, pods: Collection[Pod], now: float
+) -> tuple[Reading, ...]:
+    """One reading for each of the policy's inputs; a question without an answer is a failed one."""
+    unanswered = Answer(error="not asked")
+    return tuple(
+        reading(
+            metric,
+            answers.get(question(metric), unanswered),
+            namespace,
+            pods,
+            now,
+            spec.max_age_seconds(metric),
+        )
+        for metric in spec.inputs
+    )
+
+
+def reading(
+    metric: Metric,
+    answer: Answer,
+    namespace: str,
+    pods: Collection[Pod],
+    now: float,
+    max_age_seconds: float = inf,
+) -> Reading:
+    """What ``answer`` says about the target with these ``pods`` in ``namespace``.
+
+    Samples keep their own times, and the engine judges their age. ``max_age_seconds`` is for what
+    is merged here: a histogram older than that is not part of a quantile, and its pod is missing.
+    """
+    if answer.error is not None:
+        return Reading(metric.name, error=answer.error)
+    left_out = tuple(f"what the server left out ({warning})" for warning in answer.warnings)
+    if metric.signal in QUANTILE_SIGNALS:
+        ours = (one for one in answer.buckets if one.namespace == namespace)
+        fresh = [one for one in ours if _is_usable(one, now - max_age_seconds)]
+        return _quantile(metric, fresh, pods, left_out)
+    points = _about_target(metric, answer.points, namespace, frozenset(pod.name for pod in pods))
+    samples = tuple(Sample(point.value, point.timestamp, point.pod) for point in points)
+    return Reading(metric.name, samples, missing=left_out)
+
+
+def _about_target(
+    metric: Metric, points: Iterable[Point], namespace: str, names: frozenset[str]
+) -> Iterable[Point]:
+    if metric.signal is None:
+        if metric.target.type is not TargetType.PODS_AVERAGE:
+            return points  # the query itself says what belongs to the metric
+        return (
+            point
+            for point in points
+            if point.namespace in (None, namespace) and (point.pod is None or point.pod in names)
+        )
+    ours = (point for point in points if point.namespace == namespace)
+    if CATALOGUE[metric.signal].scope is Scope.CLUSTER:
+        return ours
+    return (point for point in ours if point.pod in names)
+
+
+def _is_usable(buckets: Buckets, oldest: float) -> bool:
+    return buckets.timestamp >= oldest and all(isfinite(rate) for rate in buckets.rates)
+
+
+def _quantile(
+    metric: Metric, histograms: Iterable[Buckets], pods: Collection[Pod], left_out: tuple[str, ...]
+) -> Reading:
+    """One quantile over the live pods, as old as the oldest histogram in it.
+
+    Without a request in the window there is no sample, since no latency is not a latency of 0.
+    """
+    fleet = survey(pods, exact=False)
+    counted = [one for one in histograms if one.pod in fleet.live]
+    seen = {one.pod for one in counted}
+    missing = tuple(pod for pod in fleet.serving if pod not in seen) + left_out
+    bounds, rates = merged([(one.bounds, one.rates) for one in counted])
+    value = histogram_quantile(metric.quantile or DEFAULT_QUANTILE, bounds, rates)
+    if value is None:
+        return Reading(metric.name, missing=missing)
+    oldest = min(one.timestamp for one in counted)
+    return Reading(metric.name, (Sample(value, oldest),), missing=missing)

@@ -1,0 +1,166 @@
+"""Answers about everybody, joined with the pods of one target."""
+
+from __future__ import annotations
+
+from math import inf, nan
+
+import pytest
+
+from autoscaler.decision.types import Pod, PodPhase, Reading, Sample
+from autoscaler.observe import question, questions, reading, readings
+from autoscaler.policy.models import Metric, Signal
+from autoscaler.ports import Answer, Buckets, Point, Question
+
+from .decision.builders import metric, policy
+
+NOW = 1_800_000_000.0
+PODS = (Pod("chat-0"), Pod("chat-1"))
+PER_POD = Metric.model_validate(metric(10, signal="running+waiting"))
+TTFT = Metric.model_validate(metric(1, "Value", signal="ttft", quantile=0.5))
+
+
+def point(value: float, pod: str | None, namespace: str | None = "chat", at: float = NOW) -> Point:
+    return Point(value, at, namespace, pod)
+
+
+def latencies(pod: str, fast: float, slow: float, at: float = NOW, namespace: str = "chat") -> Buckets:
+    """``fast`` requests a second below 1 s, ``slow`` ones between 1 and 2 s."""
+    return Buckets((1.0, 2.0, inf), (fast, fast + slow, fast + slow), at, namespace, pod)
+
+
+def read(metric: Metric, answer: Answer, pods: tuple[Pod, ...] = PODS, max_age: float = 90.0) -> Reading:
+    return reading(metric, answer, "chat", pods, NOW, max_age)
+
+
+# Questions
+
+
+def test_policies_that_differ_in_targets_only_ask_the_same():
+    here, there = policy(metric(10, signal="waiting")), policy(metric(99, "AverageValue", signal="waiting"))
+    assert questions(here.spec) == questions(there.spec)
+
+
+def test_a_window_is_part_of_the_question_for_rates_and_quantiles_only():
+    gauge = Metric.model_validate(metric(10, signal="waiting", windowSeconds=300))
+    rate = Metric.model_validate(metric(10, signal="requestsPerSecond", windowSeconds=300))
+    assert question(gauge) == Question(signal=Signal.WAITING)
+    assert question(rate) == Question(signal=Signal.REQUESTS_RATE, window_seconds=300)
+
+
+def test_quantiles_of_one_histogram_ask_the_same():
+    fields = [metric(1, "Value", signal="ttft", quantile=q) for q in (0.5, 0.99)]
+    assert len({question(Metric.model_validate(one)) for one in fields}) == 1
+
+
+def test_a_query_is_asked_as_it_is():
+    free = Metric.model_validate(metric(10, "Value", query="sum(queue)", windowSeconds=300))
+    assert question(free) == Question(query="sum(queue)")
+
+
+def test_the_guards_questions_are_asked_too():
+    asked = {one.signal for one in questions(policy(metric(10, signal="running")).spec)}
+    assert asked == {Signal.RUNNING, Signal.KV_CACHE_USAGE, Signal.WAITING}
+
+
+# Values of pods
+
+
+def test_a_pod_has_its_own_value_at_its_own_time():
+    answer = Answer(points=(point(3, "chat-0", at=NOW - 20), point(4, "chat-1", at=NOW - 5)))
+    assert read(PER_POD, answer) == Reading(
+        "running+waiting", (Sample(3, NOW - 20, "chat-0"), Sample(4, NOW - 5, "chat-1"))
+    )
+
+
+@pytest.mark.parametrize(
+    "foreign",
+    [
+        point(99, "chat-gone"),
+        point(99, "code-0"),
+        point(99, "chat-0", namespace="other"),
+        point(99, "chat-0", namespace=None),
+        point(99, None),
+    ],
+    ids=["dead pod", "another workload", "another namespace", "no namespace", "no pod"],
+)
+def test_only_the_targets_own_pods_count(foreign: Point):
+    assert read(PER_POD, Answer(points=(point(3, "chat-0"), foreign))).samples == (Sample(3, NOW, "chat-0"),)
+
+
+def test_a_gateways_queue_is_that_of_the_namespace_whatever_pod_tells_it():
+    gateway = Metric.model_validate(metric(10, "AverageValue", signal="gatewayQueue"))
+    answer = Answer(points=(point(7, "epp-0"), point(9, "epp-0", namespace="other")))
+    assert read(gateway, answer, pods=()).samples == (Sample(7, NOW, "epp-0"),)
+
+
+def test_a_query_for_pods_keeps_to_the_targets_pods():
+    free = Metric.model_validate(metric(10, query="sum by (pod) (load)"))
+    points = (point(1, "chat-0", namespace=None), point(2, "code-0", namespace=None), point(3, None, None))
+    assert [sample.pod for sample in read(free, Answer(points=points)).samples] == ["chat-0", None]
+
+
+def test_any_other_query_says_itself_what_belongs_to_it():
+    free = Metric.model_validate(metric(10, "Value", query="load"))
+    points = (point(1, "chat-gone"), point(2, None, namespace="other"))
+    assert [sample.value for sample in read(free, Answer(points=points)).samples] == [1, 2]
+
+
+def test_a_failure_is_a_reading_with_its_reason():
+    assert read(PER_POD, Answer(error="HTTP 503")) == Reading("running+waiting", error="HTTP 503")
+
+
+def test_a_servers_warning_makes_the_reading_partial():
+    told = read(PER_POD, Answer(points=(point(3, "chat-0"),), warnings=("store-2: timeout",)))
+    assert told.missing == ("what the server left out (store-2: timeout)",)
+    assert len(told.samples) == 1
+
+
+# Quantiles over pods
+
+
+def test_one_quantile_over_the_live_pods_as_old_as_its_oldest_part():
+    answer = Answer(buckets=(latencies("chat-0", 3, 0, NOW - 30), latencies("chat-1", 0, 1, NOW - 10)))
+    assert read(TTFT, answer) == Reading("ttft", (Sample(2 / 3, NOW - 30),))
+
+
+@pytest.mark.parametrize(
+    "foreign",
+    [latencies("chat-gone", 0, 99), latencies("chat-1", 0, 99, namespace="other")],
+    ids=["dead pod", "another namespace"],
+)
+def test_a_dead_pods_histogram_never_counts(foreign: Buckets):
+    told = read(TTFT, Answer(buckets=(latencies("chat-0", 3, 0), foreign)), pods=PODS[:1])
+    assert told == Reading("ttft", (Sample(0.5, NOW),))
+
+
+@pytest.mark.parametrize(
+    "unusable",
+    [(), (latencies("chat-1", 0, 5, at=NOW - 91),), (latencies("chat-1", nan, 5),)],
+    ids=["absent", "stale", "not a number"],
+)
+def test_a_ready_pod_without_a_usable_histogram_is_missing(unusable: tuple[Buckets, ...]):
+    told = read(TTFT, Answer(buckets=(latencies("chat-0", 3, 0), *unusable)))
+    assert told == Reading("ttft", (Sample(0.5, NOW),), missing=("chat-1",))
+
+
+def test_a_pod_that_starts_or_leaves_is_not_missed():
+    leaving = (Pod("chat-1", deleting=True), Pod("chat-2", PodPhase.PENDING, ready=False))
+    told = read(TTFT, Answer(buckets=(latencies("chat-0", 3, 0),)), pods=(PODS[0], *leaving))
+    assert told.missing == ()
+
+
+def test_no_request_in_the_window_is_no_sample():
+    answer = Answer(buckets=(latencies("chat-0", 0, 0), latencies("chat-1", 0, 0)))
+    assert read(TTFT, answer) == Reading("ttft")
+
+
+# All of a policy's metrics
+
+
+def test_every_input_has_a_reading_and_none_is_invented():
+    spec = policy(metric(10, signal="waiting")).spec
+    answers = {Question(signal=Signal.WAITING): Answer(points=(point(3, "chat-0"),))}
+    told = {one.metric: one for one in readings(spec, answers, "chat", PODS, NOW)}
+    assert set(told) == {"waiting", "remainingCapacity/waiting", "remainingCapacity/kvCacheUsage"}
+    assert told["waiting"].samples == told["remainingCapacity/waiting"].samples
+    assert told["remainingCapacity/kvCacheUsage"].error == "not asked"
