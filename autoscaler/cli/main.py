@@ -41,7 +41,9 @@ COMMANDS = {
     "policies": LazyCommand(
         "autoscaler.cli.policies:policies", "List the policies that come along, or print one."
     ),
-    "schema": LazyCommand("autoscaler.cli.schema:schema", "Print the JSON Schema of a policy, for editors."),
+    "schema": LazyCommand(
+        "autoscaler.cli.schema:schema", "Print the JSON Schema of a policy for editors, or the CRD."
+    ),
     "completion": LazyCommand("autoscaler.cli.completion:completion", "Print a shell's completion script."),
 }
 """In the order of ``--help``: what a newcomer needs first."""

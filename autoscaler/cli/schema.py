@@ -1,18 +1,29 @@
-"""``autoscale schema``: the JSON Schema of a policy, for editors."""
+"""``autoscale schema``: the JSON Schema of a policy for editors, or its definition for a cluster."""
 
 from __future__ import annotations
 
 import click
 
-from autoscaler.policy.schema import schema_text
-
 
 @click.command()
-def schema() -> None:
-    """Print the JSON Schema of a policy.
+@click.option("--crd", is_flag=True, help="Print the CustomResourceDefinition instead.")
+def schema(crd: bool) -> None:
+    r"""Print the JSON Schema of a policy.
 
     Save it next to your policies and begin each with
     "# yaml-language-server: $schema=./scalingpolicy.schema.json" to have an editor check and
     complete them.
+
+    A cluster learns what a ScalingPolicy is by
+
+    \b
+        autoscale schema --crd | kubectl apply --server-side -f -
     """
+    if crd:
+        from autoscaler.policy.crd import crd_text
+
+        click.echo(crd_text(), nl=False)
+        return
+    from autoscaler.policy.schema import schema_text
+
     click.echo(schema_text(), nl=False)

@@ -1,6 +1,6 @@
 """ScalingPolicy and its parts: the one source of the YAML's shape.
 
-The JSON Schema, the documentation of defaults and (later) the CRD are generated from here.
+The JSON Schema, the documentation of defaults and the CRD are generated from here.
 Field names are Kubernetes' (camelCase in YAML, snake_case in Python); ``behavior`` is
 ``autoscaling/v2``'s, with its defaults and limits. A field whose default depends on
 ``spec.semantics`` is ``None`` when unset; the ``effective_*`` accessors resolve it.
@@ -61,7 +61,12 @@ RULE_ERROR = "policy_rule"
 Int = Annotated[int, Field(strict=True)]
 Bool = Annotated[bool, Field(strict=True)]
 Name = Annotated[
-    str, StringConstraints(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$")
+    str,
+    StringConstraints(
+        min_length=1,
+        max_length=253,
+        pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$",
+    ),
 ]
 
 
@@ -96,7 +101,7 @@ Milli = Annotated[
     BeforeValidator(to_milli),
     AfterValidator(_positive),
     _AS_QUANTITY,
-    _quantity_schema(exclusiveMinimum=0),
+    _quantity_schema(exclusiveMinimum=0, maximum=MAX_MILLI // 1000),
 ]
 Share = Annotated[
     int,

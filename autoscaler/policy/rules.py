@@ -4,7 +4,8 @@ Plain data, not models, so that one wrong field does not hide the others: the lo
 rules next to the models' own checks and reports everything at once. The models run them as well,
 for policies that are built in Python.
 
-Data that is not of the expected type is passed over here; the models report it.
+Data that is not of the expected type is passed over here; the models report it. The API server
+holds the same rules in its own language: ``cel.py`` has an entry for each.
 """
 
 from __future__ import annotations

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from functools import cache
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
+from pydantic import BaseModel
 from pydantic.alias_generators import to_camel
 
 from autoscaler.policy import models
@@ -19,13 +21,19 @@ _DIALECT = "http://json-schema.org/draft-07/schema#"
 @cache
 def json_schema() -> dict[str, Any]:
     """The schema as data. ``null`` appears nowhere: a field is set or left out."""
-    schema = models.ScalingPolicy.model_json_schema(by_alias=True, mode="validation")
-    parts = {"ScalingPolicy": schema, **schema["$defs"]}
-    for name, fields in field_descriptions(models).items():
+    return {"$schema": _DIALECT, **model_schema(models, models.ScalingPolicy)}
+
+
+def model_schema(module: ModuleType, model: type[BaseModel]) -> dict[str, Any]:
+    """The schema of a model of ``module``, with the docstrings of its fields."""
+    schema = model.model_json_schema(by_alias=True, mode="validation")
+    parts = {model.__name__: schema, **schema["$defs"]}
+    for name, fields in field_descriptions(module).items():
         for field, text in fields.items():
             if name in parts:
                 parts[name]["properties"][to_camel(field)]["description"] = text
-    return {"$schema": _DIALECT, **_tidy(schema)}
+    tidy: dict[str, Any] = _tidy(schema)
+    return tidy
 
 
 def _tidy(part: Any) -> Any:

@@ -67,9 +67,9 @@ ExactTime = Annotated[
     _TIME_SCHEMA,
 ]
 """Nanoseconds in JSON: every float comes back as it was."""
-Text = Annotated[str, BeforeValidator(_cut_text), Field(max_length=MAX_TEXT)]
+Text = Annotated[str, Field(max_length=MAX_TEXT), BeforeValidator(_cut_text)]
 Count = Annotated[int, Field(ge=0, le=MAX_INT32)]
-Names = Annotated[tuple[Text, ...], BeforeValidator(_cut_names), Field(max_length=MAX_NAMES)]
+Names = Annotated[tuple[Text, ...], Field(max_length=MAX_NAMES), BeforeValidator(_cut_names)]
 
 
 class ConditionType(StrEnum):
@@ -199,9 +199,9 @@ class PastChange(_Part):
 
 
 Recommendations = Annotated[
-    tuple[PastRecommendation, ...], BeforeValidator(_newest), Field(max_length=MAX_HISTORY)
+    tuple[PastRecommendation, ...], Field(max_length=MAX_HISTORY), BeforeValidator(_newest)
 ]
-Changes = Annotated[tuple[PastChange, ...], BeforeValidator(_newest), Field(max_length=MAX_HISTORY)]
+Changes = Annotated[tuple[PastChange, ...], Field(max_length=MAX_HISTORY), BeforeValidator(_newest)]
 
 
 class History(_Part):
