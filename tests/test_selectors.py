@@ -62,7 +62,7 @@ def test_a_selector_chooses(text, expected):
     ],
 )
 def test_what_is_no_selector_is_refused(text):
-    with pytest.raises(ValueError, match="selector|label|whole numbers"):
+    with pytest.raises(ValueError, match=r"selector|label|whole numbers"):
         parse_selector(text)
 
 
@@ -90,7 +90,7 @@ def test_a_selector_object_and_its_text_are_in_the_order_of_go():
     ],
 )
 def test_a_selector_object_that_means_nothing_is_refused(expression):
-    with pytest.raises(ValueError, match="no requirement|no label key"):
+    with pytest.raises(ValueError, match=r"no requirement|no label key"):
         selector_of({"matchExpressions": [expression]})
 
 
