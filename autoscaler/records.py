@@ -1,7 +1,8 @@
 """Decision records as JSON lines: everything that was observed and decided, to be read and replayed.
 
 The JSON follows the dataclasses field by field, in camelCase as Kubernetes writes it. Numbers that
-JSON has no word for are the texts ``"NaN"``, ``"Infinity"`` and ``"-Infinity"``.
+JSON has no word for are the texts ``"NaN"``, ``"Infinity"`` and ``"-Infinity"``. A policy is written
+as its document. The controller and the simulator write the same lines.
 """
 
 from __future__ import annotations
@@ -17,27 +18,47 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, TypeAlias, get_args, get_origin, get_type_hints
 
-from autoscaler.decision.types import Decision, Observation
+from pydantic import ValidationError
+
+from autoscaler.decision.types import Decision, Observation, ScalingState
 from autoscaler.errors import InputError
 from autoscaler.lines import Lines
+from autoscaler.policy.models import ScalingPolicy
 
 
 @dataclass(frozen=True, slots=True)
 class DecisionRecord:
-    """One sync: what was observed at ``now`` and what the engine made of it."""
+    """One sync: what was observed at ``now``, what the engine made of it and what became of that.
+
+    ``written``: the target's replicas were set, so that the engine's memory knows of a change.
+    ``note`` says why they were not, where they should have been. ``policy_name`` tells the
+    policies of one log apart. ``policy`` and ``state`` are what the engine started from: on the
+    first line of a policy, and where they are not what the line before has left.
+    """
 
     now: float
     observation: Observation
     decision: Decision
+    written: bool = False
+    note: str = ""
+    policy_name: str = ""
+    policy: ScalingPolicy | None = None
+    state: ScalingState | None = None
 
 
+_RECORD_FIELDS = tuple((part.name, part.default) for part in fields(DecisionRecord))
 _NOT_FINITE = ("NaN", "Infinity", "-Infinity")
 _Decoder: TypeAlias = Callable[[Any], Any]
 
 
 def record_line(record: DecisionRecord) -> str:
-    """One record as one line of JSON, without the line end."""
-    return _text(record)
+    """One record as one line of JSON, without the line end and the fields at their defaults."""
+    parts = [
+        f'"{_camel(name)}":{_text(value)}'
+        for name, default in _RECORD_FIELDS
+        if (value := getattr(record, name)) is not default and value != default
+    ]
+    return f"{{{','.join(parts)}}}"
 
 
 def read_decisions_jsonl(path: Path) -> Iterator[DecisionRecord]:
@@ -110,6 +131,7 @@ _WRITERS: dict[type, Callable[[Any], str]] = {
     bool: lambda value: "true" if value else "false",
     str: _string_text,
     NoneType: lambda _: "null",
+    ScalingPolicy: lambda policy: policy.model_dump_json(by_alias=True, exclude_none=True),
 }
 
 
@@ -140,6 +162,8 @@ def _decoder(kind: Any) -> _Decoder:
         return _list_decoder(_decoder(get_args(kind)[0]))
     if kind is float:
         return _float
+    if kind is ScalingPolicy:
+        return _policy
     return _enum_decoder(kind) if issubclass(kind, StrEnum) else _exact_decoder(kind)
 
 
@@ -147,6 +171,15 @@ def _float(value: Any) -> float:
     if type(value) in (int, float) or value in _NOT_FINITE:
         return float(value)
     raise _mismatch(value, "number")
+
+
+def _policy(value: Any) -> ScalingPolicy:
+    try:
+        return ScalingPolicy.model_validate(value, by_alias=True, by_name=False)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(map(str, first["loc"]))
+        raise _MismatchError(first["msg"]).inside(place) from None
 
 
 def _exact_decoder(kind: type) -> _Decoder:

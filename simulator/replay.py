@@ -8,7 +8,7 @@ observes, asks ``autoscaler.decision.evaluate`` and carries out what it says.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import inf
 
 from autoscaler.decision import evaluate, initial_state, record_scale
@@ -110,12 +110,17 @@ class _Controller:
 
     def sync(self, cluster: Cluster, now: float) -> None:
         observation = self.scraper.observe(cluster, now, self._open_schedules(now))
-        decision, self._state = evaluate(self.policy, observation, self._state, now)
-        self.records.append(DecisionRecord(now, observation, decision))
+        before = self._state
+        decision, self._state = evaluate(self.policy, observation, before, now)
         changes = decision.desired_replicas != decision.current_replicas
-        if changes and self.policy.spec.mode is Mode.ACTIVE:
+        writes = changes and self.policy.spec.mode is Mode.ACTIVE
+        if writes:
             cluster.scale(decision.desired_replicas, now)
             self._state = record_scale(self.policy, self._state, decision, now)
+        record = DecisionRecord(now, observation, decision, written=writes)
+        if not self.records:
+            record = replace(record, policy=self.policy, state=before)
+        self.records.append(record)
 
     def _open_schedules(self, now: float) -> tuple[str, ...]:
         if not self.policy.spec.schedules:
