@@ -93,21 +93,22 @@ def _as_asked(
 ) -> Observation:
     """The observation under the other policy's names, with its schedules."""
     readings = {reading.metric: reading for reading in record.observation.readings}
-    by_question = {
-        _asks(metric): readings[metric.name] for metric in recorded.spec.inputs if metric.name in readings
-    }
+    asked = [metric for metric in recorded.spec.inputs if metric.name in readings]
+    found = {_asks(metric): readings[metric.name] for metric in reversed(asked)}
+    found |= {(metric.name, *_asks(metric)): readings[metric.name] for metric in asked}
     return replace(
         record.observation,
-        readings=tuple(_reading(metric, by_question) for metric in other.spec.inputs),
+        readings=tuple(_reading(metric, found) for metric in other.spec.inputs),
         active_schedules=active_schedules(other.spec, clock_start + record.now),
     )
 
 
-def _reading(metric: Metric, by_question: Mapping[tuple[object, ...], Reading]) -> Reading:
-    found = by_question.get(_asks(metric))
-    if found is None:
+def _reading(metric: Metric, found: Mapping[tuple[object, ...], Reading]) -> Reading:
+    """That of the same name, if it asks the same; otherwise the first that does."""
+    reading = found.get((metric.name, *_asks(metric))) or found.get(_asks(metric))
+    if reading is None:
         return Reading(metric.name, error="the log has no reading of it")
-    return replace(found, metric=metric.name)
+    return replace(reading, metric=metric.name)
 
 
 def _asks(metric: Metric) -> tuple[object, ...]:
