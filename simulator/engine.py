@@ -191,6 +191,35 @@ class Replica:
         """Tokens emitted up to ``now``."""
         return self.generated_tokens + (self._steps_done(now) * self._decoding if self._run_steps else 0)
 
+    def tokens_of(self, row: int, now: float) -> int:
+        """Tokens that a running request has up to ``now``; 0 while it waits (preempted ones too)."""
+        sequence = self._running.get(row)
+        if sequence is None:
+            return 0
+        if sequence.joined < 0:
+            return sequence.generated
+        return sequence.generated + self._step + self._steps_done(now) - 1 - sequence.joined
+
+    def abort(self, row: int, now: float) -> None:
+        """A client has gone; the replica has been advanced to ``now``.
+
+        What waits is dropped (the table rejects it). What runs ends with its next token, as the step
+        that is on its way cannot be changed; then it counts as completed with the tokens it had.
+        """
+        sequence = self._running.get(row)
+        if sequence is None:
+            self._waiting.remove(next(waiting for waiting in self._waiting if waiting.row == row))
+            self.in_flight -= 1
+            self._requests.reject(row)
+            return
+        tokens = self.tokens_of(row, now) + 1
+        if tokens >= sequence.output:
+            return
+        sequence.output = self._requests.output_tokens[row] = tokens
+        if sequence.joined >= 0:
+            heappush(self._ends, (sequence.last_step(), row, sequence, sequence.joined))
+            self._shorten(sequence.last_step() - self._step + 1)
+
     # -- runs -------------------------------------------------------------------------------
 
     def _run_time(self, steps: int) -> float:

@@ -1,0 +1,101 @@
+"""Emulated pods that listen, each on a port of its own, and the exporter of their GPUs."""
+
+from __future__ import annotations
+
+from asyncio import gather
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from simulator.emulator.gpu_exporter import GpuCollector, LabelLayout, gpu_app
+from simulator.emulator.pod import Clock, Pod, PodSettings
+from simulator.emulator.routes import pod_app
+from simulator.startup import StartUp
+from simulator.startup.plan import profile_bytes
+
+_AT_ONCE_S = 0.001  # aiohttp takes 0 for "no limit"
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """Something that listens: ``url`` without a slash at its end."""
+
+    host: str
+    port: int
+    runner: web.AppRunner
+
+    @property
+    def url(self) -> str:
+        """Where clients reach it."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{host}:{self.port}"
+
+
+class Emulator:
+    """Any number of pods in one event loop; add and remove them at any time.
+
+    ``shutdown_timeout_s``: real seconds that the running requests of a removed pod get, as vLLM's
+    option of that name; what has not ended then is aborted.
+    """
+
+    def __init__(
+        self,
+        settings: PodSettings,
+        startup: StartUp,
+        clock: Clock,
+        host: str = "127.0.0.1",
+        shutdown_timeout_s: float = 0.0,
+    ) -> None:
+        self.clock = clock
+        self.pods: list[Pod] = []
+        self._settings = settings
+        self._startup = startup
+        self._host = host
+        self._timeout_s = max(shutdown_timeout_s, _AT_ONCE_S)
+        self._listeners: dict[str, Listener] = {}
+        self._exporter: Listener | None = None
+        self._ordered = 0
+
+    async def add(self, name: str, port: int = 0) -> Listener:
+        """Starts a pod; it answers when its start-up is over. ``port`` 0: a free one.
+
+        Raises:
+            OSError: the port is taken.
+        """
+        start = self._startup.draw(profile_bytes(self._settings.profile), 0, self._ordered)
+        self._ordered += 1
+        pod = Pod(self._settings, name, self.clock, start.total_s)
+        listener = self._listeners[name] = await self._listen(pod_app(pod), port)
+        self.pods.append(pod)
+        return listener
+
+    async def remove(self, name: str) -> None:
+        """Takes no new requests, lets the running ones end in their time, and ends the pod."""
+        pod = next(pod for pod in self.pods if pod.name == name)
+        await self._listeners.pop(name).runner.cleanup()
+        self.pods.remove(pod)
+        pod.close()
+
+    async def export_gpus(self, namespace: str, layout: LabelLayout, port: int = 0) -> Listener:
+        """Starts the exporter of all pods' GPUs; as ``add``."""
+        self._exporter = await self._listen(gpu_app(GpuCollector(self.pods, namespace, layout)), port)
+        return self._exporter
+
+    async def close(self) -> None:
+        """Removes all pods, together, and the exporter."""
+        await gather(*[self.remove(pod.name) for pod in self.pods])
+        if self._exporter is not None:
+            await self._exporter.runner.cleanup()
+
+    async def _listen(self, app: web.Application, port: int) -> Listener:
+        # A client that leaves cancels its handler, which aborts its request.
+        runner = web.AppRunner(
+            app, handler_cancellation=True, access_log=None, shutdown_timeout=self._timeout_s
+        )
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, self._host, port).start()
+        except BaseException:
+            await runner.cleanup()
+            raise
+        return Listener(self._host, runner.addresses[0][1], runner)

@@ -1,0 +1,139 @@
+"""One emulated pod: the engine's events at their real times, and requests that wait for theirs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from math import inf
+from time import time
+
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
+
+from simulator.emulator.asks import Ask, Model
+from simulator.emulator.metrics import Observed, VllmCollector
+from simulator.emulator.serving import Answer, Serving
+from simulator.profile import Profile
+
+TICK_S = 0.010
+"""Tokens that are due within so many real seconds leave together, as vLLM's do when its API server lags."""
+
+
+class Clock:
+    """Simulated seconds since the clock was made: real ones times ``speed``."""
+
+    def __init__(self, speed: float = 1.0) -> None:
+        self.speed = speed
+        self._loop = asyncio.get_running_loop()
+        self._start = self._loop.time()
+
+    def now(self) -> float:
+        """Simulated seconds."""
+        return (self._loop.time() - self._start) * self.speed
+
+    def call_at(self, when: float, callback: Callable[[], None]) -> asyncio.TimerHandle:
+        """Calls back at a simulated time."""
+        return self._loop.call_at(self._start + when / self.speed, callback)
+
+
+@dataclass(frozen=True, slots=True)
+class PodSettings:
+    """What all pods of one emulator share.
+
+    ``model_names``: what clients may call the model, the first in answers and metrics.
+    ``mean_output_tokens``: how long answers are on average that end by themselves.
+    """
+
+    profile: Profile
+    model_names: tuple[str, ...]
+    mean_output_tokens: float = 200.0
+
+    @property
+    def max_model_len(self) -> int:
+        """The context, which must fit into the KV cache."""
+        memory, scheduler = self.profile.memory, self.profile.scheduler
+        held = memory.kv_cache_tokens // scheduler.block_size_tokens * scheduler.block_size_tokens
+        return min(self.profile.max_model_len_tokens, held)
+
+
+class Pod:
+    """A vLLM server in real time, in the clock's event loop."""
+
+    def __init__(self, settings: PodSettings, name: str, clock: Clock, load_s: float = 0.0) -> None:
+        """``load_s``: simulated seconds from now until it answers; until then it says 503."""
+        self.name = name
+        self.clock = clock
+        self.settings = settings
+        self.loaded_at = clock.now() + load_s
+        self.created = int(time())
+        self.model = Model(settings.model_names, settings.max_model_len, settings.mean_output_tokens, name)
+        observed = Observed(settings.max_model_len)
+        self.serving = Serving(settings.profile, observed, name, clock.now())
+        self.registry = CollectorRegistry()
+        GCCollector(self.registry)
+        PlatformCollector(self.registry)
+        ProcessCollector(registry=self.registry)
+        model_name = settings.model_names[0]
+        self.registry.register(
+            VllmCollector(self.serving, observed, settings.profile, model_name, float(self.created))
+        )
+        self._progress = asyncio.Event()
+        self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def loaded(self) -> bool:
+        """Whether it answers."""
+        return self.loads_for() == 0.0
+
+    def loads_for(self) -> float:
+        """Simulated seconds until it answers."""
+        return max(self.loaded_at - self.clock.now(), 0.0)
+
+    def close(self) -> None:
+        """Nothing happens any more."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    @asynccontextmanager
+    async def answering(self, ask: Ask) -> AsyncIterator[Answer]:
+        """Gives a request to the engine; aborts it if the block is left before the answer is complete."""
+        answer = self.serving.submit(ask.prompt, ask.output, ask.max_tokens, ask.reason, self.clock.now())
+        self._schedule()
+        try:
+            yield answer
+        finally:
+            self.serving.abort(answer, self.clock.now())
+            self._schedule()
+
+    async def tokens_after(self, answer: Answer, sent: int) -> int:
+        """Waits for more than ``sent`` tokens of an answer; how many there are then.
+
+        The last token comes with the answer's end.
+        """
+        while (tokens := self.serving.tokens(answer)) <= sent:
+            await self._progress.wait()
+        return tokens
+
+    def catch_up(self) -> None:
+        """Lets everything happen that is due."""
+        self.serving.advance(self.clock.now())
+
+    def _tick(self) -> None:
+        self._timer = None
+        self.catch_up()
+        # Wakes all that wait now, and nobody later.
+        self._progress.set()
+        self._progress.clear()
+        self._schedule()
+
+    def _schedule(self) -> None:
+        """The next tick: at the next event, or soon where tokens may be due before it."""
+        due = self.serving.next_event()
+        if due == inf:
+            return
+        if self.serving.in_flight:
+            due = min(due, self.clock.now() + TICK_S * self.clock.speed)
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self.clock.call_at(due, self._tick)

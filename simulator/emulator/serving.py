@@ -1,0 +1,164 @@
+"""The server between API and engine: requests in, tokens out, each at its time.
+
+Pure: time is an argument, so tests run in simulated time and a pod in real time. The engine jumps
+over runs of equal steps; here it is asked how many tokens each request has by now.
+"""
+
+from __future__ import annotations
+
+from heapq import heappop, heappush
+from math import inf, isnan
+from typing import Literal, Protocol
+
+from simulator.engine import Replica, StepObserver
+from simulator.profile import Profile
+from simulator.result import Outcome, RequestTable
+
+FinishReason = Literal["stop", "length"]
+
+
+class Answer:
+    """One request inside the server.
+
+    ``max_tokens`` is what the client allows, ``output`` what the model says. ``first_at`` and
+    ``done_at``: when the first token and the end leave the server; ``inf`` until that is known.
+    """
+
+    __slots__ = ("arrived_at", "done_at", "first_at", "max_tokens", "output", "prompt", "reason", "row")
+
+    def __init__(
+        self, row: int, prompt: int, output: int, max_tokens: int, reason: FinishReason, now: float
+    ) -> None:
+        self.row = row
+        self.prompt = prompt
+        self.output = output
+        self.max_tokens = max_tokens
+        self.reason = reason
+        self.arrived_at = now
+        self.first_at = inf
+        self.done_at = inf
+
+
+class ServingObserver(Protocol):
+    """Told what happens, for ``/metrics``."""
+
+    def first_token(self, answer: Answer) -> None:
+        """``answer.first_at`` is known."""
+
+    def run(
+        self, prompt_tokens: int, sequences: int, steps: int, first_step_s: float, growth_s: float
+    ) -> None:
+        """``steps`` steps computed ``prompt_tokens`` (one step only) and gave ``sequences`` a token each."""
+
+    def finished(self, answer: Answer, queue_s: float) -> None:
+        """``answer.done_at`` is known; ``queue_s``: arrival to first step."""
+
+    def aborted(self) -> None:
+        """A client went before its answer was complete."""
+
+
+class Serving:
+    """One vLLM server. Times never go back; ``now`` is the time that it was advanced to."""
+
+    def __init__(self, profile: Profile, observer: ServingObserver, name: str, now: float) -> None:
+        self.now = now
+        self._table = RequestTable(keep_rows=False)
+        self.replica = Replica(profile, self._table, name, 0, now)
+        self._run = self.replica.observer = _Run()
+        self._observer = observer
+        self._prompt_tokens = 0
+        self._working: dict[int, Answer] = {}  # by row, in order of arrival
+        self._due: list[float] = []  # when what is known already leaves the server
+
+    @property
+    def in_flight(self) -> int:
+        """Requests that the engine has not finished."""
+        return len(self._working)
+
+    @property
+    def preemptions(self) -> int:
+        """Preemptions so far."""
+        return self._table.preempted
+
+    def submit(self, prompt: int, output: int, max_tokens: int, reason: FinishReason, now: float) -> Answer:
+        """Takes a request of ``prompt`` tokens that will be answered with ``output``; both from 1 up."""
+        self.advance(now)
+        row = self._table.add(now, prompt, output)
+        answer = self._working[row] = Answer(row, prompt, output, max_tokens, reason, now)
+        self.replica.submit(row, now)
+        return answer
+
+    def advance(self, now: float) -> None:
+        """Lets everything happen that happens up to ``now``."""
+        replica = self.replica
+        while replica.run_end <= now:
+            self._finish_run()
+        self.now = now
+        while self._due and self._due[0] <= now:
+            heappop(self._due)
+
+    def next_event(self) -> float:
+        """When a run of steps ends or something leaves the server; ``inf`` when idle."""
+        return min(self.replica.run_end, self._due[0] if self._due else inf)
+
+    def tokens(self, answer: Answer) -> int:
+        """Tokens of an answer that have left the server.
+
+        The last one leaves at ``done_at``; the engine's own delay of those between is left out.
+        """
+        if self.now < answer.first_at:
+            return 0
+        if self.now >= answer.done_at:
+            return answer.output
+        if answer.row not in self._working:
+            return answer.output - 1
+        return min(max(self.replica.tokens_of(answer.row, self.now), 1), answer.output - 1)
+
+    def abort(self, answer: Answer, now: float) -> None:
+        """The client has gone; what is left of the answer is not computed."""
+        self.advance(now)
+        if answer.done_at == inf:
+            del self._working[answer.row]
+            self.replica.abort(answer.row, now)
+            self._observer.aborted()
+
+    def _finish_run(self) -> None:
+        """Ends one run of the engine; what it planned to compute before is what this run computed."""
+        replica, run = self.replica, self._run
+        planned, self._prompt_tokens = replica.prompt_tokens - self._prompt_tokens, replica.prompt_tokens
+        run.sequences, run.steps = 0, 1
+        replica.advance(replica.run_end)
+        self._observer.run(planned, run.sequences, run.steps, run.first_step_s, run.growth_s)
+        self._collect()
+
+    def _collect(self) -> None:
+        table = self._table
+        ended = []
+        for answer in self._working.values():
+            row = answer.row
+            if answer.first_at == inf and not isnan(table.ttft_s[row]):
+                answer.first_at = answer.arrived_at + table.ttft_s[row]
+                heappush(self._due, answer.first_at)
+                self._observer.first_token(answer)
+            if table.outcome[row] == Outcome.COMPLETED:
+                answer.done_at = answer.arrived_at + table.e2e_s[row]
+                heappush(self._due, answer.done_at)
+                self._observer.finished(answer, table.queue_s[row])
+                ended.append(row)
+        for row in ended:
+            del self._working[row]
+
+
+class _Run(StepObserver):
+    """The run that the engine has just ended."""
+
+    def __init__(self) -> None:
+        self.sequences = 0
+        self.steps = 1
+        self.first_step_s = 0.0
+        self.growth_s = 0.0
+
+    def decode_run(self, sequences: int, steps: int, first_step_s: float, growth_s: float) -> None:
+        """Notes the run."""
+        self.sequences, self.steps = sequences, steps
+        self.first_step_s, self.growth_s = first_step_s, growth_s
