@@ -36,9 +36,7 @@ COMMANDS = {
     "startup": LazyCommand(
         "autoscaler.cli.startup:startup", "Compare ways of starting a replica: seconds and dollars."
     ),
-    "emulate": LazyCommand(
-        "autoscaler.cli.emulate:emulate", "Serve like vLLM without a GPU, for dashboards, gateways and tests."
-    ),
+    "emulate": LazyCommand("autoscaler.cli.emulate:emulate", "Serve as vLLM does, without a GPU."),
     "calibrate": LazyCommand("autoscaler.cli.calibrate:calibrate", "Fit a profile to what a real vLLM did."),
     "validate": LazyCommand("autoscaler.cli.validate:validate", "Check policy files and list every problem."),
     "policies": LazyCommand(
