@@ -95,8 +95,12 @@ test-browser: setup ## the HTML report in a real browser; skipped without Chromi
 servers: ## fetch Prometheus (Debian's) into the cache, without root; the e2e tests use it
 	@tests/servers/fetch-prometheus
 
+.PHONY: manifests
+manifests: ## build kustomize and the manifest checker into the cache; the e2e tests use them
+	@tests/manifests/build
+
 .PHONY: e2e
-e2e: setup servers ## the tests on a real Prometheus
+e2e: setup servers manifests ## the tests on a real Prometheus
 	$(BIN)/python -m pytest -q -rs -m e2e --durations=5
 
 .PHONY: bench

@@ -1,0 +1,71 @@
+"""Every manifest is what its owner's types say, and no pod asks for more than `restricted` allows."""
+
+import re
+import subprocess
+
+import pytest
+
+from tests.deploy.kustomize import build, checker, kustomizations, objects
+
+pytestmark = pytest.mark.e2e
+
+# The init container that tunes NFS has to be privileged; its component says so.
+EXCEPTIONS = {"examples/vllm/overlays/gemma-2-9b-2xl4-filestore": 'container "tune-nfs"'}
+
+# Kinds whose Go types the module proxy did not have, checked against their documented fields below.
+UNPUBLISHED = {
+    "PodMonitoring", "ClusterPodMonitoring", "Rules", "LeaderWorkerSet", "GCPBackendPolicy",
+    "HealthCheckPolicy", "ScalingPolicy", "MetricExport",
+}  # fmt: skip
+
+ENDPOINT = {"port", "scheme", "path", "params", "interval", "timeout", "metricRelabeling"}
+DOCUMENTED = {
+    "PodMonitoring": {"selector", "endpoints", "targetLabels", "limits", "filterRunning"},
+    "ClusterPodMonitoring": {"selector", "endpoints", "targetLabels", "limits", "filterRunning"},
+    "LeaderWorkerSet": {
+        "replicas",
+        "leaderWorkerTemplate",
+        "rolloutStrategy",
+        "startupPolicy",
+        "networkConfig",
+    },
+    "GCPBackendPolicy": {"default", "targetRef"},
+    "HealthCheckPolicy": {"default", "targetRef"},
+    "Rules": {"groups"},
+}
+
+
+@pytest.mark.parametrize("folder", kustomizations())
+def test_published_types_and_pod_security(folder):
+    ended = subprocess.run([checker()], input=build(folder), capture_output=True, text=True, check=False)
+    excepted = EXCEPTIONS.get(folder)
+    problems = [line for line in ended.stdout.splitlines() if not (excepted and excepted in line)]
+    assert problems == []
+    assert set(re.findall(r"Kind=(\w+)", ended.stderr)) <= UNPUBLISHED
+
+
+def test_the_checker_finds_what_is_wrong():
+    broken = "\n---\n".join(
+        [
+            "{apiVersion: v1, kind: Service, metadata: {name: a}, spec: {prots: []}}",
+            "{apiVersion: v1, kind: Service, metadata: {name: b}, metadata: {name: c}}",
+            "{apiVersion: batch/v1, kind: Job, metadata: {name: d}, "
+            "spec: {template: {spec: {containers: [{name: c}]}}}}",
+        ]
+    )
+    ended = subprocess.run([checker()], input=broken, capture_output=True, text=True, check=False)
+    assert ended.returncode == 1
+    assert 'unknown field "spec.prots"' in ended.stdout
+    assert 'key "metadata" already set' in ended.stdout
+    assert "runAsNonRoot != true" in ended.stdout
+
+
+@pytest.mark.parametrize("folder", kustomizations())
+def test_documented_fields_of_the_others(folder):
+    for item in objects(folder):
+        if documented := DOCUMENTED.get(item["kind"]):
+            assert set(item["spec"]) <= documented, item["metadata"]["name"]
+        if item["kind"].endswith("PodMonitoring"):
+            for endpoint in item["spec"]["endpoints"]:
+                assert set(endpoint) <= ENDPOINT
+                assert {"port", "interval"} <= set(endpoint)
