@@ -40,13 +40,17 @@ class Kind(StrEnum):
 class Source:
     """One metric that a signal is read from.
 
-    ``names`` are the same metric's over versions and spellings, newest first: the first that has
-    series counts. ``scale`` times the metric is the signal in its own unit.
+    ``names`` are the same metric's over versions and spellings, newest first: for each pod the
+    first that has series counts. ``scale`` times the metric is the signal in its own unit.
+    ``about_other_pods``: an exporter tells of the pods that use its GPUs; the labels are ``pod``
+    and ``namespace``, or ``exported_pod`` and ``exported_namespace`` where a scrape keeps the first
+    for the exporter itself.
     """
 
     kind: Kind
     names: tuple[str, ...]
     scale: float = 1.0
+    about_other_pods: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +71,12 @@ class SignalInfo:
 
 _RUNNING = Source(Kind.GAUGE, ("vllm:num_requests_running",))
 _WAITING = Source(Kind.GAUGE, ("vllm:num_requests_waiting",))
+
+
+def _dcgm(name: str, scale: float = 1.0) -> Source:
+    """A metric of NVIDIA's exporter; GKE's examples rename them to lower case."""
+    return Source(Kind.GAUGE, (name, name.lower()), scale, about_other_pods=True)
+
 
 _ENTRIES = (
     SignalInfo(
@@ -108,7 +118,7 @@ _ENTRIES = (
         "share, 0 to 1",
         Scope.POD,
         Reduction.MEAN,
-        (Source(Kind.GAUGE, ("DCGM_FI_DEV_GPU_UTIL", "dcgm_fi_dev_gpu_util"), scale=0.01),),
+        (_dcgm("DCGM_FI_DEV_GPU_UTIL", scale=0.01),),
         "The share of time in which the GPU did anything at all. Near 1 with a single request: a guard at "
         "best, never a driver.",
     ),
@@ -117,7 +127,7 @@ _ENTRIES = (
         "MiB",
         Scope.POD,
         Reduction.SUM,
-        (Source(Kind.GAUGE, ("DCGM_FI_DEV_FB_USED", "dcgm_fi_dev_fb_used")),),
+        (_dcgm("DCGM_FI_DEV_FB_USED"),),
         "GPU memory in use. vLLM takes its share at start and keeps it: it does not follow the load.",
     ),
     SignalInfo(
