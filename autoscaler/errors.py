@@ -8,6 +8,7 @@
     │   ├── TraceError        a request trace
     │   └── ProfileError      a model or start-up profile
     ├── MissingExtraError     a command needs an optional dependency
+    ├── QueryError            a metric source refuses a question: a wrong query or address, or no right to ask
     ├── TargetError           a scale target does not exist, has no scale subresource, or is forbidden
     └── TemporaryError        trying again may help; says when
         ├── SourceError       metrics could not be read
@@ -69,6 +70,10 @@ class ProfileError(InputError):
 
 class MissingExtraError(AutoscalerError):
     """A command needs an optional dependency; the message says how to install it."""
+
+
+class QueryError(AutoscalerError):
+    """A metric source refuses a question. Permanent until somebody changes the query or the rights."""
 
 
 class TargetError(AutoscalerError):

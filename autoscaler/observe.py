@@ -64,7 +64,7 @@ def reading(
     """
     if answer.error is not None:
         return Reading(metric.name, error=answer.error)
-    left_out = tuple(f"what the server left out ({warning})" for warning in answer.warnings)
+    left_out = tuple(f"the rest ({warning})" for warning in answer.warnings)
     if metric.signal in QUANTILE_SIGNALS:
         ours = (one for one in answer.buckets if one.namespace == namespace)
         fresh = [one for one in ours if _is_usable(one, now - max_age_seconds)]

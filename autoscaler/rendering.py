@@ -1,20 +1,21 @@
 """Questions about signals as PromQL: one query for all workloads of some namespaces. Pure.
 
 A query answers with values and with the samples' own times, which an instant query otherwise
-hides, told apart by the label ``part``: Managed Prometheus has no staleness, so a value may be
+hides, told apart by a label: Managed Prometheus has no staleness, so a value may be
 minutes old. Nothing here is beyond the PromQL of Prometheus 2.42, and metric names are matched
 exactly, as Managed Prometheus (2.44) asks for.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 
 from autoscaler.policy.models import Signal
 from autoscaler.signals import CATALOGUE, Kind, Reduction, SignalInfo, Source
 
-PART = "part"
+PART = "autoscaler_part"
 """The label that tells what a series of an answer is."""
 VALUE = "value"
 TIME = "time"
@@ -24,6 +25,10 @@ MAX_NAMESPACES_CHARACTERS = 4096
 """How long the alternative of namespaces in one selector may become; DCGM's query holds 8 of them."""
 
 _AGGREGATION = {Reduction.SUM: "sum", Reduction.MEAN: "avg", Reduction.QUANTILE: "sum"}
+_SELECTOR = re.compile(
+    r"""\s*[a-zA-Z_:][\w:]*\s*(\{(?:[^{}"'`\#]|"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*')*\}\s*)?""", re.ASCII
+)
+"""A metric with or without matchers, and nothing else."""
 _REGEX_SPECIAL = frozenset(r"\.+*?()|[]{}^$")
 
 
@@ -44,6 +49,13 @@ def render(signal: Signal, window_seconds: int, area: Area, namespaces: Collecti
     """The queries that together answer for ``namespaces``; one unless the names are very many."""
     info = CATALOGUE[signal]
     return tuple(_query(info, window_seconds, area, chunk) for chunk in _chunks(sorted(set(namespaces))))
+
+
+def render_query(query: str) -> str:
+    """A query of a policy, as it is; of a bare selector the samples' own times are asked as well."""
+    if not _SELECTOR.fullmatch(query):
+        return query
+    return f"{_part(query, VALUE)}\nor {_part(f'timestamp({query})', TIME)}"
 
 
 def text(value: str) -> str:

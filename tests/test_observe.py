@@ -111,7 +111,7 @@ def test_a_failure_is_a_reading_with_its_reason():
 
 def test_a_servers_warning_makes_the_reading_partial():
     told = read(PER_POD, Answer(points=(point(3, "chat-0"),), warnings=("store-2: timeout",)))
-    assert told.missing == ("what the server left out (store-2: timeout)",)
+    assert told.missing == ("the rest (store-2: timeout)",)
     assert len(told.samples) == 1
 
 

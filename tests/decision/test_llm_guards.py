@@ -362,7 +362,7 @@ def test_a_partial_answer_still_scales_up() -> None:
 
 
 def test_samples_of_every_pod_with_a_warning_of_the_server_are_incomplete() -> None:
-    reading = replace(per_pod([1.0] * 4), missing=("what the server left out (store-2: timeout)",))
+    reading = replace(per_pod([1.0] * 4), missing=("the rest (store-2: timeout)",))
     decision = decide(quick(guards=OFF), observe(4, reading))
     assert (decision.desired_replicas, decision.reason) == (4, "IncompleteData")
     assert "store-2: timeout" in decision.message

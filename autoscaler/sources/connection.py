@@ -1,0 +1,150 @@
+"""One instant query to a Prometheus-compatible server, with everything that the server said.
+
+prometheus-api-client's own ``custom_query`` drops warnings, Retry-After and the body of an error,
+and sends long queries in the URL; this subclass keeps its set-up and asks by itself.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import requests
+from google.auth.exceptions import GoogleAuthError
+from prometheus_api_client import PrometheusConnect
+from urllib3.exceptions import HTTPError
+from urllib3.util.retry import Retry
+
+from autoscaler.errors import QueryError, SourceError
+
+CONNECT_SECONDS = 5.0
+MAX_BODY_BYTES = 64 << 20
+_CHUNK_BYTES = 1 << 16
+_MAX_CHARACTERS = 300
+_TEMPORARY_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """An instant query's result: its type, its series as the server's JSON has them, its warnings."""
+
+    kind: str
+    series: Any
+    warnings: tuple[str, ...] = ()
+
+
+class Connection(PrometheusConnect):  # type: ignore[misc]  # it comes without types
+    """Asks one server. Safe to use from several threads."""
+
+    def __init__(
+        self, url: str, session: requests.Session, auth: requests.auth.AuthBase | None = None
+    ) -> None:
+        """``session`` brings TLS and, for Google, the credentials; trying again is the caller's business."""
+        super().__init__(url.rstrip("/"), session=session, auth=auth, retry=Retry(0), method="POST")
+
+    def instant(self, query: str, seconds: float) -> Result:
+        """What ``query`` evaluates to now, within ``seconds``.
+
+        Raises:
+            SourceError: the server did not answer properly or not in time, or it asks to come back later.
+            QueryError: it refuses the query.
+        """
+        deadline = time.monotonic() + seconds
+        try:
+            with self._session.post(
+                f"{self.url}/api/v1/query",
+                data={"query": query, "timeout": f"{seconds:.3f}"},
+                auth=self.auth,
+                verify=self._session.verify,
+                timeout=(min(CONNECT_SECONDS, seconds), seconds),
+                allow_redirects=False,  # no token or query goes where nobody sent it
+                stream=True,
+            ) as response:
+                return _result(response, _body(response, deadline))
+        except (requests.Timeout, TimeoutError) as error:
+            raise SourceError(f"no answer from {self.prometheus_host} within {seconds:.1f} s") from error
+        except GoogleAuthError as error:
+            raise SourceError(f"no token from Google: {_short(str(error))}") from error
+        except (requests.RequestException, HTTPError, OSError) as error:
+            raise SourceError(f"cannot reach {self.prometheus_host}: {_cause(error)}") from error
+
+
+def _body(response: requests.Response, deadline: float) -> bytes:
+    """The whole body; a server that sends a little now and then does not hold us beyond the deadline."""
+    body = bytearray()
+    while chunk := response.raw.read1(_CHUNK_BYTES, decode_content=True):
+        body += chunk
+        if len(body) > MAX_BODY_BYTES:
+            raise QueryError(
+                f"the answer is longer than {MAX_BODY_BYTES >> 20} MiB: the query matches too much"
+            )
+        if time.monotonic() > deadline:
+            raise TimeoutError
+    return bytes(body)
+
+
+def _result(response: requests.Response, body: bytes) -> Result:
+    try:
+        answer = json.loads(body)
+    except ValueError:
+        answer = None
+    if response.status_code != requests.codes.ok:
+        raise _failure(response, answer if isinstance(answer, dict) else {})
+    data = answer.get("data") if isinstance(answer, dict) else None
+    if not isinstance(data, dict) or not {"resultType", "result"} <= data.keys():
+        kind = response.headers.get("Content-Type", "something without a type")
+        raise QueryError(f"{response.url} is no Prometheus API: it answers with {_short(kind)}")
+    warnings = answer.get("warnings") or ()
+    return Result(data["resultType"], data["result"], tuple(_short(str(one)) for one in warnings))
+
+
+def _failure(response: requests.Response, answer: Mapping[str, Any]) -> Exception:
+    status = response.status_code
+    message = f"HTTP {status}{_said(response, answer)}"
+    if response.is_redirect:
+        return QueryError(f"{message}: redirects to {_short(response.headers['Location'])}; use that address")
+    if status not in _TEMPORARY_STATUS:
+        return QueryError(message)
+    return SourceError(message, _retry_after(response.headers.get("Retry-After")))
+
+
+def _said(response: requests.Response, answer: Mapping[str, Any]) -> str:
+    """The reason in the words of Prometheus, of Google's APIs, or of HTTP."""
+    error = answer.get("error")
+    if isinstance(error, dict):
+        return f", {error.get('status', 'error')}: {_short(str(error.get('message', '')))}"
+    if error:
+        return f", {answer.get('errorType', 'error')}: {_short(str(error))}"
+    return f" {response.reason}" if response.reason else ""
+
+
+def _retry_after(header: str | None) -> float | None:
+    """Seconds, of a number or a date; None where it is neither."""
+    if header is None:
+        return None
+    if header.strip().isdigit():
+        return float(header)
+    try:
+        return max(0.0, parsedate_to_datetime(header).timestamp() - time.time())
+    except ValueError:
+        return None
+
+
+def _cause(error: BaseException) -> str:
+    """The innermost reason: requests and urllib3 wrap it in their own objects' names."""
+    while error.args and isinstance(error.args[-1], BaseException):
+        error = error.args[-1]
+    reason = getattr(error, "reason", None)
+    if isinstance(reason, BaseException):
+        return _cause(reason)
+    return _short(str(getattr(error, "strerror", None) or error) or type(error).__name__)
+
+
+def _short(text: str) -> str:
+    """One line of bounded length, whatever the server wrote."""
+    line = " ".join("".join(char if char.isprintable() else " " for char in text).split())
+    return line if len(line) <= _MAX_CHARACTERS else f"{line[:_MAX_CHARACTERS]}…"

@@ -1,0 +1,135 @@
+"""Any server that speaks Prometheus' query API, Managed Service for Prometheus among them."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Collection, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from threading import Event, Lock
+
+from autoscaler.errors import QueryError, SourceError
+from autoscaler.policy.models import QUANTILE_SIGNALS
+from autoscaler.ports import Answer, Question
+from autoscaler.rendering import Area, render, render_query
+from autoscaler.sources.connection import Connection, Result
+from autoscaler.sources.vectors import pod_buckets, pod_points, query_points
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How long and how hard to try. Times in seconds.
+
+    ``deadline``: for all questions of one call together. ``attempt``: for one try of one query.
+    ``first_wait`` doubles with each try up to ``longest_wait``; the wait itself is random between 0
+    and that (full jitter). ``longest_pause``: how far a server's Retry-After is obeyed.
+    """
+
+    deadline: float = 10.0
+    attempt: float = 5.0
+    concurrency: int = 8
+    first_wait: float = 0.25
+    longest_wait: float = 4.0
+    longest_pause: float = 120.0
+
+
+class PrometheusSource:
+    """Renders questions, asks each query once, and tries again while there is time.
+
+    A server that asks for a pause (Retry-After) gets it, across calls too: until then every
+    question is answered with an error at once.
+    """
+
+    def __init__(self, connection: Connection, area: Area, pace: Pace | None = None) -> None:
+        self._connection = connection
+        self._area = area
+        self._pace = pace or Pace()
+        self._pool = ThreadPoolExecutor(self._pace.concurrency, thread_name_prefix="prometheus")
+        self._closed = Event()
+        self._lock = Lock()
+        self._paused_until = 0.0
+
+    def close(self) -> None:
+        """Ends the threads and connections; nothing can be asked afterwards."""
+        self._closed.set()
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._connection.close()
+
+    def answers(
+        self, questions: Collection[Question], namespaces: Collection[str]
+    ) -> Mapping[Question, Answer]:
+        """One answer for each question; ports.MetricSource."""
+        deadline = time.monotonic() + self._pace.deadline
+        queries = {question: self._queries(question, namespaces) for question in questions}
+        distinct = dict.fromkeys(query for several in queries.values() for query in several)
+        futures = {query: self._pool.submit(self._ask, query, deadline) for query in distinct}
+        wait(futures.values(), timeout=max(0.0, deadline - time.monotonic()))
+        results = {query: self._outcome(future) for query, future in futures.items()}
+        return {
+            question: _answer(question, [results[query] for query in several])
+            for question, several in queries.items()
+        }
+
+    def _queries(self, question: Question, namespaces: Collection[str]) -> tuple[str, ...]:
+        if question.signal is None:
+            return (render_query(question.query or ""),)
+        return render(question.signal, question.window_seconds, self._area, namespaces)
+
+    def _outcome(self, future: Future[Result]) -> Result | str:
+        """The result, or why there is none. A try that still runs ends by its own timeout."""
+        if not future.done():
+            future.cancel()
+            return f"no answer within {self._pace.deadline:g} s"
+        try:
+            return future.result()
+        except (SourceError, QueryError) as error:
+            return str(error)
+
+    def _ask(self, query: str, deadline: float) -> Result:
+        """One query, until it is answered or refused, or there is no time for another try."""
+        tried = 0
+        while True:
+            left = deadline - time.monotonic()
+            self._obey_pause(left)
+            try:
+                return self._connection.instant(query, min(self._pace.attempt, max(left, 0.001)))
+            except SourceError as error:
+                self._note_pause(error.retry_after_seconds)
+                longest = min(self._pace.longest_wait, self._pace.first_wait * 2**tried)
+                pause = random.uniform(0.0, longest)
+                tried += 1
+                if time.monotonic() + max(pause, error.retry_after_seconds or 0.0) >= deadline:
+                    raise SourceError(f"{error} ({tried} {'try' if tried == 1 else 'tries'})") from error
+                self._closed.wait(pause)
+
+    def _note_pause(self, seconds: float | None) -> None:
+        if seconds:
+            until = time.monotonic() + min(seconds, self._pace.longest_pause)
+            with self._lock:
+                self._paused_until = max(self._paused_until, until)
+
+    def _obey_pause(self, left: float) -> None:
+        with self._lock:
+            pause = self._paused_until - time.monotonic()
+        if pause >= left:
+            raise SourceError(f"the server asked for a pause, of which {max(pause, 0.0):.0f} s are left")
+        if pause > 0:
+            self._closed.wait(pause)
+
+
+def _answer(question: Question, outcomes: Sequence[Result | str]) -> Answer:
+    """All results joined. Where some namespaces' query failed, the others' answer is partial."""
+    results = [outcome for outcome in outcomes if isinstance(outcome, Result)]
+    errors = tuple(dict.fromkeys(outcome for outcome in outcomes if isinstance(outcome, str)))
+    if errors and not results:
+        return Answer(error="; ".join(errors))
+    warnings = errors + tuple(dict.fromkeys(warning for result in results for warning in result.warnings))
+    try:
+        if question.signal is None:
+            return Answer(points=query_points(results), warnings=warnings)
+        if question.signal in QUANTILE_SIGNALS:
+            return Answer(buckets=pod_buckets(results), warnings=warnings)
+        return Answer(points=pod_points(results), warnings=warnings)
+    except QueryError as error:
+        return Answer(error=str(error))
