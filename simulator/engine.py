@@ -111,7 +111,7 @@ class Replica:
         self._completing: list[Sequence] = []  # their last prompt piece is in this step
         self._first: list[Sequence] = []  # first tokens of the step that has just ended
         self._last: list[Sequence] = []  # last tokens of the step that has just ended
-        self._ends: list[tuple[int, int, Sequence, int]] = []  # (last step, row, sequence, joined)
+        self._ends: list[tuple[int, int, int, Sequence]] = []  # (last step, row, joined, sequence)
         self._crossings: list[tuple[int, int, int, Sequence]] = []  # (step past the window, joined, row, ...)
         self._held = 0  # blocks of what has just ended: async scheduling plans one step without them
         self._held_sequences = 0
@@ -217,7 +217,7 @@ class Replica:
             return
         sequence.output = self._requests.output_tokens[row] = tokens
         if sequence.joined >= 0:
-            heappush(self._ends, (sequence.last_step(), row, sequence, sequence.joined))
+            heappush(self._ends, (sequence.last_step(), row, sequence.joined, sequence))
             self._shorten(sequence.last_step() - self._step + 1)
 
     # -- runs -------------------------------------------------------------------------------
@@ -289,7 +289,7 @@ class Replica:
             self._join(end)
         ends, last = self._ends, self._step - 1
         while ends and ends[0][0] <= last:
-            _, _, sequence, joined = heappop(ends)
+            _, _, joined, sequence = heappop(ends)
             if sequence.joined == joined:  # else it was preempted since
                 self._complete(sequence, end, self._leave_decoding(sequence, self._step))
         self._plan(end)
@@ -346,7 +346,7 @@ class Replica:
             self._decoding += 1
             self._kv_tokens += sequence.computed
             self._growth[(step + 1 - sequence.computed) % self._block] += self._groups
-            heappush(self._ends, (sequence.last_step(), sequence.row, sequence, step))
+            heappush(self._ends, (sequence.last_step(), sequence.row, step, sequence))
             if self._window_tokens:
                 self._expect_crossing(sequence)
         self._completing.clear()
@@ -453,7 +453,7 @@ class Replica:
     def _run_length(self, preempted: bool) -> int:
         """How many equal decoding steps follow, the one just planned included."""
         ends = self._ends
-        while ends[0][2].joined != ends[0][3]:
+        while ends[0][3].joined != ends[0][2]:
             heappop(ends)
         steps = ends[0][0] - self._step + 1
         if self._waiting:

@@ -115,9 +115,9 @@ class Serving:
         return min(max(self.replica.tokens_of(answer.row, self.now), 1), answer.output - 1)
 
     def abort(self, answer: Answer, now: float) -> None:
-        """The client has gone; what is left of the answer is not computed."""
+        """The client has gone; what is left of the answer is not computed. Nothing where nothing is left."""
         self.advance(now)
-        if answer.done_at == inf:
+        if self._working.get(answer.row) is answer:
             del self._working[answer.row]
             self.replica.abort(answer.row, now)
             self._observer.aborted()
