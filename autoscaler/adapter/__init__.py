@@ -1,1 +1,1 @@
-"""The adapter: the same signals for the stock HPA, through the custom and external metrics APIs."""
+"""The custom and external metrics APIs of Kubernetes, served from the same sources as the policies."""

@@ -92,7 +92,7 @@ def _column(name: str, kind: str, path: str, priority: int) -> dict[str, Any]:
 
 def _object_schema() -> dict[str, Any]:
     policy = json_schema()
-    state = model_schema(status, status.PolicyStatus)
+    state = model_schema(status.PolicyStatus, status)
     return {
         "description": policy["description"],
         "type": "object",

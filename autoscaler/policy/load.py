@@ -11,12 +11,12 @@ from typing import Any
 from pydantic import ValidationError
 
 from autoscaler.errors import PolicyError, Problem
-from autoscaler.policy.document import MAX_BYTES, Node, dotted, read_documents
-from autoscaler.policy.models import API_VERSION, RULE_ERROR, ScalingPolicy
+from autoscaler.policy.check import head_faults, model_faults, problem_at, read_file
+from autoscaler.policy.document import Node, read_documents
+from autoscaler.policy.models import API_VERSION, ScalingPolicy
 from autoscaler.policy.rules import Fault, FieldPath, document_faults
 from autoscaler.policy.schedule import cron_fault, time_zone_fault
 from autoscaler.policy.schema import json_schema
-from autoscaler.policy.wording import close_unknown, describe, shown
 
 KIND = "ScalingPolicy"
 _START = f"a policy begins with apiVersion: {API_VERSION} and kind: {KIND}"
@@ -46,7 +46,7 @@ class LoadedPolicy:
 
     def problem(self, path: FieldPath, message: str) -> Problem:
         """A remark on the field at a path, with its line."""
-        return Problem(self.file, self.root.line_of(path), dotted(path), message)
+        return problem_at(self.file, self.root, (path, message))
 
 
 def load_policies(path: Path) -> tuple[LoadedPolicy, ...]:
@@ -54,7 +54,7 @@ def load_policies(path: Path) -> tuple[LoadedPolicy, ...]:
 
     Raises ``PolicyError`` with all problems in file order, also where the file cannot be read.
     """
-    return load_policy_text(_read(path), str(path))
+    return load_policy_text(read_file(path), str(path))
 
 
 def load_policy_text(text: str | bytes, file: str) -> tuple[LoadedPolicy, ...]:
@@ -66,7 +66,7 @@ def load_policy_text(text: str | bytes, file: str) -> tuple[LoadedPolicy, ...]:
     loaded: list[LoadedPolicy] = []
     for root in documents:
         policy, faults = _check(root)
-        problems += [Problem(file, root.line_of(path), dotted(path), text) for path, text in faults]
+        problems += [problem_at(file, root, fault) for fault in faults]
         if policy is not None:
             loaded.append(LoadedPolicy(policy, file, root))
     problems += duplicates(loaded)
@@ -90,21 +90,6 @@ def duplicates(policies: Iterable[LoadedPolicy]) -> list[Problem]:
     return problems
 
 
-def _read(path: Path) -> bytes:
-    try:
-        with path.open("rb") as stream:
-            return stream.read(MAX_BYTES + 1)
-    except IsADirectoryError:
-        message = "is a directory: name a YAML file in it"
-    except FileNotFoundError:
-        message = "does not exist"
-    except OSError as error:
-        message = f"cannot be read: {(error.strerror or str(error)).lower()}"
-    except ValueError as error:
-        message = f"is no file name: {error}"
-    raise PolicyError([Problem(str(path), None, "", message)])
-
-
 def _check(root: Node) -> tuple[ScalingPolicy | None, list[Fault]]:
     """One document's policy, or everything that is wrong with it."""
     if root.refused:
@@ -115,14 +100,14 @@ def _check(root: Node) -> tuple[ScalingPolicy | None, list[Fault]]:
     if _is_foreign(kind):
         hint = _FOREIGN.get(kind, f"this document is none of ours; {_START}")
         return None, [(("kind",), f"must be {KIND}, not {kind}: {hint}")]
-    faults = list(_head_faults(root.data))
+    faults = list(head_faults(root.data, KIND))
     faults += document_faults(root.data)
     faults += _calendar_faults(root.data)
     policy: ScalingPolicy | None = None
     try:
         policy = ScalingPolicy.model_validate(root.data, by_alias=True, by_name=False)
     except ValidationError as error:
-        faults += _model_faults(error)
+        faults += model_faults(error, json_schema())
     return policy, [(path, message) for path, message in faults if not root.is_refused(path)]
 
 
@@ -135,14 +120,6 @@ def _is_foreign(kind: object) -> bool:
     return isinstance(kind, str) and not difflib.get_close_matches(kind.lower(), [KIND.lower()], cutoff=0.8)
 
 
-def _head_faults(document: dict[str, Any]) -> Iterator[Fault]:
-    for key, right in (("apiVersion", API_VERSION), ("kind", KIND)):
-        if key not in document:
-            yield (key,), f"is missing: write {key}: {right}"
-        elif document[key] != right:
-            yield (key,), f"must be {right}, not {shown(document[key])}"
-
-
 def _calendar_faults(document: dict[str, Any]) -> Iterator[Fault]:
     spec = document.get("spec")
     schedules = spec.get("schedules") if isinstance(spec, dict) else None
@@ -152,23 +129,3 @@ def _calendar_faults(document: dict[str, Any]) -> Iterator[Fault]:
             fault = check(value) if isinstance(value, str) and value else None
             if fault is not None:
                 yield ("spec", "schedules", index, key), fault
-
-
-def _model_faults(error: ValidationError) -> Iterator[Fault]:
-    """Errors of the models, without those that are reported here in other ways."""
-    schema = json_schema()
-    errors = [
-        item
-        for item in error.errors(include_url=False)
-        if item["type"] != RULE_ERROR
-        and item["loc"] not in (("apiVersion",), ("kind",))
-        and not (item["type"] == "too_short" and item["input"])  # only entries that are wrong
-    ]
-    meant = {
-        (*item["loc"][:-1], close_unknown(item, schema))
-        for item in errors
-        if item["type"] == "extra_forbidden"
-    }
-    for item in errors:
-        if item["type"] != "missing" or item["loc"] not in meant:  # else: only misspelt
-            yield item["loc"], describe(item, schema)

@@ -118,7 +118,9 @@ Ratio = Annotated[
 ]
 
 
-class _Model(BaseModel):
+class Model(BaseModel):
+    """What every part of our documents is like: frozen, camelCase in YAML, no unknown field."""
+
     model_config = ConfigDict(
         frozen=True,
         extra="forbid",
@@ -142,7 +144,7 @@ def _dotted(path: tuple[str | int, ...]) -> str:
     return ".".join(str(part) for part in path)
 
 
-class Target(_Model):
+class Target(Model):
     """What the autoscaler steers a metric to, in the shape of HPA's MetricTarget."""
 
     type: TargetType
@@ -166,7 +168,7 @@ class Target(_Model):
         return chosen
 
 
-class Metric(_Model):
+class Metric(Model):
     """One metric: a signal of the catalogue or a query, and its target."""
 
     name: Annotated[str, StringConstraints(min_length=1, max_length=63)] = ""
@@ -200,7 +202,7 @@ class Metric(_Model):
         return self._hold(metric_faults)
 
 
-class ScaleTargetRef(_Model):
+class ScaleTargetRef(Model):
     """The workload to scale: any kind with a scale subresource."""
 
     api_version: Annotated[str, StringConstraints(min_length=1, max_length=253)] = "apps/v1"
@@ -211,7 +213,7 @@ class ScaleTargetRef(_Model):
     """The workload's name, in the namespace of the policy."""
 
 
-class ScalingPolicyRule(_Model):
+class ScalingPolicyRule(Model):
     """autoscaling/v2 HPAScalingPolicy: how much may change within a period."""
 
     type: Literal["Pods", "Percent"]
@@ -222,7 +224,7 @@ class ScalingPolicyRule(_Model):
     """The period, which slides."""
 
 
-class ScalingRules(_Model):
+class ScalingRules(Model):
     """autoscaling/v2 HPAScalingRules for one direction; unset fields take HPA's defaults."""
 
     stabilization_window_seconds: Annotated[Int, Field(ge=0, le=3600)] | None = None
@@ -236,7 +238,7 @@ class ScalingRules(_Model):
     """How far a ratio of metric to target may be from 1 without a change. Default: 0.1."""
 
 
-class Behavior(_Model):
+class Behavior(Model):
     """autoscaling/v2 HorizontalPodAutoscalerBehavior."""
 
     scale_up: ScalingRules | None = None
@@ -274,7 +276,7 @@ def _effective(
     )
 
 
-class PendingReplicas(_Model):
+class PendingReplicas(Model):
     """Credit for replicas that are ordered but not ready."""
 
     credit: Bool | None = None
@@ -284,7 +286,7 @@ class PendingReplicas(_Model):
     """Replicas that are not ready after this long get no more credit."""
 
 
-class RemainingCapacity(_Model):
+class RemainingCapacity(Model):
     """No scale-down below the replicas that could carry the current load."""
 
     enabled: Bool | None = None
@@ -295,7 +297,7 @@ class RemainingCapacity(_Model):
     """The mean number of waiting requests that the remaining replicas may have."""
 
 
-class Guards(_Model):
+class Guards(Model):
     """What HPA gets wrong for LLMs. All on with `semantics: LLM`, all off with `HPA`."""
 
     pending_replicas: PendingReplicas = PendingReplicas()
@@ -307,7 +309,7 @@ class Guards(_Model):
     `missingData` is not `Hold` decide for themselves. Default: true (`LLM`), false (`HPA`)."""
 
 
-class Fallback(_Model):
+class Fallback(Model):
     """Replicas to run when no metric could be used for a while."""
 
     replicas: Annotated[Int, Field(ge=0, le=MAX_INT32)]
@@ -318,7 +320,7 @@ class Fallback(_Model):
     """`CurrentReplicasIfHigher` never removes a replica; `Static` may."""
 
 
-class Schedule(_Model):
+class Schedule(Model):
     """A recurring window that replaces minReplicas, maxReplicas or both."""
 
     name: Name
@@ -339,7 +341,7 @@ class Schedule(_Model):
         return self._hold(schedule_faults)
 
 
-class Spec(_Model):
+class Spec(Model):
     """What to scale, between which bounds, on which metrics, how fast."""
 
     scale_target_ref: ScaleTargetRef
@@ -431,7 +433,7 @@ def _capacity_guard(signal: Signal, milli: int) -> Metric:
     return Metric(name=f"remainingCapacity/{signal}", signal=signal, target=target, role=Role.GUARD)
 
 
-class Metadata(_Model):
+class Metadata(Model):
     """Kubernetes object metadata, as far as a person writes it."""
 
     name: Name
@@ -444,7 +446,7 @@ class Metadata(_Model):
     """Kubernetes annotations."""
 
 
-class ScalingPolicy(_Model):
+class ScalingPolicy(Model):
     """How one workload is scaled."""
 
     api_version: Literal["vllm-autoscaler.io/v1alpha1"]

@@ -21,14 +21,15 @@ _DIALECT = "http://json-schema.org/draft-07/schema#"
 @cache
 def json_schema() -> dict[str, Any]:
     """The schema as data. ``null`` appears nowhere: a field is set or left out."""
-    return {"$schema": _DIALECT, **model_schema(models, models.ScalingPolicy)}
+    return {"$schema": _DIALECT, **model_schema(models.ScalingPolicy, models)}
 
 
-def model_schema(module: ModuleType, model: type[BaseModel]) -> dict[str, Any]:
-    """The schema of a model of ``module``, with the docstrings of its fields."""
+def model_schema(model: type[BaseModel], *modules: ModuleType) -> dict[str, Any]:
+    """The schema of a model, with the docstrings of its fields; ``modules`` hold it and its parts."""
     schema = model.model_json_schema(by_alias=True, mode="validation")
     parts = {model.__name__: schema, **schema["$defs"]}
-    for name, fields in field_descriptions(module).items():
+    described = [entry for module in modules for entry in field_descriptions(module).items()]
+    for name, fields in described:
         for field, text in fields.items():
             if name in parts:
                 parts[name]["properties"][to_camel(field)]["description"] = text

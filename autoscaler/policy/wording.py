@@ -15,6 +15,7 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import ErrorDetails
 
 _SHOWN_LENGTH = 60
+_METRIC_PATTERN = "must be letters, digits and the characters -_.:|+, ending with a letter, a digit or _"
 _NAME_PATTERN = (
     "must be lower-case letters, digits, '-' and '.', beginning and ending with a letter or a digit"
 )
@@ -164,7 +165,8 @@ def _own_words(error: ErrorDetails, _schema: dict[str, Any]) -> str:
 
 
 def _pattern(error: ErrorDetails, _schema: dict[str, Any]) -> str:
-    return f"{_NAME_PATTERN}; is {shown(error['input'])}"
+    words = _METRIC_PATTERN if ":" in error["ctx"]["pattern"] else _NAME_PATTERN
+    return f"{words}; is {shown(error['input'])}"
 
 
 _WORDS: dict[str, Callable[[ErrorDetails, dict[str, Any]], str]] = {

@@ -1,0 +1,58 @@
+"""Answers that may be reused for a while, and are asked for once at a time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Hashable
+from typing import Generic, TypeVar
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+
+
+class Remembered(Generic[K, V]):
+    """The results of ``ask`` by key, for ``seconds`` and for at most ``size`` keys.
+
+    Several who want the same key at once wait for one call. An exception is nobody's to keep: it
+    goes to those who waited for it.
+    """
+
+    def __init__(
+        self,
+        ask: Callable[[K], Awaitable[V]],
+        seconds: float,
+        clock: Callable[[], float],
+        size: int = 4096,
+    ) -> None:
+        self._ask = ask
+        self._seconds = seconds
+        self._clock = clock
+        self._size = size
+        self._known: OrderedDict[K, tuple[float, V]] = OrderedDict()
+        self._asking: dict[K, asyncio.Task[V]] = {}
+
+    def get(self, key: K) -> V | None:
+        """What is known and young enough, without asking."""
+        found = self._known.get(key)
+        return found[1] if found is not None and self._clock() - found[0] < self._seconds else None
+
+    async def __call__(self, key: K) -> V:
+        """What is known, or else what ``ask`` says now."""
+        found = self._known.get(key)
+        if found is not None and self._clock() - found[0] < self._seconds:
+            return found[1]
+        task = self._asking.get(key)
+        if task is None:
+            task = asyncio.ensure_future(self._find_out(key))
+            self._asking[key] = task
+            task.add_done_callback(lambda _: self._asking.pop(key, None))
+        return await asyncio.shield(task)
+
+    async def _find_out(self, key: K) -> V:
+        value = await self._ask(key)
+        self._known[key] = (self._clock(), value)
+        self._known.move_to_end(key)
+        while len(self._known) > self._size:
+            self._known.popitem(last=False)
+        return value
