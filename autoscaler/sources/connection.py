@@ -16,7 +16,7 @@ from typing import Any
 import requests
 from google.auth.exceptions import GoogleAuthError
 from prometheus_api_client import PrometheusConnect
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import HTTPError, ReadTimeoutError
 from urllib3.util.retry import Retry
 
 from autoscaler.errors import QueryError, SourceError
@@ -44,7 +44,9 @@ class Connection(PrometheusConnect):  # type: ignore[misc]  # it comes without t
         self, url: str, session: requests.Session, auth: requests.auth.AuthBase | None = None
     ) -> None:
         """``session`` brings TLS and, for Google, the credentials; trying again is the caller's business."""
-        super().__init__(url.rstrip("/"), session=session, auth=auth, retry=Retry(0), method="POST")
+        super().__init__(
+            url.rstrip("/"), session=session, auth=auth, retry=Retry(0, read=False), method="POST"
+        )
 
     def instant(self, query: str, seconds: float) -> Result:
         """What ``query`` evaluates to now, within ``seconds``.
@@ -65,8 +67,8 @@ class Connection(PrometheusConnect):  # type: ignore[misc]  # it comes without t
                 stream=True,
             ) as response:
                 return _result(response, _body(response, deadline))
-        except (requests.Timeout, TimeoutError) as error:
-            raise SourceError(f"no answer from {self.prometheus_host} within {seconds:.1f} s") from error
+        except (requests.Timeout, ReadTimeoutError, TimeoutError) as error:
+            raise SourceError(f"no answer from {self.prometheus_host} in time") from error
         except GoogleAuthError as error:
             raise SourceError(f"no token from Google: {_short(str(error))}") from error
         except (requests.RequestException, HTTPError, OSError) as error:

@@ -16,6 +16,9 @@ from autoscaler.rendering import Area, render, render_query
 from autoscaler.sources.connection import Connection, Result
 from autoscaler.sources.vectors import pod_buckets, pod_points, query_points
 
+_GRACE_SECONDS = 1.0
+"""How long after the deadline a try may end by itself, with its own reason; DNS knows no deadline."""
+
 
 @dataclass(frozen=True, slots=True)
 class Pace:
@@ -64,7 +67,7 @@ class PrometheusSource:
         queries = {question: self._queries(question, namespaces) for question in questions}
         distinct = dict.fromkeys(query for several in queries.values() for query in several)
         futures = {query: self._pool.submit(self._ask, query, deadline) for query in distinct}
-        wait(futures.values(), timeout=max(0.0, deadline - time.monotonic()))
+        wait(futures.values(), timeout=deadline + _GRACE_SECONDS - time.monotonic())
         results = {query: self._outcome(future) for query, future in futures.items()}
         return {
             question: _answer(question, [results[query] for query in several])
@@ -78,8 +81,7 @@ class PrometheusSource:
 
     def _outcome(self, future: Future[Result]) -> Result | str:
         """The result, or why there is none. A try that still runs ends by its own timeout."""
-        if not future.done():
-            future.cancel()
+        if future.cancel() or not future.done():
             return f"no answer within {self._pace.deadline:g} s"
         try:
             return future.result()
@@ -88,26 +90,29 @@ class PrometheusSource:
 
     def _ask(self, query: str, deadline: float) -> Result:
         """One query, until it is answered or refused, or there is no time for another try."""
-        tried = 0
+        reasons: list[str] = []
         while True:
             left = deadline - time.monotonic()
             self._obey_pause(left)
             try:
                 return self._connection.instant(query, min(self._pace.attempt, max(left, 0.001)))
             except SourceError as error:
-                self._note_pause(error.retry_after_seconds)
-                longest = min(self._pace.longest_wait, self._pace.first_wait * 2**tried)
-                pause = random.uniform(0.0, longest)
-                tried += 1
-                if time.monotonic() + max(pause, error.retry_after_seconds or 0.0) >= deadline:
-                    raise SourceError(f"{error} ({tried} {'try' if tried == 1 else 'tries'})") from error
-                self._closed.wait(pause)
+                pause = self._pause(len(reasons), error.retry_after_seconds)
+                reasons.append(str(error))
+            if time.monotonic() + pause >= deadline or self._closed.wait(pause):
+                tries = "1 try" if len(reasons) == 1 else f"{len(reasons)} tries"
+                raise SourceError(f"{'; '.join(dict.fromkeys(reasons))} ({tries})")
 
-    def _note_pause(self, seconds: float | None) -> None:
-        if seconds:
-            until = time.monotonic() + min(seconds, self._pace.longest_pause)
-            with self._lock:
-                self._paused_until = max(self._paused_until, until)
+    def _pause(self, tried: int, asked_for: float | None) -> float:
+        """How long to wait before the next try; what the server asked for is noted for all."""
+        longest = min(self._pace.longest_wait, self._pace.first_wait * 2**tried)
+        pause = random.uniform(0.0, longest)
+        if not asked_for:
+            return pause
+        asked_for = min(asked_for, self._pace.longest_pause)
+        with self._lock:
+            self._paused_until = max(self._paused_until, time.monotonic() + asked_for)
+        return max(pause, asked_for)
 
     def _obey_pause(self, left: float) -> None:
         with self._lock:
