@@ -33,6 +33,7 @@ MAX_TEXT = 1024
 MAX_NAMES = 10
 MAX_STEPS = 32
 MAX_METRICS = 40  # 32 of the policy and those that guards add
+MAX_PAST_DECISIONS = 10
 MAX_HISTORY = 4096  # a window of 3600 s at one sync a second, and some more
 
 _Item = TypeVar("_Item")
@@ -80,6 +81,16 @@ class ConditionType(StrEnum):
     SCALING_LIMITED = "ScalingLimited"
     ACCEPTED = "Accepted"
     CONTESTED = "Contested"
+
+
+class Action(StrEnum):
+    """What becomes of a decision."""
+
+    SCALED = "Scaled"
+    HELD = "Held"
+    DRY_RUN = "DryRun"
+    REFUSED = "Refused"
+    FAILED = "Failed"
 
 
 class _Part(BaseModel):
@@ -168,8 +179,10 @@ class LastDecision(_Part):
     """The replicas that were ordered."""
     desired_replicas: Count
     """The replicas that it wants."""
-    written: bool
-    """Whether it was written to the target. False for a hold, for `DryRun`, and after a failure."""
+    action: Action
+    """What became of it. Only `Scaled` was written to the target."""
+    note: Text = ""
+    """What the target or the cluster said to it."""
     reason: Annotated[str, Field(max_length=128)]
     """The reason of the stage that settled it."""
     message: Text = ""
@@ -178,6 +191,27 @@ class LastDecision(_Part):
     """The stages in order."""
     metrics: Annotated[tuple[MetricStatus, ...], Field(max_length=MAX_METRICS)] = ()
     """What each metric said."""
+
+
+class PastDecision(_Part):
+    """Decisions in a row that came to the same."""
+
+    since: Time
+    """When the first of them was made."""
+    until: Time
+    """When the last of them was made."""
+    count: Count
+    """How many they are."""
+    current_replicas: Count
+    """The replicas that were ordered."""
+    desired_replicas: Count
+    """The replicas that they wanted."""
+    action: Action
+    """What became of them."""
+    reason: Annotated[str, Field(max_length=128)]
+    """The reason of the stage that settled them."""
+    message: Text = ""
+    """The last one's sentence."""
 
 
 class PastRecommendation(_Part):
@@ -242,6 +276,8 @@ class PolicyStatus(_Part):
     """One of each type."""
     last_decision: LastDecision | None = None
     """The newest decision and why."""
+    past_decisions: Annotated[tuple[PastDecision, ...], Field(max_length=MAX_PAST_DECISIONS)] = ()
+    """The story so far, newest last."""
     history: History | None = None
     """The controller's memory. Do not edit: without it scale-downs wait for the whole window."""
 

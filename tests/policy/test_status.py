@@ -48,7 +48,7 @@ def decision(**changed: Any) -> LastDecision:
         "time": NOW,
         "current_replicas": 2,
         "desired_replicas": 3,
-        "written": True,
+        "action": "Scaled",
         "reason": "DesiredWithinRange",
     }
     return LastDecision(**(given | changed))
@@ -87,7 +87,8 @@ def test_a_status_reads_as_kubernetes_writes_one() -> None:
             "time": "2026-03-01T08:30:00Z",
             "currentReplicas": 2,
             "desiredReplicas": 3,
-            "written": True,
+            "action": "Scaled",
+            "note": "",
             "reason": "DesiredWithinRange",
             "message": "",
             "steps": [],
@@ -109,6 +110,7 @@ def test_a_status_reads_as_kubernetes_writes_one() -> None:
                 }
             ],
         },
+        "pastDecisions": [],
     }
 
 

@@ -1,0 +1,88 @@
+"""What becomes of a decision: written, kept back with a reason, or failed with one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from autoscaler.decision.types import Decision
+from autoscaler.errors import AutoscalerError, ClusterError, ConflictError
+from autoscaler.policy.models import Mode
+from autoscaler.policy.status import Action
+from autoscaler.ports import Claim, Fence, Owners, Scale, ScaleTargets, StoredPolicy, TargetKey
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a sync ended; ``reason`` is one word in Kubernetes' style.
+
+    ``in_doubt``: the write failed in a way that leaves open whether it took effect.
+    ``claims``: who else writes the target's replicas; None where nobody could tell.
+    """
+
+    action: Action
+    reason: str
+    message: str
+    in_doubt: bool = False
+    claims: Sequence[Claim] | None = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Carries decisions out. ``dry_run``: as if every policy had ``mode: DryRun``."""
+
+    targets: ScaleTargets
+    owners: Owners
+    fence: Fence
+    dry_run: bool = False
+
+    def act(self, stored: StoredPolicy, key: TargetKey, scale: Scale, decision: Decision) -> Outcome:
+        """Writes the decision if it changes something and nothing forbids it.
+
+        Raises:
+            ConflictError: the target has changed since it was read.
+        """
+        claims = self._claims(stored)
+        wanted = decision.desired_replicas
+        if wanted == decision.current_replicas:
+            return Outcome(Action.HELD, str(decision.reason), decision.message, claims=claims)
+        if self.dry_run or stored.policy.spec.mode is Mode.DRY_RUN:
+            return Outcome(Action.DRY_RUN, "DryRun", f"would set {wanted} replicas", claims=claims)
+        refusal = self._refusal(claims)
+        return refusal or self._write(key, scale, decision, claims)
+
+    def _claims(self, stored: StoredPolicy) -> Sequence[Claim] | None:
+        try:
+            return tuple(self.owners.claims(stored))
+        except ClusterError:
+            return None
+
+    def _refusal(self, claims: Sequence[Claim] | None) -> Outcome | None:
+        if claims is None:
+            message = "nobody knows yet who else scales this target"
+            return Outcome(Action.REFUSED, "OwnersUnknown", message, claims=None)
+        if claims:
+            return Outcome(Action.REFUSED, "AnotherOwner", contest(claims), claims=claims)
+        if not self.fence.holds():
+            return Outcome(Action.REFUSED, "NotLeading", "another process leads, or may soon", claims=claims)
+        return None
+
+    def _write(
+        self, key: TargetKey, scale: Scale, decision: Decision, claims: Sequence[Claim] | None
+    ) -> Outcome:
+        replicas = decision.desired_replicas
+        try:
+            self.targets.write(key, scale, replicas)
+        except ConflictError:
+            raise
+        except AutoscalerError as error:
+            in_doubt = isinstance(error, ClusterError)
+            return Outcome(Action.FAILED, "FailedUpdateScale", str(error), in_doubt, claims)
+        message = f"New size: {replicas}; reason: {decision.message}"
+        return Outcome(Action.SCALED, "SucceededRescale", message, claims=claims)
+
+
+def contest(claims: Sequence[Claim]) -> str:
+    """Who else writes the replicas, in one sentence."""
+    others = "; ".join(f"{claim.owner} ({claim.evidence})" for claim in claims)
+    return f"not written, because others scale this target: {others}"

@@ -1,0 +1,215 @@
+"""The run loop: which policies are due, what to ask for all of them, a bounded pool that syncs them.
+
+Policies with one period are due at the same moments, so that what they ask is asked once. A slow
+target keeps one worker busy and its own policy waiting, nobody else. Only who leads syncs; a
+process that gains the lead begins with what is saved, not with what it once knew.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Collection, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from math import floor
+
+from autoscaler.controller.action import Outcome
+from autoscaler.controller.clock import Clock
+from autoscaler.controller.observation import Answers, QueryRights, questions
+from autoscaler.controller.reconcile import Memory, Reconciler, Sync
+from autoscaler.controller.recording import Recorder
+from autoscaler.errors import ClusterError
+from autoscaler.policy.models import ScalingPolicy
+from autoscaler.policy.status import Action, read_status
+from autoscaler.ports import Answer, Fence, MetricSource, PolicyStore, Question, StoredPolicy
+from autoscaler.telemetry.metrics import Metrics
+
+WORKERS = 16
+LOOK_SECONDS = 0.5
+"""How often to look for new, edited and due policies."""
+
+STUCK_SECONDS = 120.0
+"""Without a look for this long the loop is not alive."""
+
+Key = tuple[str, str, str]
+"""Namespace, name and uid: a policy that is made anew starts anew."""
+
+_log = logging.getLogger(__name__)
+
+
+class Controller:
+    """Keeps all policies of a store in force until it is stopped."""
+
+    def __init__(
+        self,
+        source: MetricSource,
+        store: PolicyStore,
+        fence: Fence,
+        reconciler: Reconciler,
+        recorder: Recorder,
+        metrics: Metrics,
+        workers: int = WORKERS,
+    ) -> None:
+        self._source = source
+        self._store = store
+        self._fence = fence
+        self._reconciler = reconciler
+        self._recorder = recorder
+        self._metrics = metrics
+        self._clock: Clock = reconciler.clock
+        self._rights: QueryRights = reconciler.rights
+        self._pool = ThreadPoolExecutor(workers, "sync")
+        self._memories: dict[Key, Memory] = {}
+        self._due: dict[Key, tuple[float, ScalingPolicy]] = {}
+        self._busy: set[Key] = set()
+        self._leads = False
+        self._looked = self._clock.steady()
+        self._trouble: str | None = "the policies were not read yet"
+
+    # Health
+
+    def alive(self) -> str | None:
+        """Why this process should be started anew; None while it works."""
+        silent = self._clock.steady() - self._looked
+        return f"the loop has stood still for {silent:.0f} s" if silent > STUCK_SECONDS else None
+
+    def ready(self) -> str | None:
+        """What this process still waits for; None when it can do its work, or stand by to."""
+        return self._trouble
+
+    # Running
+
+    def run(self, stop: threading.Event) -> None:
+        """Syncs until ``stop`` is set; then what is under way is finished, and nothing new begun."""
+        while not stop.is_set():
+            self.step()
+            stop.wait(LOOK_SECONDS)
+        self.close()
+
+    def close(self) -> None:
+        """Waits for what is under way."""
+        self._pool.shutdown(wait=True)
+
+    def step(self) -> None:
+        """Begins the sync of every policy that is due, and does not wait for them."""
+        self._looked = self._clock.steady()
+        policies = self._policies()
+        if policies is not None and self._has_lead():
+            self._launch(self._now_due(policies))
+
+    def once(self) -> Sequence[Sync]:
+        """Syncs every policy now, and waits for them.
+
+        Raises:
+            ClusterError: the policies cannot be read.
+        """
+        return [future.result() for future in self._launch(list(self._store.policies()))]
+
+    def _policies(self) -> Sequence[StoredPolicy] | None:
+        try:
+            policies = self._store.policies()
+        except ClusterError as error:
+            if self._trouble != str(error):
+                _log.warning("waiting for the policies", extra={"error": str(error)})
+            self._trouble = str(error)
+            return None
+        if self._trouble is not None:
+            _log.info("policies read", extra={"policies": len(policies)})
+        self._trouble = None
+        return policies
+
+    def _has_lead(self) -> bool:
+        leads = self._fence.holds()
+        if leads != self._leads:
+            _log.info("leading" if leads else "standing by")
+            self._leads = leads
+            self._metrics.leading.set(leads)
+            self._forget(list(self._due))
+        return leads
+
+    def _now_due(self, policies: Sequence[StoredPolicy]) -> list[StoredPolicy]:
+        """The policies to sync now: those whose time has come, the new and the edited ones."""
+        now = self._clock.steady()
+        present = {_key(stored): stored for stored in policies}
+        self._forget(self._due.keys() - present.keys())
+        due = []
+        for key, stored in present.items():
+            at, edited_from = self._due.get(key, (now, stored.policy))
+            if at > now and edited_from is stored.policy:
+                continue
+            if key in self._busy:
+                self._metrics.late.inc()
+            else:
+                due.append(stored)
+            period = stored.policy.spec.sync_period_seconds
+            self._due[key] = ((floor(now / period) + 1) * period, stored.policy)
+        if due:
+            self._tell_refused(policies)
+        return due
+
+    def _tell_refused(self, policies: Sequence[StoredPolicy]) -> None:
+        self._metrics.count_policies(stored.policy.spec.mode for stored in policies)
+        for refused in self._store.refused():
+            self._recorder.refuse(refused, self._clock.wall())
+
+    def _forget(self, gone: Collection[Key]) -> None:
+        for key in list(gone):
+            self._due.pop(key, None)
+            self._memories.pop(key, None)
+            self._recorder.forget(*key[:2])
+
+    # One tick
+
+    def _launch(self, due: Sequence[StoredPolicy]) -> list[Future[Sync]]:
+        if not due:
+            return []
+        answers = self._ask(due)
+        self._busy |= {_key(stored) for stored in due}
+        return [self._pool.submit(self._sync, stored, answers) for stored in due]
+
+    def _ask(self, due: Sequence[StoredPolicy]) -> Answers:
+        """Everything that these policies need to know, each question once."""
+        asked = questions(due, self._rights)
+        namespaces = {stored.namespace for stored in due}
+        with self._metrics.source_seconds.time():
+            answers = self._answers(asked, namespaces)
+        failed = sum(answer.error is not None for answer in answers.values())
+        self._metrics.questions.labels("error").inc(failed)
+        self._metrics.questions.labels("ok").inc(len(answers) - failed)
+        return answers
+
+    def _answers(self, asked: Collection[Question], namespaces: Collection[str]) -> Mapping[Question, Answer]:
+        try:
+            return self._source.answers(asked, namespaces)
+        except Exception as error:  # whatever it is: no metric, no scaling down, and try again
+            _log.exception("the metric source failed")
+            self._metrics.errors.labels("InternalError").inc()
+            return dict.fromkeys(asked, Answer(error=f"the metric source failed: {error}"))
+
+    def _sync(self, stored: StoredPolicy, answers: Answers) -> Sync:
+        """One policy's sync, whatever happens in it."""
+        key = _key(stored)
+        memory = self._memories.setdefault(key, Memory(status=read_status(stored.status)))
+        try:
+            with self._metrics.sync_seconds.time():
+                sync = self._synced(stored, memory, answers)
+            self._recorder.record(sync, memory)
+        except Exception:
+            _log.exception("a sync could not be recorded", extra={"policy": "/".join(key[:2])})
+            self._metrics.errors.labels("InternalError").inc()
+            raise
+        finally:
+            self._busy.discard(key)
+        return sync
+
+    def _synced(self, stored: StoredPolicy, memory: Memory, answers: Answers) -> Sync:
+        try:
+            return self._reconciler.sync(stored, memory, answers)
+        except Exception as error:  # one policy's trouble never stops the others
+            _log.exception("a sync failed", extra={"namespace": stored.namespace, "policy": stored.name})
+            outcome = Outcome(Action.FAILED, "InternalError", f"{type(error).__name__}: {error}")
+            return Sync(stored, self._clock.wall(), outcome)
+
+
+def _key(stored: StoredPolicy) -> Key:
+    return stored.namespace, stored.name, stored.uid

@@ -1,0 +1,57 @@
+"""What the engine may look at: the target, its pods, the answers of the sources, the calendar."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from autoscaler import observe
+from autoscaler.decision.types import Observation, Pod
+from autoscaler.policy.schedule import active_schedules
+from autoscaler.ports import Answer, Question, Scale, StoredPolicy
+
+Answers = Mapping[Question, Answer]
+
+
+@dataclass(frozen=True, slots=True)
+class QueryRights:
+    """The namespaces whose policies may ask free queries, which read across namespaces; ``*`` is all."""
+
+    namespaces: frozenset[str] = frozenset()
+
+    def allows(self, namespace: str, question: Question) -> bool:
+        """Whether a policy of this namespace may ask this."""
+        return question.query is None or bool(self.namespaces & {namespace, "*"})
+
+
+def questions(policies: Iterable[StoredPolicy], rights: QueryRights) -> Collection[Question]:
+    """Everything to be asked for these policies, each question once."""
+    return {
+        question
+        for stored in policies
+        for question in observe.questions(stored.policy.spec)
+        if rights.allows(stored.namespace, question)
+    }
+
+
+def observed(
+    stored: StoredPolicy, scale: Scale, pods: Sequence[Pod], answers: Answers, rights: QueryRights, now: float
+) -> Observation:
+    """The observation of one policy at ``now``; what it may not ask for is a reading that failed."""
+    spec = stored.policy.spec
+    refused = Answer(
+        error=f"queries are refused in namespace {stored.namespace}: the controller's --allow-queries-in"
+    )
+    asked = observe.questions(spec)
+    given = {
+        question: answers[question] if rights.allows(stored.namespace, question) else refused
+        for question in asked
+        if question in answers or not rights.allows(stored.namespace, question)
+    }
+    return Observation(
+        spec_replicas=scale.replicas,
+        status_replicas=scale.status_replicas,
+        pods=tuple(pods),
+        readings=observe.readings(spec, given, stored.namespace, pods, now),
+        active_schedules=active_schedules(spec, now) if spec.schedules else (),
+    )

@@ -1,0 +1,140 @@
+"""One policy, one sync: observe, evaluate, act. What comes of it is told elsewhere (recording.py).
+
+A conflict means that the target is not what the decision was made for: observe again, decide
+again. Scale events are remembered only for writes that took place; where the answer to a write
+never came, a later sync looks whether it did.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from autoscaler.controller.action import Actor, Outcome
+from autoscaler.controller.clock import Clock
+from autoscaler.controller.memory import begin, shift, target_name
+from autoscaler.controller.observation import Answers, QueryRights, observed
+from autoscaler.decision import evaluate, record_scale
+from autoscaler.decision.types import Decision, Observation, ScalingState
+from autoscaler.errors import AutoscalerError, ConflictError
+from autoscaler.policy.status import Action, PolicyStatus
+from autoscaler.ports import Scale, ScaleTargets, StoredPolicy, TargetKey
+
+ATTEMPTS = 3
+"""Decisions in one sync, when the target keeps changing under it."""
+
+JUMP_SECONDS = 1.0
+"""A wall clock that moves by more than this against the steady one has jumped."""
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A decision and what it was made from; ``before`` and ``after`` are the engine's memory."""
+
+    scale: Scale
+    observation: Observation
+    decision: Decision
+    before: ScalingState
+    after: ScalingState
+
+
+@dataclass(frozen=True, slots=True)
+class Sync:
+    """What one sync came to. ``made`` is None where nothing could be observed."""
+
+    stored: StoredPolicy
+    now: float
+    outcome: Outcome
+    made: Made | None = None
+    conflicts: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Doubt:
+    """A write whose answer never came."""
+
+    decision: Decision
+    at: float
+    resource_version: str
+
+
+@dataclass(slots=True)
+class Memory:
+    """What one policy's syncs hand on; one sync at a time may use it.
+
+    ``status``: the last one known, at first the one that was stored.
+    """
+
+    status: PolicyStatus | None = None
+    state: ScalingState | None = None
+    _target: str = ""
+    _clock_offset: float = 0.0
+    _doubt: _Doubt | None = None
+
+    def recall(self, stored: StoredPolicy, scale: Scale, clock: Clock, now: float) -> ScalingState:
+        """The engine's memory for a decision at ``now``."""
+        target = target_name(stored.policy.spec.scale_target_ref)
+        if self.state is None or self._target != target:
+            self.state = begin(self.status, target, scale.replicas, now)
+            self._target, self._clock_offset, self._doubt = target, clock.offset, None
+        jump = clock.offset - self._clock_offset
+        if abs(jump) > JUMP_SECONDS:
+            self.state = shift(self.state, jump)
+        self._clock_offset = clock.offset
+        self.state = self._settled(stored, scale, self.state)
+        return self.state
+
+    def _settled(self, stored: StoredPolicy, scale: Scale, state: ScalingState) -> ScalingState:
+        doubt = self._doubt
+        if doubt is None or scale.resource_version == doubt.resource_version:
+            return state  # unchanged, or not seen to have changed yet
+        self._doubt = None
+        if scale.replicas != doubt.decision.desired_replicas:
+            return state
+        return record_scale(stored.policy, state, doubt.decision, doubt.at)
+
+    def keep(self, made: Made, outcome: Outcome, now: float) -> None:
+        """What the next sync starts from."""
+        self.state = made.after
+        if outcome.in_doubt:
+            self._doubt = _Doubt(made.decision, now, made.scale.resource_version)
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciler:
+    """Syncs policies, each with a memory of its own; different ones may run side by side."""
+
+    targets: ScaleTargets
+    actor: Actor
+    clock: Clock
+    rights: QueryRights
+
+    def sync(self, stored: StoredPolicy, memory: Memory, answers: Answers) -> Sync:
+        """One sync with these answers. What the cluster refuses or fails to do is an outcome."""
+        for conflicts in range(ATTEMPTS):
+            try:
+                return self._attempt(stored, memory, answers, conflicts)
+            except ConflictError:
+                continue
+            except AutoscalerError as error:
+                return self._failed(stored, "FailedGetScale", str(error), conflicts)
+        message = f"the target changed {ATTEMPTS} times while it was decided about"
+        return self._failed(stored, "FailedUpdateScale", message, ATTEMPTS)
+
+    def _failed(self, stored: StoredPolicy, reason: str, message: str, conflicts: int) -> Sync:
+        outcome = Outcome(Action.FAILED, reason, message)
+        return Sync(stored, self.clock.wall(), outcome, conflicts=conflicts)
+
+    def _attempt(self, stored: StoredPolicy, memory: Memory, answers: Answers, conflicts: int) -> Sync:
+        key = TargetKey(stored.namespace, stored.policy.spec.scale_target_ref)
+        scale = self.targets.read(key)
+        pods = self.targets.pods(stored.namespace, scale.selector)
+        now = self.clock.wall()
+        before = memory.recall(stored, scale, self.clock, now)
+        observation = observed(stored, scale, pods, answers, self.rights, now)
+        decision, after = evaluate(stored.policy, observation, before, now)
+        outcome = self.actor.act(stored, key, scale, decision)
+        if outcome.action is Action.SCALED:
+            after = record_scale(stored.policy, after, decision, now)
+        made = Made(scale, observation, decision, before, after)
+        memory.keep(made, outcome, now)
+        return Sync(stored, now, outcome, made, conflicts)

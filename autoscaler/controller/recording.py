@@ -1,0 +1,191 @@
+"""Tells what a sync came to: decision log, metrics, log line, Events, status; in this order.
+
+A status is written when it says something new that a person or a restart needs, and now and then
+to show that somebody still looks: a thousand policies that hold cost next to nothing. Events tell
+of scalings, and of what has just gone wrong.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from autoscaler.controller.decision_log import DecisionLog
+from autoscaler.controller.reconcile import Memory, Sync
+from autoscaler.controller.status import refused_status, status_after
+from autoscaler.decision.types import Observation
+from autoscaler.errors import ClusterError
+from autoscaler.policy.models import Mode
+from autoscaler.policy.status import Action, ConditionType, PolicyStatus, StatusCondition, read_status
+from autoscaler.ports import AnyPolicy, Events, Fence, PolicyStore, RefusedPolicy
+from autoscaler.telemetry.metrics import Metrics
+
+REFRESH_SECONDS = 300.0
+"""A status that says nothing new is written this often."""
+
+BURST = 5
+"""This many new statuses of one policy may follow each other at once; see ``REGAIN_SECONDS``."""
+
+REGAIN_SECONDS = 30.0
+"""How long it takes until one more status may be written early."""
+
+_log = logging.getLogger(__name__)
+_GOOD = {
+    ConditionType.ABLE_TO_SCALE: "True",
+    ConditionType.SCALING_ACTIVE: "True",
+    ConditionType.ACCEPTED: "True",
+    ConditionType.CONTESTED: "False",
+}
+"""What a condition's status is while there is nothing to warn of."""
+
+
+@dataclass(slots=True)
+class _Saved:
+    """What was last written of one policy's status, and how many more may be written early."""
+
+    status: PolicyStatus | None = None
+    at: float = float("-inf")
+    seen: float = 0.0
+    allowance: float = BURST
+
+
+@dataclass(slots=True)
+class Recorder:
+    """Tells about syncs; different policies may be told about side by side."""
+
+    store: PolicyStore
+    events: Events
+    fence: Fence
+    metrics: Metrics
+    decisions: DecisionLog | None = None
+    dry_run: bool = False
+    _saved: dict[tuple[str, str], _Saved] = field(default_factory=dict)
+
+    def record(self, sync: Sync, memory: Memory) -> None:
+        """Tells what this sync came to, and updates ``memory.status``."""
+        if self.decisions is not None:
+            self.decisions.append(sync)
+        self._measure(sync)
+        before = memory.status
+        memory.status = status_after(sync, before)
+        self._log(sync, before)
+        self._emit(sync, before, memory.status)
+        self._save(sync.stored, memory.status, sync.now, urgent=sync.outcome.action is Action.SCALED)
+
+    def refuse(self, refused: RefusedPolicy, now: float) -> None:
+        """Tells that a policy was never good, once for each edit."""
+        saved = self._saved.get((refused.namespace, refused.name))
+        before = saved.status if saved else read_status(refused.status)
+        status = refused_status(refused, before, now)
+        if before is None or before.conditions != status.conditions:
+            self.events.emit(refused, "Warning", "InvalidPolicy", refused.problem)
+            _log.warning("policy refused", extra=_names(refused) | {"problem": refused.problem})
+            self.metrics.errors.labels("InvalidPolicy").inc()
+        self._save(refused, status, now, urgent=False)
+
+    def forget(self, namespace: str, name: str) -> None:
+        """A policy is gone, or another process cares for it now."""
+        self._saved.pop((namespace, name), None)
+        self.metrics.forget((namespace, name))
+
+    def _measure(self, sync: Sync) -> None:
+        made, outcome = sync.made, sync.outcome
+        if outcome.action in (Action.FAILED, Action.REFUSED):
+            self.metrics.errors.labels(outcome.reason).inc()
+        if sync.conflicts:
+            self.metrics.errors.labels("Conflict").inc(sync.conflicts)
+        if made is None:
+            return
+        self.metrics.decisions.labels(made.decision.reason, outcome.action).inc()
+        for proposal in made.decision.proposals:
+            if proposal.replicas is None:
+                self.metrics.errors.labels(proposal.reason).inc()
+        self.metrics.decided(
+            (sync.stored.namespace, sync.stored.name),
+            made.decision.current_replicas,
+            made.decision.desired_replicas,
+            dry_run=self.dry_run or sync.stored.policy.spec.mode is Mode.DRY_RUN,
+            gpus_per_replica=made.scale.gpus_per_replica,
+            ages=_ages(made.observation, sync.now),
+        )
+
+    def _log(self, sync: Sync, before: PolicyStatus | None) -> None:
+        """INFO for what is new, DEBUG for more of the same; problems are warnings when they begin."""
+        outcome = sync.outcome
+        fields: dict[str, object] = _names(sync.stored)
+        fields |= {"action": str(outcome.action), "reason": outcome.reason}
+        new = sync.made is None or before is None or before.last_decision is None
+        if sync.made is not None:
+            decision = sync.made.decision
+            fields |= {"current": decision.current_replicas, "desired": decision.desired_replicas}
+            last = before.last_decision if before else None
+            new = last is None or (last.reason, last.action) != (decision.reason, outcome.action)
+        level = logging.INFO if new or outcome.action is Action.SCALED else logging.DEBUG
+        if outcome.action in (Action.FAILED, Action.REFUSED):
+            level = logging.WARNING
+        _log.log(level, outcome.message, extra=fields)
+
+    def _emit(self, sync: Sync, before: PolicyStatus | None, after: PolicyStatus) -> None:
+        if sync.outcome.action is Action.SCALED:
+            self.events.emit(sync.stored, "Normal", "SuccessfulRescale", sync.outcome.message)
+        known = {condition.type: condition for condition in before.conditions} if before else {}
+        news = [one for one in after.conditions if _is_bad(one) and not _is_known(one, known)]
+        for reason, message in {one.reason: one.message for one in news}.items():
+            self.events.emit(sync.stored, "Warning", reason, message)
+
+    def _save(self, policy: AnyPolicy, status: PolicyStatus, now: float, *, urgent: bool) -> None:
+        saved = self._saved.setdefault((policy.namespace, policy.name), _Saved(seen=now))
+        saved.allowance = min(saved.allowance + max(now - saved.seen, 0.0) / REGAIN_SECONDS, BURST)
+        saved.seen = now
+        news = saved.status is None or _gist(saved.status) != _gist(status)
+        fresh = 0 <= now - saved.at < REFRESH_SECONDS
+        if not (urgent or not fresh or (news and saved.allowance >= 1)) or not self.fence.holds():
+            return
+        try:
+            self.store.write_status(policy, status.as_json())
+        except ClusterError as error:
+            self.metrics.api_requests.labels("write_status", "error").inc()
+            _log.warning("status not written", extra=_names(policy) | {"error": str(error)})
+            return
+        self.metrics.api_requests.labels("write_status", "ok").inc()
+        saved.status, saved.at, saved.allowance = status, now, saved.allowance - 1
+
+
+def _gist(status: PolicyStatus) -> tuple[object, ...]:
+    """What makes a status worth writing when it changes."""
+    history = status.history
+    return (
+        status.observed_generation,
+        status.mode,
+        status.current_replicas,
+        status.desired_replicas,
+        status.ready_replicas,
+        tuple((condition.type, condition.status, condition.reason) for condition in status.conditions),
+        status.last_decision and (status.last_decision.reason, status.last_decision.action),
+        history and (history.failing_since is None, history.pending_since is None),
+        history and (history.scaled_to_zero, history.up_events, history.down_events),
+    )
+
+
+def _is_bad(condition: StatusCondition) -> bool:
+    good = _GOOD.get(ConditionType(condition.type))
+    return good is not None and condition.status != good
+
+
+def _is_known(condition: StatusCondition, known: Mapping[str, StatusCondition]) -> bool:
+    before = known.get(condition.type)
+    return before is not None and (before.status, before.reason) == (condition.status, condition.reason)
+
+
+def _names(policy: AnyPolicy) -> dict[str, object]:
+    return {"namespace": policy.namespace, "policy": policy.name}
+
+
+def _ages(observation: Observation, now: float) -> dict[str, float]:
+    """The age of each metric's oldest sample, in seconds."""
+    return {
+        reading.metric: now - min(sample.timestamp for sample in reading.samples)
+        for reading in observation.readings
+        if reading.samples
+    }

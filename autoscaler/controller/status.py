@@ -1,0 +1,187 @@
+"""A policy's status after a sync: conditions with the times of their changes, and the story so far."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from autoscaler.controller.action import Outcome, contest
+from autoscaler.controller.memory import save
+from autoscaler.controller.reconcile import Made, Sync
+from autoscaler.decision.fleet import survey
+from autoscaler.decision.types import Decision, Proposal
+from autoscaler.policy.models import Mode, Role, Spec
+from autoscaler.policy.quantity import from_milli
+from autoscaler.policy.status import (
+    MAX_PAST_DECISIONS,
+    Action,
+    ConditionType,
+    DecisionStep,
+    LastDecision,
+    MetricStatus,
+    PastDecision,
+    PolicyStatus,
+    StatusCondition,
+)
+from autoscaler.ports import AnyPolicy, RefusedPolicy
+
+Verdict = tuple[ConditionType, str, str, str]
+"""A condition's type, status, reason and message."""
+
+
+def status_after(sync: Sync, previous: PolicyStatus | None) -> PolicyStatus:
+    """The status to be kept; what this sync could not find out stays as it was."""
+    old = previous or PolicyStatus(mode=sync.stored.policy.spec.mode)
+    changed: dict[str, object] = {
+        "observed_generation": sync.stored.generation,
+        "mode": sync.stored.policy.spec.mode,
+        "conditions": _merged(old, list(_verdicts(sync)), sync),
+    }
+    if sync.made is None:
+        changed["current_replicas"] = None
+    else:
+        changed |= _decided(old, sync, sync.made)
+    return old.model_copy(update=changed)
+
+
+def refused_status(refused: RefusedPolicy, previous: PolicyStatus | None, now: float) -> PolicyStatus:
+    """The status of a policy that was never good."""
+    old = previous or PolicyStatus(mode=Mode.PAUSED)
+    verdicts = [_accepted(refused)]
+    conditions = _conditions(old, verdicts, refused.generation, now)
+    return old.model_copy(update={"observed_generation": refused.generation, "conditions": conditions})
+
+
+def _decided(old: PolicyStatus, sync: Sync, made: Made) -> dict[str, object]:
+    spec, decision = sync.stored.policy.spec, made.decision
+    scaled = sync.outcome.action is Action.SCALED
+    return {
+        "current_replicas": decision.current_replicas,
+        "desired_replicas": decision.desired_replicas,
+        "ready_replicas": survey(made.observation.pods, exact=False).available,
+        "last_scale_time": sync.now if scaled else old.last_scale_time,
+        "last_decision": _last_decision(spec, sync, decision),
+        "past_decisions": _told(old.past_decisions, sync, decision),
+        "history": save(made.after, spec, sync.now),
+    }
+
+
+def _last_decision(spec: Spec, sync: Sync, decision: Decision) -> LastDecision:
+    roles = {metric.name: metric.role for metric in spec.inputs}
+    held = sync.outcome.action is Action.HELD
+    return LastDecision(
+        time=sync.now,
+        current_replicas=decision.current_replicas,
+        desired_replicas=decision.desired_replicas,
+        action=sync.outcome.action,
+        note="" if held else sync.outcome.message,
+        reason=decision.reason,
+        message=decision.message,
+        steps=tuple(
+            DecisionStep(stage=step.stage, replicas=step.replicas, reason=step.reason, message=step.message)
+            for step in decision.steps
+        ),
+        metrics=tuple(_metric(proposal, roles) for proposal in decision.proposals),
+    )
+
+
+def _metric(proposal: Proposal, roles: Mapping[str, Role]) -> MetricStatus:
+    return MetricStatus.model_validate(
+        {
+            "name": proposal.metric,
+            "role": roles[proposal.metric],
+            "value": None if proposal.usage_milli is None else from_milli(proposal.usage_milli),
+            "target": from_milli(proposal.target_milli),
+            "replicas": proposal.replicas,
+            "reason": proposal.reason,
+            "message": proposal.message,
+            "complete": proposal.complete,
+            "used": proposal.used,
+            "missing": len(proposal.missing),
+            "rejected": len(proposal.rejected),
+            "missing_pods": proposal.missing,
+            "rejected_samples": proposal.rejected,
+        }
+    )
+
+
+def _told(past: tuple[PastDecision, ...], sync: Sync, decision: Decision) -> tuple[PastDecision, ...]:
+    """The story with this decision: one more of the same, or a new line."""
+    new = PastDecision(
+        since=sync.now,
+        until=sync.now,
+        count=1,
+        current_replicas=decision.current_replicas,
+        desired_replicas=decision.desired_replicas,
+        action=sync.outcome.action,
+        reason=decision.reason,
+        message=decision.message,
+    )
+    if past and _same(past[-1], new):
+        merged = new.model_copy(update={"since": past[-1].since, "count": past[-1].count + 1})
+        return (*past[:-1], merged)
+    return (*past, new)[-MAX_PAST_DECISIONS:]
+
+
+def _same(one: PastDecision, other: PastDecision) -> bool:
+    return all(
+        getattr(one, field) == getattr(other, field)
+        for field in ("current_replicas", "desired_replicas", "action", "reason")
+    )
+
+
+# Conditions
+
+
+def _verdicts(sync: Sync) -> Iterator[Verdict]:
+    if sync.made is not None:
+        for condition in sync.made.decision.conditions:
+            kind = ConditionType(condition.type)
+            yield kind, str(condition.status), condition.reason, condition.message
+        yield _contested(sync.outcome)
+    yield from _ability(sync.outcome)
+    yield _accepted(sync.stored)
+
+
+def _ability(outcome: Outcome) -> Iterator[Verdict]:
+    """What acting has found out; it outweighs what the engine thought before."""
+    if outcome.action is Action.SCALED:
+        yield ConditionType.ABLE_TO_SCALE, "True", outcome.reason, outcome.message
+    elif outcome.action in (Action.FAILED, Action.REFUSED):
+        yield ConditionType.ABLE_TO_SCALE, "False", outcome.reason, outcome.message
+
+
+def _contested(outcome: Outcome) -> Verdict:
+    if outcome.claims is None:
+        return ConditionType.CONTESTED, "Unknown", "OwnersUnknown", "nobody knows yet who else scales it"
+    if outcome.claims:
+        return ConditionType.CONTESTED, "True", "AnotherOwner", contest(outcome.claims)
+    return ConditionType.CONTESTED, "False", "SoleOwner", "nobody else scales this target"
+
+
+def _accepted(policy: AnyPolicy) -> Verdict:
+    if policy.problem is None:
+        return ConditionType.ACCEPTED, "True", "Valid", "the policy is in force"
+    return ConditionType.ACCEPTED, "False", "InvalidPolicy", policy.problem
+
+
+def _merged(old: PolicyStatus, verdicts: list[Verdict], sync: Sync) -> tuple[StatusCondition, ...]:
+    return _conditions(old, verdicts, sync.stored.generation, sync.now)
+
+
+def _conditions(
+    old: PolicyStatus, verdicts: list[Verdict], generation: int, now: float
+) -> tuple[StatusCondition, ...]:
+    """The old ones with the verdicts over them, in the order of ConditionType."""
+    known = {condition.type: condition for condition in old.conditions}
+    for kind, status, reason, message in verdicts:
+        before = known.get(kind)
+        since = before.last_transition_time if before and before.status == status else now
+        known[kind] = StatusCondition(
+            type=kind,
+            status=status,
+            reason=reason,
+            message=message,
+            last_transition_time=since,
+            observed_generation=generation,
+        )
+    return tuple(known[kind] for kind in ConditionType if kind in known)

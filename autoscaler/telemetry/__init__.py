@@ -1,0 +1,1 @@
+"""What the live processes tell about themselves: logs, metrics, health."""

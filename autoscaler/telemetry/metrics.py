@@ -1,0 +1,134 @@
+"""Our own ``/metrics``. Labels are bounded: policies, their metrics, and reasons from fixed lists.
+
+What belongs to a policy disappears with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+_POLICY = ("namespace", "policy")
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+
+
+class Metrics:
+    """Every metric of the controller, in a registry of its own."""
+
+    def __init__(self) -> None:
+        self.registry = registry = CollectorRegistry()
+        self._desired = Gauge(
+            "vllm_autoscaler_desired_replicas",
+            "Replicas that the last decision wants.",
+            _POLICY,
+            registry=registry,
+        )
+        self._current = Gauge(
+            "vllm_autoscaler_current_replicas", "Replicas that are ordered.", _POLICY, registry=registry
+        )
+        self._difference = Gauge(
+            "vllm_autoscaler_dry_run_difference_replicas",
+            "With mode DryRun: what we would order less what the live owner has ordered.",
+            _POLICY,
+            registry=registry,
+        )
+        self._gpus = Gauge(
+            "vllm_autoscaler_desired_gpus",
+            "GPUs of the replicas that the last decision wants.",
+            _POLICY,
+            registry=registry,
+        )
+        self._age = Gauge(
+            "vllm_autoscaler_metric_age_seconds",
+            "Age of the oldest sample of a metric at the last decision.",
+            (*_POLICY, "metric"),
+            registry=registry,
+        )
+        self.decisions = Counter(
+            "vllm_autoscaler_decisions",
+            "Decisions by reason and by what became of them.",
+            ("reason", "action"),
+            registry=registry,
+        )
+        self.errors = Counter(
+            "vllm_autoscaler_errors", "What went wrong, by reason.", ("reason",), registry=registry
+        )
+        self.sync_seconds = Histogram(
+            "vllm_autoscaler_sync_duration_seconds",
+            "From the answers of the sources to the written replicas.",
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self.source_seconds = Histogram(
+            "vllm_autoscaler_source_duration_seconds",
+            "Asking the sources, once for all due policies.",
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self.questions = Counter(
+            "vllm_autoscaler_questions",
+            "Questions to metric sources, by result.",
+            ("result",),
+            registry=registry,
+        )
+        self.late = Counter(
+            "vllm_autoscaler_skipped_syncs",
+            "Syncs left out because the one before was not over.",
+            registry=registry,
+        )
+        self.api_requests = Counter(
+            "vllm_autoscaler_api_operations",
+            "What was asked of the cluster, by operation and result.",
+            ("operation", "result"),
+            registry=registry,
+        )
+        self.policies = Gauge("vllm_autoscaler_policies", "Policies by mode.", ("mode",), registry=registry)
+        self.leading = Gauge("vllm_autoscaler_leading", "1 while this process leads.", registry=registry)
+        self._ages: dict[tuple[str, str], frozenset[str]] = {}
+
+    def decided(
+        self,
+        policy: tuple[str, str],
+        current: int,
+        desired: int,
+        *,
+        dry_run: bool,
+        gpus_per_replica: int | None,
+        ages: Mapping[str, float],
+    ) -> None:
+        """Takes over a decision. ``policy`` is namespace and name; ``ages`` by metric, in seconds."""
+        self._current.labels(*policy).set(current)
+        self._desired.labels(*policy).set(desired)
+        if gpus_per_replica is not None:
+            self._gpus.labels(*policy).set(desired * gpus_per_replica)
+        if dry_run:
+            self._difference.labels(*policy).set(desired - current)
+        else:
+            _drop(self._difference, *policy)
+        for metric in self._ages.get(policy, frozenset()) - ages.keys():
+            _drop(self._age, *policy, metric)
+        for metric, age in ages.items():
+            self._age.labels(*policy, metric).set(age)
+        self._ages[policy] = frozenset(ages)
+
+    def forget(self, policy: tuple[str, str]) -> None:
+        """Drops what is said about a policy that is gone."""
+        for gauge in (self._current, self._desired, self._difference, self._gpus):
+            _drop(gauge, *policy)
+        for metric in self._ages.pop(policy, frozenset()):
+            _drop(self._age, *policy, metric)
+
+    def count_policies(self, modes: Iterable[str]) -> None:
+        """How many policies there are in each mode."""
+        counts: dict[str, int] = dict.fromkeys(("Active", "DryRun", "Paused"), 0)
+        for mode in modes:
+            counts[mode] += 1
+        for mode, count in counts.items():
+            self.policies.labels(mode).set(count)
+
+
+def _drop(gauge: Gauge, *labels: str) -> None:
+    with suppress(KeyError):
+        gauge.remove(*labels)
