@@ -11,6 +11,7 @@ profiles is a fit.
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 from simulator.fidelity import Errors, errors, replay_recording, signal_errors
@@ -43,8 +44,8 @@ NEUTRAL = StepTime(
 
 def fitted(base: Profile, start: StepTime, *recordings: Recording) -> Profile:
     """The base's limits and memory, with step times fitted to nothing but the recordings."""
-    begin = base.model_copy(update={"step_time": start})
-    return base.model_copy(update={"step_time": fit(begin, recordings)})
+    begin = replace(base, step_time=start)
+    return replace(base, step_time=fit(begin, recordings))
 
 
 def main() -> None:

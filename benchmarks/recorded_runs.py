@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import csv
 import gzip
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -96,7 +97,7 @@ def main() -> None:
     for server in SERVERS:
         real = recording(file, server.run)
         start = profile(server)
-        found = start.model_copy(update={"step_time": fit(start, [real])})
+        found = replace(start, step_time=fit(start, [real]))
         line("itself", server.run, errors(replay_recording(found, real), real.requests))
 
 

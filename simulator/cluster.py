@@ -14,18 +14,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from math import inf
-from typing import Literal
+from typing import Literal, TypeAlias
 
-from autoscaler.decision.types import Pod, PodPhase
 from simulator.engine import Replica, StepObserver
 from simulator.nodes import NodePool
 from simulator.profile import Profile
-from simulator.result import ReplicaLife, RequestTable
+from simulator.result import ReplicaLife, RequestTable, TokenLimit
 from simulator.startup import StartUp
 from simulator.startup.progress import Start, Starts
 
-Routing = Literal["least-loaded", "round-robin", "random"]
-ROUTINGS: tuple[Routing, ...] = ("least-loaded", "round-robin", "random")
+Routing: TypeAlias = Literal["least-loaded", "round-robin", "random"]
 
 
 class PodState(Enum):
@@ -54,15 +52,9 @@ class SimulatedPod:
         """When it is ready; ``inf`` while nobody can say."""
         return self.ordered_s if self.start is None else self.start.ready_at
 
-    def as_observed(self, now: float) -> Pod:
-        """The pod as the API server shows it."""
-        pending = self.state is PodState.STARTING and self.start is not None and now < self.start.loading_at
-        return Pod(
-            name=self.replica.name,
-            phase=PodPhase.PENDING if pending else PodPhase.RUNNING,
-            ready=self.state is not PodState.STARTING,
-            deleting=self.state is PodState.DRAINING,
-        )
+    def pending(self, now: float) -> bool:
+        """Whether its container does not run yet: the node or the image is missing."""
+        return self.state is PodState.STARTING and self.start is not None and now < self.start.loading_at
 
     def life(self, ended_s: float) -> ReplicaLife:
         """The pod's times, for the bill."""
@@ -99,9 +91,13 @@ class Cluster:
         self.next_ready = inf
         self._profile = profile
         self._starts = Starts(startup, profile, seed, nodes)
-        self._max_model_len = profile.max_model_len_tokens
         block = profile.scheduler.block_size_tokens
-        self._kv_capacity = profile.memory.kv_cache_tokens // block * block
+        limits = (
+            TokenLimit("max_model_len_tokens", profile.max_model_len_tokens),
+            TokenLimit("kv_cache_tokens", profile.memory.kv_cache_tokens // block * block),
+        )
+        self._limit = min(limits, key=lambda limit: limit.tokens)
+        self._most_tokens = self._limit.tokens
         self._random = random.Random(seed)
         self._turn = 0
         self._names = 0
@@ -140,8 +136,8 @@ class Cluster:
         self.arrived += 1
         requests = self.requests
         tokens = requests.prompt_tokens[row] + requests.output_tokens[row]
-        if tokens > self._max_model_len or tokens > self._kv_capacity:
-            requests.reject(row)
+        if tokens > self._most_tokens:
+            requests.reject(row, self._limit)
             self.last_end = now
             return
         if not self.ready:

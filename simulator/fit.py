@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
 from math import exp, log, sqrt
 from typing import Any
 
@@ -125,7 +126,7 @@ class _Search:
     ) -> None:
         self._base = base
         self._names = tuple(COEFFICIENTS)
-        given = base.step_time.model_dump()
+        given = asdict(base.step_time)
         self._start = [given[name] or COEFFICIENTS[name] for name in self._names]
         self._recordings = [list(recording.episodes()) for recording in recordings]
         self._given = recordings
@@ -152,7 +153,7 @@ class _Search:
             name: float(f"{start * exp(offset):.5g}")
             for name, start, offset in zip(self._names, self._start, point, strict=True)
         }
-        return StepTime.model_validate(self._base.step_time.model_dump() | values)
+        return StepTime(**asdict(self._base.step_time) | values)
 
     def loss(self, point: Sequence[float]) -> float:
         """Mean error of the recordings (by their requests), plus the pull to the start."""
@@ -161,7 +162,7 @@ class _Search:
             self._progress(min(1.0, self._done / self._evaluations))
         if max(abs(offset) for offset in point) > _WIDEST:
             return _LOST
-        profile = self._base.model_copy(update={"step_time": self.step_time(point)})
+        profile = replace(self._base, step_time=self.step_time(point))
         total = sum(
             share * _recording_loss(profile, recording, episodes, weights)
             for share, recording, episodes, weights in zip(

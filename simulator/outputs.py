@@ -12,11 +12,13 @@ from contextlib import contextmanager, suppress
 from itertools import islice
 from math import isnan
 from pathlib import Path
-from typing import BinaryIO, TextIO, cast
+from typing import TYPE_CHECKING, BinaryIO, TextIO, cast
 
 from autoscaler.errors import InputError, Problem
-from autoscaler.records import DecisionRecord, record_line
 from simulator.result import Outcome, RequestTable, TimelinePoint
+
+if TYPE_CHECKING:
+    from autoscaler.records import DecisionRecord
 
 REQUEST_COLUMNS = (
     "arrival_s",
@@ -209,6 +211,8 @@ def write_decisions_jsonl(
 
     ``autoscaler.records.read_decisions_jsonl`` gives equal records back.
     """
+    from autoscaler.records import record_line  # brings the policy's models: most runs write no decisions
+
     with atomic_writer(path, option) as file:
         for record in decisions:
             file.write(record_line(record) + "\n")

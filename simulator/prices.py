@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 
 from autoscaler.errors import Problem, ProfileError
-from simulator.yaml_model import read_own
+from simulator.bundled import read_bundled
 
 _TABLE = Path(__file__).with_name("prices.yaml")
 _NUMBER = re.compile(r"\$?(\d+(?:\.\d+)?)(?:\$?/GPU-hour)?", re.IGNORECASE)
@@ -52,12 +52,12 @@ class Price:
 
 @cache
 def _machines() -> tuple[MachineRow, ...]:
-    return tuple(MachineRow(**row) for row in read_own(_TABLE)["machines"])
+    return tuple(MachineRow(**row) for row in read_bundled(_TABLE)["machines"])
 
 
 @cache
 def _storage() -> tuple[StorageRow, ...]:
-    return tuple(StorageRow(**row) for row in read_own(_TABLE)["storage"])
+    return tuple(StorageRow(**row) for row in read_bundled(_TABLE)["storage"])
 
 
 def find_price(gpu: str, gpus: int, asked: str | None = None) -> Price | None:

@@ -2,24 +2,44 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Self
-
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from typing import Annotated, Any, ClassVar
 
 from autoscaler.errors import Problem, ProfileError
-from simulator.yaml_model import read_model
-
-NonNegative = Annotated[float, Field(ge=0.0, le=1e9, strict=True)]
-Positive = Annotated[float, Field(gt=0.0, le=1e9, strict=True)]
-Count = Annotated[int, Field(ge=1, le=2**40, strict=True)]
+from simulator.bundled import read_bundled
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+class Limits:
+    """What a number in a user's file must keep to, as pydantic's constraints (``gt``, ``ge``, ``le``).
+
+    pydantic asks when it validates, so that reading a profile that comes along does not import it.
+    """
+
+    def __init__(self, **limits: float) -> None:
+        self._limits: dict[str, Any] = limits
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
+        """The schema of a strict number within the limits."""
+        from pydantic import Field
+
+        return handler.generate_schema(Annotated[source, Field(strict=True, **self._limits)])
 
 
+NonNegative = Annotated[float, Limits(ge=0.0, le=1e9)]
+Positive = Annotated[float, Limits(gt=0.0, le=1e9)]
+Count = Annotated[int, Limits(ge=1, le=2**40)]
+Flag = Annotated[bool, Limits()]
+
+
+class _Part:
+    """A mapping of the file; fields that it does not know are refused."""
+
+    __slots__ = ()
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StepTime(_Part):
     """Seconds of one engine step: ``base + per_sequence * decoding sequences + per_kv_token * their
     cached tokens + per_prefill_token * prompt tokens + per_prefill_token_squared * sum over chunks
@@ -51,22 +71,22 @@ class StepTime(_Part):
     """API server, one thread: detokenizing and streaming one token. It bounds tokens a second."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Scheduler(_Part):
     """vLLM's scheduler limits, by the names of its arguments."""
 
     max_num_seqs: Count
     max_num_batched_tokens: Count
     block_size_tokens: Count = 16
-    async_scheduling: Annotated[bool, Field(strict=True)] = True
+    async_scheduling: Flag = True
     """Step k + 1 is planned while k runs, so a request that arrives in k joins k + 2."""
 
-    @model_validator(mode="after")
-    def _budget_feeds_everyone(self) -> Self:
+    def __post_init__(self) -> None:
         if self.max_num_seqs > self.max_num_batched_tokens:
             raise ValueError("max_num_batched_tokens must be at least max_num_seqs (one token a sequence)")
-        return self
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Memory(_Part):
     """What one replica holds."""
 
@@ -81,11 +101,9 @@ class Memory(_Part):
     sliding_window_tokens: Count | None = None
     """Half of the layers (a KV group of their own, so a token takes two blocks) keep this many."""
 
-    @model_validator(mode="after")
-    def _window_needs_blocks(self) -> Self:
+    def __post_init__(self) -> None:
         if (self.sliding_window_tokens is None) != (self.kv_cache_blocks is None):
             raise ValueError("kv_cache_blocks and sliding_window_tokens belong together")
-        return self
 
     def usable_blocks(self, block_size_tokens: int) -> int:
         """KV blocks for sequences; vLLM keeps one of ``num_gpu_blocks`` as the null block."""
@@ -94,6 +112,7 @@ class Memory(_Part):
         return self.kv_cache_tokens // block_size_tokens
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Profile(_Part):
     """One model on one kind of replica. ``provenance`` says what was measured and how."""
 
@@ -122,15 +141,33 @@ def load_profile(name_or_file: str) -> Profile:
     Raises ``ProfileError``: it is neither, or the file is wrong.
     """
     if name_or_file in profile_names():
-        return read_model(_PROFILES / f"{name_or_file}.yaml", Profile)
+        return _bundled(name_or_file)
     path = Path(name_or_file)
     if not path.exists():
         message = f"no such file, and no profile of this name (there are: {', '.join(profile_names())})"
         raise ProfileError([Problem(name_or_file, None, "", message)])
+    from simulator.yaml_model import read_model
+
     return read_model(path, Profile)
+
+
+def _bundled(name: str) -> Profile:
+    """Without validation: a test holds that it would find nothing."""
+    data = read_bundled(_PROFILES / f"{name}.yaml")
+    parts = {"step_time": StepTime, "scheduler": Scheduler, "memory": Memory}
+    return Profile(**data | {key: part(**data[key]) for key, part in parts.items()})
 
 
 def profile_yaml(profile: Profile) -> str:
     """A profile as the text of its file."""
-    document = profile.model_dump(mode="json", exclude_none=True)
+    import yaml
+
+    document = {key: _given(value) for key, value in asdict(profile).items()}
     return yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=100)
+
+
+def _given(value: Any) -> Any:
+    """A part without what is None, which a file leaves out."""
+    if not isinstance(value, dict):
+        return value
+    return {key: inner for key, inner in value.items() if inner is not None}

@@ -7,21 +7,18 @@ observes, asks ``autoscaler.decision.evaluate`` and carries out what it says.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable
 from math import inf
+from typing import TYPE_CHECKING
 
-from autoscaler.decision import evaluate, initial_state, record_scale
-from autoscaler.policy.models import Mode, ScalingPolicy
-from autoscaler.records import DecisionRecord
-from simulator.cluster import Cluster, Routing
-from simulator.nodes import NodeLimits, NodePool
-from simulator.prices import Price
-from simulator.profile import Profile
-from simulator.result import RequestTable, RunResult, Slo, TimelinePoint
-from simulator.scrape import LatencyHistograms, Scraper
-from simulator.series import Series
-from simulator.startup import StartUp
+from simulator.cluster import Cluster
+from simulator.nodes import NodePool
+from simulator.result import RequestTable, RunResult, TimelinePoint
+from simulator.scenario import Fixed, Scenario
+
+if TYPE_CHECKING:  # what only a policy needs is imported when there is one: it is most of the time to start
+    from autoscaler.policy.models import ScalingPolicy
+    from simulator.controller import Controller
 
 GIVE_UP_S = 6 * 3600.0
 """With no request in any replica and none to come, a run that waits this long never finishes."""
@@ -31,38 +28,6 @@ GIVE_UP_WITH_SCHEDULES_S = 8 * 86400.0
 
 PROGRESS_EVERY = 2048
 """Arrivals between two progress reports."""
-
-
-@dataclass(frozen=True, slots=True)
-class Scenario:
-    """Everything about a run but its requests and its policy. Times in seconds.
-
-    ``clock_start``: the epoch second of the trace's zero, for schedules. ``timeline_interval_s``:
-    None takes a point at every sync; 0 takes none. ``keep_requests``: whether the result has a row
-    for every request, or only what the summary needs. ``nodes`` None: there is always one more node.
-    """
-
-    profile: Profile
-    startup: StartUp
-    slo: Slo
-    routing: Routing = "least-loaded"
-    scrape_interval_s: float = 15.0
-    metrics_lag_s: float = 5.0
-    seed: int = 0
-    clock_start: float = 0.0
-    timeline_interval_s: float | None = None
-    initial_replicas: int | None = None
-    series: Mapping[str, Series] = field(default_factory=dict)
-    keep_requests: bool = True
-    nodes: NodeLimits | None = None
-    price: Price | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Fixed:
-    """A fixed number of replicas instead of a policy."""
-
-    replicas: int
 
 
 def simulate(
@@ -88,46 +53,13 @@ def simulate(
         gpus_per_replica=scenario.profile.gpus_per_replica,
         requests=replay.table,
         timeline=tuple(replay.timeline),
+        counts=replay.controller.counts if replay.controller else None,
         decisions=tuple(replay.controller.records) if replay.controller else (),
         replicas=tuple(replay.cluster.lives),
         end_s=end_s,
         idle_node_s=replay.nodes.idle_node_s if replay.nodes else 0.0,
         price=scenario.price,
     )
-
-
-class _Controller:
-    """The simulated control loop: observe, evaluate, act, record."""
-
-    def __init__(self, policy: ScalingPolicy, scenario: Scenario, initial_replicas: int) -> None:
-        self.policy = policy
-        self.scraper = Scraper(
-            policy.spec.inputs, scenario.scrape_interval_s, scenario.metrics_lag_s, scenario.series
-        )
-        self.records: list[DecisionRecord] = []
-        self._clock_start = scenario.clock_start
-        self._state = initial_state(initial_replicas, 0.0)
-
-    def sync(self, cluster: Cluster, now: float) -> None:
-        observation = self.scraper.observe(cluster, now, self._open_schedules(now))
-        before = self._state
-        decision, self._state = evaluate(self.policy, observation, before, now)
-        changes = decision.desired_replicas != decision.current_replicas
-        writes = changes and self.policy.spec.mode is Mode.ACTIVE
-        if writes:
-            cluster.scale(decision.desired_replicas, now)
-            self._state = record_scale(self.policy, self._state, decision, now)
-        record = DecisionRecord(now, observation, decision, written=writes)
-        if not self.records:
-            record = replace(record, policy=self.policy, state=before)
-        self.records.append(record)
-
-    def _open_schedules(self, now: float) -> tuple[str, ...]:
-        if not self.policy.spec.schedules:
-            return ()
-        from autoscaler.policy.schedule import active_schedules  # calendars are slow to import
-
-        return active_schedules(self.policy.spec, self._clock_start + now)
 
 
 class _Replay:
@@ -142,7 +74,7 @@ class _Replay:
     ) -> None:
         self.table = RequestTable(keep_rows=scenario.keep_requests)
         self.timeline: list[TimelinePoint] = []
-        self.controller: _Controller | None = None
+        self.controller: Controller | None = None
         self._progress = progress
         self._requests = iter(requests)
         self._next = next(self._requests, None)
@@ -152,12 +84,9 @@ class _Replay:
         self._next_scrape = self._next_sync = inf
         self._scrape_interval = scenario.scrape_interval_s
         self._sync_period = inf
-        self._tick_interval = scenario.timeline_interval_s or inf
+        self._tick_interval = scenario.timeline_s(scaling) if scenario.keep_timeline else inf
         self._give_up_s = GIVE_UP_S + scenario.startup.total_s(scenario.profile)
         replicas = self._set_up(scaling, scenario)
-        observer = (
-            LatencyHistograms if self.controller and self.controller.scraper.needs_latency else _no_observer
-        )
         self.nodes = NodePool(scenario.nodes) if scenario.nodes else None
         self.cluster = Cluster(
             scenario.profile,
@@ -165,7 +94,7 @@ class _Replay:
             self.table,
             scenario.routing,
             scenario.seed,
-            observer,
+            self.controller.scraper.new_observer if self.controller else _no_observer,
             self.nodes,
         )
         self.cluster.start_ready(replicas)
@@ -175,14 +104,14 @@ class _Replay:
         """Prepares the control loop, if any; the replicas to begin with."""
         if isinstance(scaling, Fixed):
             return scaling.replicas
+        from simulator.controller import Controller
+
         spec = scaling.spec
         initial = scenario.initial_replicas
         replicas = spec.min_replicas if initial is None else initial
-        self.controller = _Controller(scaling, scenario, replicas)
+        self.controller = Controller(scaling, scenario, replicas)
         self._next_scrape, self._sync_period = self._scrape_interval, float(spec.sync_period_seconds)
         self._next_sync = self._sync_period
-        if scenario.timeline_interval_s is None:
-            self._tick_interval = self._sync_period
         if spec.schedules:
             self._give_up_s += GIVE_UP_WITH_SCHEDULES_S
         return replicas
@@ -226,14 +155,18 @@ class _Replay:
         """Whether every request has ended, or those at the gateway never will."""
         if self.cluster.in_flight():
             return False
-        return not self.cluster.gateway or now - self._idle_since() > self._give_up_s
+        return not self._may_be_served() or now - self._idle_since() > self._give_up_s
+
+    def _may_be_served(self) -> bool:
+        """Whether requests wait at the gateway and somebody may order replicas for them."""
+        return bool(self.cluster.gateway) and self.controller is not None
 
     def _idle_since(self) -> float:
         return max(self._last_arrival, self.cluster.last_finish())
 
     def _end_s(self, now: float) -> float:
         """When the last request ended; where some never do, when the run gave up on them."""
-        return now if self.cluster.gateway and now < inf else self._idle_since()
+        return now if self._may_be_served() else self._idle_since()
 
     def _react(self, now: float) -> None:
         """Scrape, sync and tick, where they are due."""

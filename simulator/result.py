@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from array import array
+from collections import Counter
 from dataclasses import dataclass
 from enum import IntEnum
 from math import nan
+from typing import TYPE_CHECKING, NamedTuple
 
-from autoscaler.records import DecisionRecord
-from simulator.prices import Price
+if TYPE_CHECKING:
+    from autoscaler.records import DecisionRecord
+    from simulator.decision_counts import DecisionCounts
+    from simulator.prices import Price
 
 
 class Outcome(IntEnum):
@@ -17,6 +21,13 @@ class Outcome(IntEnum):
     UNFINISHED = 0
     COMPLETED = 1
     REJECTED = 2
+
+
+class TokenLimit(NamedTuple):
+    """The most tokens that a request may have, prompt and output together; ``name`` as in the profile."""
+
+    name: str
+    tokens: int
 
 
 class RequestTable:
@@ -44,7 +55,7 @@ class RequestTable:
         "preemptions",
         "prompt_tokens",
         "queue_s",
-        "rejected",
+        "rejected_by",
         "replica",
         "requests",
         "ttft_s",
@@ -52,7 +63,8 @@ class RequestTable:
 
     def __init__(self, *, keep_rows: bool = True) -> None:
         self.keep_rows = keep_rows
-        self.requests = self.rejected = self.preempted = 0
+        self.requests = self.preempted = 0
+        self.rejected_by: Counter[TokenLimit] = Counter()
         self._free: list[int] = []
         self.arrival_s = array("d")
         self.prompt_tokens = array("i")
@@ -74,6 +86,11 @@ class RequestTable:
     def completed(self) -> int:
         """How many requests completed."""
         return len(self.done_e2e_s)
+
+    @property
+    def rejected(self) -> int:
+        """How many requests no replica could take."""
+        return self.rejected_by.total()
 
     def add(self, arrival_s: float, prompt_tokens: int, output_tokens: int) -> int:
         """A request that has not ended yet; returns its row."""
@@ -116,10 +133,10 @@ class RequestTable:
         if not self.keep_rows:
             self._free.append(row)
 
-    def reject(self, row: int) -> None:
-        """Ends a request that no replica can take."""
+    def reject(self, row: int, limit: TokenLimit) -> None:
+        """Ends a request that is beyond a limit of every replica."""
         self.outcome[row] = Outcome.REJECTED
-        self.rejected += 1
+        self.rejected_by[limit] += 1
         if not self.keep_rows:
             self._free.append(row)
 
@@ -195,10 +212,10 @@ class RunResult:
     """Everything a run produced.
 
     ``inputs`` is JSON-ready and complete: with it the run can be repeated. ``label`` names the run
-    in comparisons (the policy's name, or ``"4 replicas"``). ``decisions`` is empty for a fixed
-    number of replicas. ``end_s`` is when the last request ended and billing stopped.
-    ``idle_node_s``: seconds that nodes of a pool stood idle, summed. ``price``: what a GPU costs,
-    None where nobody knows.
+    in comparisons (the policy's name, or ``"4 replicas"``). ``counts`` is None for a fixed number of
+    replicas; ``decisions`` is empty there, and where they were not kept. ``end_s`` is when the last
+    request ended and billing stopped. ``idle_node_s``: seconds that nodes of a pool stood idle,
+    summed. ``price``: what a GPU costs, None where nobody knows.
     """
 
     label: str
@@ -207,6 +224,7 @@ class RunResult:
     gpus_per_replica: int
     requests: RequestTable
     timeline: tuple[TimelinePoint, ...]
+    counts: DecisionCounts | None
     decisions: tuple[DecisionRecord, ...]
     replicas: tuple[ReplicaLife, ...]
     end_s: float

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from itertools import accumulate
 from math import inf
 
-from autoscaler.decision.types import Observation, Reading, Sample
+from autoscaler.decision.types import Observation, Pod, PodPhase, Reading, Sample
 from autoscaler.histograms import histogram_quantile
 from autoscaler.policy.models import DEFAULT_QUANTILE, Metric, Signal
-from simulator.cluster import Cluster, PodState
+from simulator.cluster import Cluster, PodState, SimulatedPod
 from simulator.engine import Replica, StepObserver
 from simulator.series import Series
 
@@ -97,9 +97,13 @@ class Scraper:
         self._inputs = inputs
         self._lag_s = lag_s
         self._series = series
-        self.needs_latency = any(metric.signal in _QUANTILE_OF for metric in inputs)
+        self._needs_latency = any(metric.signal in _QUANTILE_OF for metric in inputs)
         self._keep_s = max(metric.window_seconds for metric in inputs) + interval_s + lag_s
         self._scrapes: deque[Scrape] = deque()
+
+    def new_observer(self) -> LatencyHistograms | None:
+        """What a new replica is told to count; nothing where no quantile is asked for."""
+        return LatencyHistograms() if self._needs_latency else None
 
     def scrape(self, cluster: Cluster, now: float) -> None:
         """Records every ready or draining pod; the cluster has been advanced to ``now``."""
@@ -119,7 +123,7 @@ class Scraper:
         return Observation(
             spec_replicas=cluster.desired,
             status_replicas=sum(pod.state is not PodState.DRAINING for pod in cluster.pods),
-            pods=tuple(pod.as_observed(now) for pod in cluster.pods),
+            pods=tuple(observed_pod(pod, now) for pod in cluster.pods),
             readings=tuple(self._read(metric, visible, now) for metric in self._inputs),
             active_schedules=active_schedules,
         )
@@ -145,6 +149,16 @@ class Scraper:
         if signal in _COUNTERS:
             return _rates(window, _COUNTERS[signal])
         return _quantile(window, metric)
+
+
+def observed_pod(pod: SimulatedPod, now: float) -> Pod:
+    """The pod as the API server shows it."""
+    return Pod(
+        name=pod.replica.name,
+        phase=PodPhase.PENDING if pod.pending(now) else PodPhase.RUNNING,
+        ready=pod.state is not PodState.STARTING,
+        deleting=pod.state is PodState.DRAINING,
+    )
 
 
 def _scrape_pod(replica: Replica, now: float) -> PodScrape:

@@ -1,23 +1,21 @@
-"""One YAML document as a pydantic model, with every problem named by file, line and field."""
+"""One YAML document as a dataclass, checked by pydantic: every problem named by file, line and field."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
-import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from autoscaler.errors import Problem, ProfileError
 from autoscaler.policy.document import Node, dotted, read_documents
 from autoscaler.policy.wording import describe
 
-Model = TypeVar("Model", bound=BaseModel)
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+Model = TypeVar("Model")
 
 
 def read_model(path: Path, model: type[Model]) -> Model:
-    """The model in a YAML file. Raises ``ProfileError`` with all problems in file order."""
+    """The dataclass in a YAML file. Raises ``ProfileError`` with all problems in file order."""
     file = str(path)
     try:
         raw = path.read_bytes()
@@ -32,16 +30,12 @@ def read_model(path: Path, model: type[Model]) -> Model:
     return _validated(documents[0], file, model)
 
 
-def read_own(path: Path) -> Any:
-    """The document in a YAML file that comes along, as it is: tests have looked at it."""
-    return yaml.load(path.read_bytes(), Loader=_LOADER)
-
-
 def _validated(root: Node, file: str, model: type[Model]) -> Model:
+    adapter = TypeAdapter(model)
     try:
-        return model.model_validate(root.data)
+        return adapter.validate_python(root.data)
     except ValidationError as error:
-        schema = model.model_json_schema()
+        schema = adapter.json_schema()
         problems = [
             Problem(file, root.line_of(fault["loc"]), dotted(fault["loc"]), describe(fault, schema))
             for fault in error.errors()

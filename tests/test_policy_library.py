@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -9,9 +10,10 @@ import pytest
 from autoscaler.policy.library import library_names, library_path
 from autoscaler.policy.load import load_policies
 from simulator.profile import Profile, load_profile
-from simulator.replay import Scenario, simulate
+from simulator.replay import simulate
 from simulator.report.summary import summarize
 from simulator.result import Slo
+from simulator.scenario import Scenario
 from simulator.startup import load_startup
 from simulator.trace import Trace
 
@@ -24,8 +26,8 @@ four times the full day's traffic, and every time is 100 times as long."""
 def slow_profile() -> Profile:
     """Gemma 2 9B on a 100 times slower H100."""
     profile = load_profile("gemma2-9b-h100")
-    times = {name: value * SLOWER for name, value in profile.step_time.model_dump().items()}
-    return profile.model_copy(update={"step_time": profile.step_time.model_copy(update=times)})
+    times = {name: value * SLOWER for name, value in asdict(profile.step_time).items()}
+    return replace(profile, step_time=replace(profile.step_time, **times))
 
 
 FAST = "chat"

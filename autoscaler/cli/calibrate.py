@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -92,7 +93,7 @@ def _progress() -> Iterator[Callable[[float], None] | None]:
 def _named(start: Profile, step_time: StepTime, name: str, known: list[Recording]) -> Profile:
     files = ", ".join(f"{recording.name} ({len(recording.requests):,} requests)" for recording in known)
     provenance = f"Step times fitted by simulation to {files}; the rest from {start.name}."
-    return start.model_copy(update={"name": name, "step_time": step_time, "provenance": provenance})
+    return replace(start, name=name, step_time=step_time, provenance=provenance)
 
 
 def _report(profile: Profile, recording: Recording, what: str) -> None:

@@ -31,7 +31,7 @@ class LazyCommand(NamedTuple):
 
 COMMANDS = {
     "simulate": LazyCommand(
-        "autoscaler.cli.simulate:simulate", "Replay a request trace under one or more policies."
+        "autoscaler.cli.simulate.command:simulate", "Replay a request trace under one or more policies."
     ),
     "startup": LazyCommand(
         "autoscaler.cli.startup:startup", "Compare ways of starting a replica: seconds and dollars."

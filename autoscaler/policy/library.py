@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from autoscaler.errors import PolicyError, Problem
+
 _PACKAGE = Path(__file__).resolve().parents[1]
 _FOLDERS = (_PACKAGE / "data" / "policies", _PACKAGE.parent / "policies")
 
@@ -23,3 +25,18 @@ def library_path(name: str) -> Path:
     if name not in library_names():
         raise KeyError(f"{name} is no shipped policy: there are {', '.join(library_names())}")
     return library_folder() / f"{name}.yaml"
+
+
+def find_policy(name_or_file: str) -> Path:
+    """A file that exists, else a shipped policy of this name.
+
+    Raises ``PolicyError``: it is neither.
+    """
+    path = Path(name_or_file)
+    names = library_names()
+    if name_or_file in names and not path.is_file():
+        return library_path(name_or_file)
+    if not path.exists():
+        message = f"no such file, and no policy of this name in the library (there are: {', '.join(names)})"
+        raise PolicyError([Problem(name_or_file, None, "", message)])
+    return path

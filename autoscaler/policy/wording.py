@@ -171,6 +171,7 @@ def _pattern(error: ErrorDetails, _schema: dict[str, Any]) -> str:
 
 _WORDS: dict[str, Callable[[ErrorDetails, dict[str, Any]], str]] = {
     "extra_forbidden": _unknown,
+    "unexpected_keyword_argument": _unknown,
     "missing": _missing,
     "int_type": _wrong_type,
     "float_type": _wrong_type,

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from simulator.report.comparison import ROWS, best
-from simulator.report.formats import count, decimal, dollars, latency, limit, share
+from simulator.report.formats import count, decimal, dollars, latency, limit, price_remark, share
 from simulator.report.markup import Markup, element, table
 from simulator.result import Slo
 
@@ -47,16 +47,6 @@ def _cards(summary: dict[str, Any], slo: Slo) -> Iterator[Markup]:
     lost = summary["rejected"] + summary["unfinished"]
     remark = f"{count(summary['rejected'])} rejected, {count(summary['unfinished'])} unfinished"
     yield _card("Not served", count(lost), remark)
-
-
-def price_remark(price: dict[str, Any] | None) -> str:
-    """Which price it is, or how to give one."""
-    if price is None:
-        return "no price is known for this GPU; give one with --price"
-    usd = f"{dollars(price['usd_per_gpu_hour'])} a GPU-hour"
-    if price["machine"] is None:
-        return f"{usd}, as given"
-    return f"{usd}, {price['kind']} {price['machine']}, list price of {price['as_of']}"
 
 
 def _late(title: str, value: float | None, most: float) -> Markup:

@@ -14,8 +14,11 @@ MAX_SHOWN = 600  # of all runs together: some 2 kB each
 _HEADINGS = ("Time", "Replicas", "Reason", "Message")
 
 
-def decision_section(decisions: Sequence[DecisionRecord], shown: int) -> Markup:
-    """What the autoscaler did and why; at most the first ``shown`` scalings."""
+def decision_section(decisions: Sequence[DecisionRecord], shown: int, *, written: bool = True) -> Markup:
+    """What the autoscaler did and why; at most the first ``shown`` scalings.
+
+    ``written`` False: the policy's mode kept every decision from being carried out.
+    """
     heading = element("h3", "Scaling decisions")
     if not decisions:
         return element("section", heading, element("p", "A fixed number of replicas: nothing was decided."))
@@ -24,7 +27,7 @@ def decision_section(decisions: Sequence[DecisionRecord], shown: int) -> Markup:
     told = element(
         "p",
         f"{len(decisions):,} decisions: {ups:,} up, {len(changes) - ups:,} down, "
-        f"{len(decisions) - len(changes):,} held.",
+        f"{len(decisions) - len(changes):,} held{'' if written else '; none was written'}.",
     )
     return element(
         "section",

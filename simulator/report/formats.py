@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 NOTHING = "-"
 
 
@@ -49,3 +51,13 @@ def clock(seconds: float) -> str:
     """A time of the run as hours, minutes and seconds: ``1:02:30``."""
     whole = round(seconds)
     return f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}"
+
+
+def price_remark(price: dict[str, Any] | None) -> str:
+    """Which price it is, or how to give one."""
+    if price is None:
+        return "no price is known for this GPU; give one with --price"
+    usd = f"{dollars(price['usd_per_gpu_hour'])} a GPU-hour"
+    if price["machine"] is None:
+        return f"{usd}, as given"
+    return f"{usd}, {price['kind']} {price['machine']}, list price of {price['as_of']}"

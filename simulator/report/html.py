@@ -14,7 +14,6 @@ from simulator.report.markup import Markup, element, join, table
 from simulator.report.plot_data import plot_data, script_json
 from simulator.report.plot_section import comparison_figures, plot, run_figures
 from simulator.report.start_section import start_section
-from simulator.report.summary import summarize
 from simulator.result import RunResult
 
 _STYLES = ("uPlot.min.css", "report.css")
@@ -22,13 +21,12 @@ _SCRIPTS = ("uPlot.iife.min.js", "drawing.js", "plots.js", "page.js")
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 
 
-def render_html(results: Sequence[RunResult]) -> str:
-    """The report of one run, or of several with a comparison first.
+def render_html(results: Sequence[RunResult], summaries: Sequence[dict[str, Any]]) -> str:
+    """The report of one run, or of several with a comparison first; ``summaries``: each ``summarize``d.
 
     The same runs give the same text. The page forbids itself every request by its
     Content-Security-Policy.
     """
-    summaries = [summarize(result) for result in results]
     title = "Simulated: " + ", ".join(result.label for result in results)
     document = element(
         "html",
@@ -58,7 +56,7 @@ def _asset(name: str) -> str:
     return files("simulator.report").joinpath("assets", name).read_text(encoding="utf-8")
 
 
-def _page(results: Sequence[RunResult], summaries: list[dict[str, Any]]) -> Markup:
+def _page(results: Sequence[RunResult], summaries: Sequence[dict[str, Any]]) -> Markup:
     shown = MAX_SHOWN // max(1, len(results))
     several = len(results) > 1
     runs = [
@@ -102,7 +100,7 @@ def _toolbar() -> Markup:
     )
 
 
-def _comparison(summaries: list[dict[str, Any]]) -> Markup:
+def _comparison(summaries: Sequence[dict[str, Any]]) -> Markup:
     figures = (plot(figure) for figure in comparison_figures())
     return element(
         "section",
@@ -123,7 +121,7 @@ def _run(index: int, result: RunResult, summary: dict[str, Any], shown: int, *, 
         cards(summary, result.slo),
         element("div", *figures, class_="figures"),
         start_section(result.replicas),
-        decision_section(result.decisions, shown),
+        decision_section(result.decisions, shown, written=result.counts is None or result.counts.written),
         _inputs(result.inputs),
         id=f"run-{index}",
         class_="run",

@@ -6,11 +6,9 @@ import json
 from array import array
 from collections.abc import Sequence
 from dataclasses import asdict, fields
-from itertools import pairwise
 from math import fsum
 from typing import Any
 
-from autoscaler.records import DecisionRecord
 from simulator.report.billing import SECONDS_PER_HOUR, most_billed, replica_seconds
 from simulator.report.quantiles import distribution
 from simulator.report.slo import completed
@@ -36,6 +34,7 @@ def summarize(result: RunResult) -> dict[str, Any]:
         "requests": requests,
         "completed": table.completed,
         "rejected": table.rejected,
+        "rejected_by": [limit._asdict() | {"requests": count} for limit, count in table.rejected_by.items()],
         "unfinished": requests - table.completed - table.rejected,
         "slo_attainment": _rounded(done.met / requests if requests else None),
         "ttft_s": _distribution(done.ttft_s),
@@ -49,35 +48,20 @@ def summarize(result: RunResult) -> dict[str, Any]:
             "max": most_billed(result.replicas),
         },
         "starts": start_means(result.replicas),
-        "direction_changes": direction_changes(result.decisions),
+        "direction_changes": result.counts.direction_changes if result.counts else 0,
         "preemptions": table.preempted,
         "end_s": _rounded(result.end_s),
         "inputs": result.inputs,
     }
 
 
-def render_json(results: Sequence[RunResult]) -> str:
-    """The JSON file: one run gives one object, several give ``{"runs": [...]}``.
+def render_json(summaries: Sequence[dict[str, Any]]) -> str:
+    """The JSON file of ``summarize``d runs: one gives one object, several give ``{"runs": [...]}``.
 
     The same runs give the same text: nothing of the machine or of the time of day is in it.
     """
-    runs = [summarize(result) for result in results]
-    document = runs[0] if len(runs) == 1 else {"runs": runs}
+    document = summaries[0] if len(summaries) == 1 else {"runs": list(summaries)}
     return json.dumps(document, indent=2, allow_nan=False) + "\n"
-
-
-def direction_changes(decisions: Sequence[DecisionRecord]) -> int:
-    """How often the scale target turned: an increase after a decrease, or the reverse.
-
-    Follows the replicas that each sync found, and what the last one left, so that decisions that
-    were not written (``mode: DryRun``) do not count.
-    """
-    if not decisions:
-        return 0
-    targets = [record.decision.current_replicas for record in decisions]
-    targets.append(decisions[-1].decision.desired_replicas)
-    directions = [after > before for before, after in pairwise(targets) if after != before]
-    return sum(turn != previous for previous, turn in pairwise(directions))
 
 
 def start_means(lives: Sequence[ReplicaLife]) -> dict[str, float | int | None]:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import textwrap
-from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from simulator.report import formats
-from simulator.report.cards import price_remark
 from simulator.report.comparison import ROWS, best
-from simulator.report.decision_log import scalings
 from simulator.report.inputs import Pairs, shared_and_own
 from simulator.report.sparkline import sparkline
-from simulator.report.summary import summarize
 from simulator.result import RunResult
+
+if TYPE_CHECKING:
+    from simulator.decision_counts import DecisionCounts
 
 WIDTH = 80
 _TITLES = 19
@@ -25,14 +24,16 @@ _TOP_REASONS = 3
 _BOLD, _GREEN, _YELLOW, _DIM, _RESET = "\x1b[1m", "\x1b[32m", "\x1b[33m", "\x1b[2m", "\x1b[0m"
 
 
-def render_terminal(results: Sequence[RunResult], *, color: bool = False) -> str:
+def render_terminal(
+    results: Sequence[RunResult], summaries: Sequence[dict[str, Any]], *, color: bool = False
+) -> str:
     """Figures side by side, then each run's course, decisions and inputs.
 
+    ``summaries``: each result ``summarize``d.
     ``color`` adds terminal escapes and changes nothing else; leave it off where the output is
     not a terminal.
     """
     paint = _Paint(color)
-    summaries = [summarize(result) for result in results]
     lines: list[str] = []
     for start in range(0, len(results), _RUNS_ABREAST):
         lines += _table(summaries, range(start, min(start + _RUNS_ABREAST, len(results))), paint)
@@ -54,7 +55,7 @@ class _Paint:
         return f"{code}{text}{_RESET}" if self._color and text else text
 
 
-def _table(summaries: list[dict[str, Any]], columns: range, paint: _Paint) -> Iterator[str]:
+def _table(summaries: Sequence[dict[str, Any]], columns: range, paint: _Paint) -> Iterator[str]:
     labels = (f"{_fit(summaries[index]['label'], _COLUMN - 2):>{_COLUMN}}" for index in columns)
     yield paint(_BOLD, " " * _TITLES + "".join(labels))
     for row in ROWS:
@@ -74,9 +75,10 @@ def _course(result: RunResult, summary: dict[str, Any], paint: _Paint) -> Iterat
         ready = [float(point.ready) for point in result.timeline]
         yield _spark("Demand", demand, f"up to {max(demand):.3g} req/s", paint)
         yield _spark("Ready", ready, _replicas(ready), paint)
-    yield from _wrapped("  Price: ", price_remark(summary["price"]))
+    yield from _wrapped("  Price: ", formats.price_remark(summary["price"]))
     yield from _starts(summary["starts"])
-    yield from _decisions(result)
+    yield from _rejected(summary["rejected_by"])
+    yield from _decisions(result.counts)
 
 
 def _starts(starts: dict[str, Any]) -> Iterator[str]:
@@ -105,15 +107,20 @@ def _verdict(result: RunResult, summary: dict[str, Any]) -> str:
     return f"SLO ({limits}): met by {formats.share(attainment)} of {summary['requests']:,} requests"
 
 
-def _decisions(result: RunResult) -> Iterator[str]:
-    if not result.decisions:
+def _rejected(limits: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """Which limit turned requests away; a trace for longer contexts needs another profile."""
+    for limit in limits:
+        text = f"{limit['requests']:,} with more tokens than {limit['name']} ({limit['tokens']:,})"
+        yield from _wrapped("  Rejected: ", f"{text}, prompt and output together")
+
+
+def _decisions(counts: DecisionCounts | None) -> Iterator[str]:
+    if counts is None:
         yield "  Fixed replicas: no decisions"
         return
-    changes = scalings(result.decisions)
-    ups = sum(one.decision.desired_replicas > one.decision.current_replicas for one in changes)
-    yield f"  Decisions: {len(result.decisions):,}, scaled up {ups:,}, down {len(changes) - ups:,}"
-    reasons = Counter(str(record.decision.reason) for record in result.decisions)
-    top = ", ".join(f"{reason} {count:,}" for reason, count in reasons.most_common(_TOP_REASONS))
+    scaled = "scaled" if counts.written else "none written; would have scaled"
+    yield f"  Decisions: {counts.decisions:,}, {scaled} up {counts.ups:,}, down {counts.downs:,}"
+    top = ", ".join(f"{reason} {count:,}" for reason, count in counts.reasons.most_common(_TOP_REASONS))
     yield from _wrapped("  Reasons: ", top)
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from simulator.yaml_model import read_own
+from simulator.bundled import read_bundled
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +103,7 @@ class Components:
 @cache
 def components() -> Components:
     """The components that come along."""
-    data = read_own(Path(__file__).with_name("components.yaml"))
+    data = read_bundled(Path(__file__).with_name("components.yaml"))
     for row in data["weights"]:
         if "storage" in row:
             row["storage"] = Storage(**row["storage"])

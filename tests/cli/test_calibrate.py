@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -43,7 +44,7 @@ def run(*arguments: str | Path) -> Result:
 def test_a_fit_finds_the_step_times_that_made_a_recording(tmp_path):
     recording = read_recording(record(tmp_path))
     off = {"base_ms": TRUE.step_time.base_ms * 1.5, "per_prefill_token_us": 40.0}
-    base = TRUE.model_copy(update={"step_time": TRUE.step_time.model_copy(update=off)})
+    base = replace(TRUE, step_time=replace(TRUE.step_time, **off))
     found = fit(base, [recording], evaluations=(40, 120, 80))
     assert found.base_ms == pytest.approx(TRUE.step_time.base_ms, rel=0.1)
     assert found.per_prefill_token_us == pytest.approx(TRUE.step_time.per_prefill_token_us, rel=0.1)

@@ -200,7 +200,11 @@ def test_a_wrong_command_line_exits_with_2_and_says_what_would_be_right(argument
         (["no-such.csv"], "no such file, and no bundled trace"),
         (["azure-conv", "--profile", "b300"], "no profile of this name"),
         (["azure-conv", "--startup", "slow"], "'slow' is not known"),
-        (["azure-conv", "--policy", "no-such.yaml"], "does not exist"),
+        (
+            ["azure-conv", "--policy", "no-such.yaml"],
+            "no such file, and no policy of this name in the library (there are: ",
+        ),
+        (["azure-conv", "--policy", "nope"], "batch, batch-size, chat,"),
         (["azure-conv", "--start", "90000"], "has no request"),
         (["azure-conv", "--json", "no-such-folder/out.json"], "does not exist; make it first"),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -57,10 +58,10 @@ def test_a_bigger_image_takes_longer_to_pull(capsys):
 
 def test_without_a_price_it_asks_for_one(capsys, tmp_path):
     profile = tmp_path / "p.yaml"
-    from simulator.profile import load_profile
+    from simulator.profile import load_profile, profile_yaml
 
-    other = load_profile("gemma2-9b-h100").model_copy(update={"gpu": "NVIDIA L40S"})
-    profile.write_text(other.model_dump_json())
+    other = replace(load_profile("gemma2-9b-h100"), gpu="NVIDIA L40S")
+    profile.write_text(profile_yaml(other))
     _, out, _ = run(capsys, "--profile", str(profile))
     assert "No price is known for NVIDIA L40S: give dollars a GPU-hour with --price." in out
     assert "$1.68" not in out

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from simulator.profile import Profile
+from simulator.profile import Memory, Profile, Scheduler, StepTime
 
 
 def make_profile(**given: Any) -> Profile:
@@ -37,7 +37,7 @@ def make_profile(**given: Any) -> Profile:
         for name in list(fields):
             if name in given:
                 fields[name] = given.pop(name)
-    whole = {
+    whole: dict[str, Any] = {
         "name": "test",
         "model": "test",
         "gpu": "test",
@@ -45,4 +45,5 @@ def make_profile(**given: Any) -> Profile:
         "provenance": "made up",
         "max_model_len_tokens": 16_000,
     }
-    return Profile.model_validate(whole | given | part)
+    parts: dict[str, Any] = {"step_time": StepTime, "scheduler": Scheduler, "memory": Memory}
+    return Profile(**whole | given | {name: kind(**part[name]) for name, kind in parts.items()})

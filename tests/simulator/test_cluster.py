@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import pytest
 
 from autoscaler.decision.types import PodPhase
-from simulator.cluster import ROUTINGS, Cluster, Routing
+from simulator.cluster import Cluster, Routing
 from simulator.result import Outcome, RequestTable
+from simulator.scrape import observed_pod
 from simulator.startup import StartUp
 from tests.simulator.profiles import make_profile
 
@@ -30,10 +33,10 @@ def test_an_ordered_pod_is_pending_then_loading_then_ready():
     cluster.scale(2, 100.0)
     young = cluster.pods[1]
     assert cluster.next_ready == 160.0
-    assert (young.as_observed(119.0).phase, young.as_observed(119.0).ready) == (PodPhase.PENDING, False)
-    assert (young.as_observed(121.0).phase, young.as_observed(121.0).ready) == (PodPhase.RUNNING, False)
+    assert (observed_pod(young, 119.0).phase, observed_pod(young, 119.0).ready) == (PodPhase.PENDING, False)
+    assert (observed_pod(young, 121.0).phase, observed_pod(young, 121.0).ready) == (PodPhase.RUNNING, False)
     cluster.bring_up(160.0)
-    assert young.as_observed(160.0).ready
+    assert observed_pod(young, 160.0).ready
     assert len(cluster.ready) == 2
 
 
@@ -111,7 +114,7 @@ def test_a_request_beyond_the_kv_cache_is_rejected_even_where_the_model_could_ta
     ]
 
 
-@pytest.mark.parametrize("routing", ROUTINGS)
+@pytest.mark.parametrize("routing", get_args(Routing))
 def test_every_routing_spreads_requests_over_the_ready_pods(routing):
     cluster = make_cluster(4, routing)
     for _ in range(400):

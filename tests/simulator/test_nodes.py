@@ -9,8 +9,10 @@ import pytest
 from autoscaler.decision.types import PodPhase
 from simulator.cluster import Cluster
 from simulator.nodes import NodeLimits, NodePool
-from simulator.replay import Fixed, simulate
+from simulator.replay import simulate
 from simulator.result import RequestTable, StartPhases
+from simulator.scenario import Fixed
+from simulator.scrape import observed_pod
 from simulator.startup import StartUp
 from tests.simulator.profiles import make_profile
 from tests.simulator.test_replay import make_policy, make_scenario, steady
@@ -66,7 +68,7 @@ def test_with_no_node_left_a_pod_stays_pending_until_one_is_freed():
     third = cluster.pods[2]
     assert cluster.next_ready == 160.0, "the second has the last node"
     assert third.ready_at == inf
-    assert third.as_observed(10_000.0).phase is PodPhase.PENDING
+    assert observed_pod(third, 10_000.0).phase is PodPhase.PENDING
     cluster.scale(2, 500.0)
     assert [pod.replica.name for pod in cluster.pods] == ["vllm-0", "vllm-1"], "pending ones go first"
 

@@ -6,8 +6,9 @@ import pytest
 
 from autoscaler.errors import ProfileError
 from simulator.prices import find_price, machine_names, machine_row, storage_price
-from simulator.replay import Fixed, simulate
+from simulator.replay import simulate
 from simulator.report.summary import summarize
+from simulator.scenario import Fixed
 from tests.simulator.test_replay import make_scenario, steady
 
 

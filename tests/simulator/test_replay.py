@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from autoscaler.decision.types import Reason
 from autoscaler.policy.models import API_VERSION, ScalingPolicy
-from simulator.replay import GIVE_UP_S, Fixed, Scenario, simulate
+from simulator.replay import GIVE_UP_S, simulate
 from simulator.result import Outcome, RunResult, Slo
+from simulator.scenario import Fixed, Scenario
 from simulator.startup import StartUp
 from tests.simulator.profiles import make_profile
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from math import exp, inf, pi, sin
 from random import Random
@@ -17,12 +18,17 @@ from autoscaler.decision.types import (
     Step,
 )
 from autoscaler.records import DecisionRecord
+from simulator.decision_counts import DecisionCounts
+from simulator.report.html import render_html
+from simulator.report.summary import render_json, summarize
+from simulator.report.terminal import render_terminal
 from simulator.result import (
     ReplicaLife,
     RequestTable,
     RunResult,
     Slo,
     TimelinePoint,
+    TokenLimit,
 )
 
 SYNC_S = 15.0
@@ -101,7 +107,7 @@ class _Run:
         row = self.requests.add(arrival, prompt, output)
         serving = [index for index, pod in enumerate(self.pods) if pod.serves(now)]
         if prompt > 8192:
-            self.requests.reject(row)
+            self.requests.reject(row, TokenLimit("max_model_len_tokens", 8192))
             return
         speed = REPLICA_RPS * max(1, len(serving))
         load = min(1.5, self.demand(now) / speed)
@@ -217,6 +223,7 @@ def make_result(
         gpus_per_replica=1,
         requests=run.requests,
         timeline=tuple(run.timeline),
+        counts=None if run.fixed else counted(run.decisions),
         decisions=tuple(run.decisions),
         replicas=tuple(pod.life(span_s) for pod in run.pods),
         end_s=span_s,
@@ -244,6 +251,25 @@ def _inputs(label: str, seed: int, run: _Run) -> dict[str, object]:
     }
 
 
+def counted(records: Iterable[DecisionRecord], *, written: bool = True) -> DecisionCounts:
+    counts = DecisionCounts(written=written)
+    for record in records:
+        counts.add(record.decision)
+    return counts
+
+
+def report_html(results: Sequence[RunResult]) -> str:
+    return render_html(results, [summarize(result) for result in results])
+
+
+def report_text(results: Sequence[RunResult], *, color: bool = False) -> str:
+    return render_terminal(results, [summarize(result) for result in results], color=color)
+
+
+def report_json(results: Sequence[RunResult]) -> str:
+    return render_json([summarize(result) for result in results])
+
+
 def empty_result(label: str = "nothing") -> RunResult:
     """A run without requests, replicas, decisions or time."""
     return RunResult(
@@ -253,6 +279,7 @@ def empty_result(label: str = "nothing") -> RunResult:
         gpus_per_replica=1,
         requests=RequestTable(),
         timeline=(),
+        counts=None,
         decisions=(),
         replicas=(),
         end_s=0.0,

@@ -11,10 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from simulator.report.html import render_html
 from simulator.result import RunResult
 
-from .factory import empty_result, make_result
+from .factory import empty_result, make_result, report_html
 
 pytestmark = pytest.mark.browser
 
@@ -89,7 +88,7 @@ def chromium() -> str:
 
 def look(chromium: str, folder: Path, results: list[RunResult], *, act: str = "", width: int = 1280) -> Seen:
     """Opens a report as a file, does `act` (JavaScript) in it, and returns what is there then."""
-    html = render_html(results).replace("<title>", WATCH + "<title>", 1)
+    html = report_html(results).replace("<title>", WATCH + "<title>", 1)
     page = folder / "report.html"
     page.write_text(html.replace("</body>", REPORT.replace("ACT", act) + "</body>"), encoding="utf-8")
     command = [chromium, *FLAGS, f"--user-data-dir={folder / 'profile'}", f"--window-size={width},900"]

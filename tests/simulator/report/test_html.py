@@ -12,11 +12,10 @@ import pytest
 from autoscaler.decision.types import Decision, Observation, Reason, Step
 from autoscaler.records import DecisionRecord
 from simulator.report.decision_log import holds, scalings
-from simulator.report.html import render_html
 from simulator.report.markup import Markup, element, markup
 from simulator.result import RunResult
 
-from .factory import empty_result, make_result
+from .factory import empty_result, make_result, report_html
 
 HOSTILE = "</script><script>alert('x')</script>\u2028&\""
 FETCHING = frozenset({"link", "img", "iframe", "object", "embed", "audio", "video", "source", "base"})
@@ -53,13 +52,13 @@ def plots_of(html: str) -> list[str]:
 
 
 def test_one_run_has_every_plot_and_no_comparison() -> None:
-    html = render_html([make_result()])
+    html = report_html([make_result()])
     assert plots_of(html) == ["demand", "load", "ttft", "tpot", "cost", "lives"]
     assert 'id="comparison"' not in html
 
 
 def test_several_runs_have_a_comparison_and_a_section_each() -> None:
-    html = render_html([make_result("chat"), make_result("4 replicas", fixed=4)])
+    html = report_html([make_result("chat"), make_result("4 replicas", fixed=4)])
     assert plots_of(html)[:3] == ["compare-ready", "compare-attainment", "compare-cost"]
     assert len(plots_of(html)) == 3 + 2 * 6
     assert Page(html).count("section", id="run-1") == 1
@@ -68,7 +67,7 @@ def test_several_runs_have_a_comparison_and_a_section_each() -> None:
 
 def test_every_scaling_has_a_row_with_its_steps_and_holds_are_counted() -> None:
     result = make_result()
-    page = Page(render_html([result]))
+    page = Page(report_html([result]))
     changes = scalings(result.decisions)
     rows = [found for tag, found in page.elements if tag == "tr" and "data-direction" in found]
     assert [row["data-reason"] for row in rows] == [str(one.decision.reason) for one in changes]
@@ -78,14 +77,14 @@ def test_every_scaling_has_a_row_with_its_steps_and_holds_are_counted() -> None:
 
 
 def test_every_input_stands_in_the_report() -> None:
-    texts = Page(render_html([make_result()])).texts
+    texts = Page(report_html([make_result()])).texts
     for name in ("trace.span_s", "policy.maxReplicas", "slo.ttft_s", "seed", "routing"):
         assert name in texts
 
 
 def test_a_hostile_label_and_message_stay_text() -> None:
     result = replace(make_result(HOSTILE), decisions=(record(1, 2, message=HOSTILE),))
-    html = render_html([result, make_result()])
+    html = report_html([result, make_result()])
     page = Page(html)
     assert page.count("script") == 5, "the data, uPlot and our three files"
     assert any("alert('x')" in text for text in page.texts)
@@ -93,7 +92,7 @@ def test_a_hostile_label_and_message_stay_text() -> None:
 
 
 def test_the_page_asks_for_nothing_from_outside() -> None:
-    page = Page(render_html([make_result()]))
+    page = Page(report_html([make_result()]))
     assert not [tag for tag, _ in page.elements if tag in FETCHING]
     assert not [found for _, found in page.elements if found.keys() & {"src", "srcset", "action", "data"}]
     links = [found["href"] for tag, found in page.elements if tag == "a"]
@@ -113,18 +112,18 @@ def test_the_scripts_and_styles_are_safe_to_write_into_a_page() -> None:
 
 @pytest.mark.parametrize("results", [[empty_result()], [empty_result(), make_result(span_s=60.0)]])
 def test_a_run_in_which_nothing_happened_still_has_a_report(results: list[RunResult]) -> None:
-    assert "SLO attainment" in render_html(results)
+    assert "SLO attainment" in report_html(results)
 
 
 def test_the_same_runs_give_the_same_text() -> None:
-    assert render_html([make_result(seed=5)]) == render_html([make_result(seed=5)])
+    assert report_html([make_result(seed=5)]) == report_html([make_result(seed=5)])
 
 
 def test_a_day_that_scales_at_every_sync_is_a_file_below_3_mb() -> None:
     day = make_result(span_s=86_400.0, base_rps=0.2, interval_s=5.0)
     message = "recommended 12 replicas: the sum of 14.40 over a target of 1.2 per replica is 12"
     flapping = tuple(record(index % 2, 1 - index % 2, index * 15.0, message) for index in range(5760))
-    html = render_html([replace(day, decisions=flapping)])
+    html = report_html([replace(day, decisions=flapping)])
     assert len(html) < 3_000_000
     assert "The first 600 of 5,760; --decisions writes all." in html
 

@@ -8,10 +8,10 @@ import pytest
 
 from simulator.report.inputs import brief_pairs, input_pairs
 from simulator.report.sparkline import sparkline
-from simulator.report.terminal import WIDTH, render_terminal
+from simulator.report.terminal import WIDTH
 from simulator.result import RunResult
 
-from .factory import empty_result, make_result
+from .factory import empty_result, make_result, report_text
 
 ESCAPE = re.compile(r"\x1b\[\d+m")
 
@@ -30,11 +30,11 @@ def three_runs() -> list[RunResult]:
     ],
 )
 def test_no_line_is_wider_than_the_terminal(results: list[RunResult]) -> None:
-    assert max(len(line) for line in render_terminal(results).splitlines()) <= WIDTH
+    assert max(len(line) for line in report_text(results).splitlines()) <= WIDTH
 
 
 def test_runs_stand_side_by_side_in_order() -> None:
-    heading, attainment, *_ = render_terminal(three_runs()).splitlines()
+    heading, attainment, *_ = report_text(three_runs()).splitlines()
     assert heading.split("  ")[-1].strip() == "4 replicas"
     assert heading.index("chat") < heading.index("queue-size") < heading.index("4 replicas")
     assert attainment.startswith("SLO attainment")
@@ -42,18 +42,18 @@ def test_runs_stand_side_by_side_in_order() -> None:
 
 
 def test_the_verdict_the_decisions_and_their_reasons_are_told() -> None:
-    text = render_terminal([make_result()])
+    text = report_text([make_result()])
     assert re.search(r"SLO \(TTFT 2 s, TPOT 100 ms\): met by \d+\.\d+% of [\d,]+ requests", text)
     assert re.search(r"Decisions: 240, scaled up [1-9]\d*, down [1-9]\d*", text)
     assert "Reasons: ScaleDownStabilized" in text
 
 
 def test_a_fixed_run_says_that_nothing_was_decided() -> None:
-    assert "Fixed replicas: no decisions" in render_terminal([make_result(fixed=4)])
+    assert "Fixed replicas: no decisions" in report_text([make_result(fixed=4)])
 
 
 def test_inputs_are_told_in_short_and_shared_ones_only_once() -> None:
-    text = render_terminal(three_runs())
+    text = report_text(three_runs())
     assert text.count("routing=least-loaded") == 1
     own = text.partition("Inputs of queue-size\n")[2]
     assert own.startswith("  policy=queue-size, seed=3\n")
@@ -74,14 +74,14 @@ def test_a_document_is_told_by_its_name_and_what_is_empty_not_at_all() -> None:
 
 
 def test_colour_adds_escapes_and_changes_nothing_else() -> None:
-    plain, coloured = (render_terminal(three_runs(), color=color) for color in (False, True))
+    plain, coloured = (report_text(three_runs(), color=color) for color in (False, True))
     assert ESCAPE.search(plain) is None
     assert ESCAPE.search(coloured) is not None
     assert ESCAPE.sub("", coloured) == plain
 
 
 def test_a_label_cannot_send_escapes_to_the_terminal() -> None:
-    assert "\x1b" not in render_terminal([make_result("red \x1b[31m alert")])
+    assert "\x1b" not in report_text([make_result("red \x1b[31m alert")])
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,8 @@ class SloType(click.ParamType[dict[str, float]]):
         given: dict[str, float] = {}
         for part in value.split(","):
             name, _, duration = part.strip().partition("=")
+            if f"{name}_s" in given:
+                self.fail(f"{value!r} names {name} twice: write each once, like {_SLO}", param, ctx)
             match = _DURATION.fullmatch(duration.strip())
             if name not in ("ttft", "tpot") or match is None or float(match[1]) == 0.0:
                 self.fail(f"{value!r} is no SLO: write it like {_SLO}", param, ctx)
@@ -57,6 +59,19 @@ class TimeType(click.ParamType[float]):
         if time.tzinfo is None:
             self.fail(f"{value!r} has no time zone: add Z for UTC, or an offset like +01:00", param, ctx)
         return time.timestamp()
+
+
+def _series(_ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> dict[str, Path]:
+    """``NAME=FILE``, each name once, as a mapping."""
+    files: dict[str, Path] = {}
+    for text in values:
+        name, separator, file = text.partition("=")
+        if not (name and separator and file):
+            raise click.BadParameter(f"{text!r}: write NAME=FILE", param=param)
+        if name in files:
+            raise click.BadParameter(f"{name!r} comes twice: give each metric one file", param=param)
+        files[name] = Path(file)
+    return files
 
 
 @click.command(context_settings={"show_default": True})
@@ -169,6 +184,7 @@ class TimeType(click.ParamType[float]):
 @click.option(
     "--series",
     multiple=True,
+    callback=_series,
     metavar="NAME=FILE",
     help="Recorded values (timestamp_s,value[,pod]) for the metric NAME, which has a free query.",
 )
@@ -202,7 +218,8 @@ def simulate(ctx: click.Context, /, **given: Any) -> None:
     several public formats are recognised), or the bundled trace azure-conv. Without options, the
     chat policy scales Gemma 2 9B on H100s; every default that was used is printed.
     """
-    from autoscaler.cli.simulation import Options, run
+    from autoscaler.cli.simulate.options import Options
+    from autoscaler.cli.simulate.runs import run
 
     defaults = tuple(name for name in given if ctx.get_parameter_source(name) is ParameterSource.DEFAULT)
     run(Options(**given, defaults=defaults))

@@ -1,0 +1,1 @@
+"""`autoscale simulate`: the command and its options, what they contradict, the runs, the files."""

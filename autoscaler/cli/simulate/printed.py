@@ -1,0 +1,60 @@
+"""What a simulation says of itself before it runs: every default, and what a start is made of."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from autoscaler.cli.simulate.options import DEFAULT_POLICY, Options
+from simulator.scenario import Scenario
+
+
+def defaults_text(options: Options) -> str:
+    """What the user left out, and what was taken for it."""
+    shown = [
+        f"{name.replace('_', '-')}={_shown(name, getattr(options, name))}"
+        for name in options.defaults
+        if name not in _NOTHING_BY_DEFAULT
+    ]
+    if not options.names_scaling:
+        shown.insert(0, f"policy={DEFAULT_POLICY}")
+    return textwrap.fill(
+        f"Defaults: {', '.join(shown) or 'none'}", 80, subsequent_indent="  ", break_on_hyphens=False
+    )
+
+
+def _shown(name: str, value: object) -> str:
+    if isinstance(value, Mapping):
+        return ",".join(f"{name.removesuffix('_s')}:{seconds:g}s" for name, seconds in value.items())
+    if name == "clock_start" and isinstance(value, float):
+        return datetime.fromtimestamp(value, UTC).isoformat()
+    if value is None:
+        return _UNSET[name]
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def startup_text(scenario: Scenario) -> str:
+    """The components of a start, those that go without saying among them."""
+    startup = scenario.startup
+    parts = "+".join(startup.components) or startup.name
+    text = f"Start-up: {parts}, {startup.total_s(scenario.profile):.0f} s in the median"
+    return textwrap.fill(text, 80, subsequent_indent="  ", break_on_hyphens=False)
+
+
+_UNSET = {
+    "span": "all",
+    "initial_replicas": "minReplicas",
+    "timeline_interval": "every sync (1 with --replicas)",
+    "nodes": "unlimited",
+    "price": "list price",
+}
+"""What an option means that was left out and has no value."""
+
+_NOTHING_BY_DEFAULT = frozenset(
+    {
+        *("trace", "policies", "fixed", "series", "warm_nodes", "node_idle"),
+        *("json_file", "html_file", "requests_file", "timeline_file", "decisions_file"),
+    }
+)
+"""Options that do nothing unless they are given (and the policy, which is named first)."""

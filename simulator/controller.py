@@ -1,0 +1,49 @@
+"""The simulated control loop: observe, evaluate, act, count."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from autoscaler.decision import evaluate, initial_state, record_scale
+from autoscaler.policy.models import Mode, ScalingPolicy
+from autoscaler.records import DecisionRecord
+from simulator.cluster import Cluster
+from simulator.decision_counts import DecisionCounts
+from simulator.scenario import Scenario
+from simulator.scrape import Scraper
+
+
+class Controller:
+    """One policy at work on one cluster. It owns no scaling rule. Times in seconds."""
+
+    def __init__(self, policy: ScalingPolicy, scenario: Scenario, initial_replicas: int) -> None:
+        self.policy = policy
+        self.scraper = Scraper(
+            policy.spec.inputs, scenario.scrape_interval_s, scenario.metrics_lag_s, scenario.series
+        )
+        self.counts = DecisionCounts(written=policy.spec.mode is Mode.ACTIVE)
+        self.records: list[DecisionRecord] = []
+        self._keep_records = scenario.keep_decisions
+        self._clock_start = scenario.clock_start
+        self._state = initial_state(initial_replicas, 0.0)
+
+    def sync(self, cluster: Cluster, now: float) -> None:
+        """One sync at ``now``; the cluster has been advanced to it."""
+        observation = self.scraper.observe(cluster, now, self._open_schedules(now))
+        before = self._state
+        decision, self._state = evaluate(self.policy, observation, before, now)
+        self.counts.add(decision)
+        writes = self.counts.written and decision.desired_replicas != decision.current_replicas
+        if writes:
+            cluster.scale(decision.desired_replicas, now)
+            self._state = record_scale(self.policy, self._state, decision, now)
+        if self._keep_records:
+            record = DecisionRecord(now, observation, decision, written=writes)
+            self.records.append(record if self.records else replace(record, policy=self.policy, state=before))
+
+    def _open_schedules(self, now: float) -> tuple[str, ...]:
+        if not self.policy.spec.schedules:
+            return ()
+        from autoscaler.policy.schedule import active_schedules  # calendars are slow to import
+
+        return active_schedules(self.policy.spec, self._clock_start + now)

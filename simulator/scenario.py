@@ -1,0 +1,62 @@
+"""What a run is given besides its requests: the servers, the scaling and the clock."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from simulator.cluster import Routing
+from simulator.nodes import NodeLimits
+from simulator.profile import Profile
+from simulator.result import Slo
+from simulator.startup import StartUp
+
+if TYPE_CHECKING:
+    from autoscaler.policy.models import ScalingPolicy
+    from simulator.prices import Price
+    from simulator.series import Series
+
+
+FIXED_TIMELINE_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Fixed:
+    """A fixed number of replicas instead of a policy."""
+
+    replicas: int
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """Everything about a run but its requests and its policy. Times in seconds.
+
+    ``clock_start``: the epoch second of the trace's zero, for schedules. ``timeline_interval_s``:
+    None takes a point at every sync, every second for a fixed number of replicas. ``keep_requests``,
+    ``keep_decisions``, ``keep_timeline``: whether the result has a row for each, or only what the
+    summary needs. ``nodes`` None: there is always one more node.
+    """
+
+    profile: Profile
+    startup: StartUp
+    slo: Slo
+    routing: Routing = "least-loaded"
+    scrape_interval_s: float = 15.0
+    metrics_lag_s: float = 5.0
+    seed: int = 0
+    clock_start: float = 0.0
+    timeline_interval_s: float | None = None
+    initial_replicas: int | None = None
+    series: Mapping[str, Series] = field(default_factory=dict)
+    keep_requests: bool = True
+    keep_decisions: bool = True
+    keep_timeline: bool = True
+    nodes: NodeLimits | None = None
+    price: Price | None = None
+
+    def timeline_s(self, scaling: ScalingPolicy | Fixed) -> float:
+        """Seconds between two points of the timeline."""
+        if self.timeline_interval_s is not None:
+            return self.timeline_interval_s
+        return FIXED_TIMELINE_S if isinstance(scaling, Fixed) else float(scaling.spec.sync_period_seconds)
