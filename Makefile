@@ -34,6 +34,7 @@ help: ## list the targets
 
 .PHONY: setup
 setup: $(VENV)/.installed ## create or update .venv with the pinned dependencies
+	@$(BIN)/python -m compileall -q autoscaler simulator # else, where Python may not write, every start compiles
 
 $(VENV)/.requirements: requirements/dev.txt
 	@$(PYTHON) -c '$(MODERN)' 2>/dev/null || { \

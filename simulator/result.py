@@ -55,6 +55,7 @@ class RequestTable:
         "preemptions",
         "prompt_tokens",
         "queue_s",
+        "rejected",
         "rejected_by",
         "replica",
         "requests",
@@ -63,7 +64,7 @@ class RequestTable:
 
     def __init__(self, *, keep_rows: bool = True) -> None:
         self.keep_rows = keep_rows
-        self.requests = self.preempted = 0
+        self.requests = self.rejected = self.preempted = 0
         self.rejected_by: Counter[TokenLimit] = Counter()
         self._free: list[int] = []
         self.arrival_s = array("d")
@@ -86,11 +87,6 @@ class RequestTable:
     def completed(self) -> int:
         """How many requests completed."""
         return len(self.done_e2e_s)
-
-    @property
-    def rejected(self) -> int:
-        """How many requests no replica could take."""
-        return self.rejected_by.total()
 
     def add(self, arrival_s: float, prompt_tokens: int, output_tokens: int) -> int:
         """A request that has not ended yet; returns its row."""
@@ -133,10 +129,12 @@ class RequestTable:
         if not self.keep_rows:
             self._free.append(row)
 
-    def reject(self, row: int, limit: TokenLimit) -> None:
-        """Ends a request that is beyond a limit of every replica."""
+    def reject(self, row: int, limit: TokenLimit | None = None) -> None:
+        """Ends a request that was not served: it is beyond a ``limit``, or else its client left."""
         self.outcome[row] = Outcome.REJECTED
-        self.rejected_by[limit] += 1
+        self.rejected += 1
+        if limit is not None:
+            self.rejected_by[limit] += 1
         if not self.keep_rows:
             self._free.append(row)
 

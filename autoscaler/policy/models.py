@@ -257,8 +257,10 @@ class EffectiveRules:
     tolerance: float
 
 
-_PERCENT_100 = ScalingPolicyRule(type="Percent", value=100, period_seconds=15)
-_UP_DEFAULTS = (0, (ScalingPolicyRule(type="Pods", value=4, period_seconds=15), _PERCENT_100))
+# Constants need no check: building the validator of each part takes longer than reading a policy.
+_PERCENT_100 = ScalingPolicyRule.model_construct(type="Percent", value=100, period_seconds=15)
+_4_PODS = ScalingPolicyRule.model_construct(type="Pods", value=4, period_seconds=15)
+_UP_DEFAULTS = (0, (_4_PODS, _PERCENT_100))
 _DOWN_DEFAULTS = (300, (_PERCENT_100,))
 
 
@@ -300,9 +302,9 @@ class RemainingCapacity(Model):
 class Guards(Model):
     """What HPA gets wrong for LLMs. All on with `semantics: LLM`, all off with `HPA`."""
 
-    pending_replicas: PendingReplicas = PendingReplicas()
+    pending_replicas: PendingReplicas = PendingReplicas.model_construct()
     """Whether replicas that are on their way count."""
-    remaining_capacity: RemainingCapacity = RemainingCapacity()
+    remaining_capacity: RemainingCapacity = RemainingCapacity.model_construct()
     """What the remaining replicas must be able to carry after a scale-down."""
     complete_data_for_scale_down: Bool | None = None
     """A scale-down needs a fresh sample of every ready pod for every metric; metrics whose
@@ -360,7 +362,7 @@ class Spec(Model):
     tolerance_rule: Literal["v1.33", "v1.32"] = "v1.33"
     """A ratio exactly on the tolerance's edge: `v1.33` and later keep the replicas, `v1.32` and
     before scale up."""
-    guards: Guards = Guards()
+    guards: Guards = Guards.model_construct()
     """Protection against what HPA gets wrong for LLMs."""
     fallback: Fallback | None = None
     """What to run when no metric can be used for a while. Default: hold the current replicas."""

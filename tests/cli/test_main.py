@@ -106,8 +106,7 @@ def test_every_command_of_the_table_exists_under_its_name_and_explains_itself(na
     assert f"{name} [OPTIONS]" in result.output
 
 
-@pytest.mark.parametrize("arguments", [["--version"], ["--help"]])
-def test_version_and_help_import_nothing_heavy(arguments):
+def imported_by(*arguments: str) -> list[str]:
     program = f"""
 import json, sys
 from autoscaler.cli.main import main
@@ -115,8 +114,26 @@ main({arguments!r})
 print(json.dumps(sorted(sys.modules)))
 """
     out = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
-    loaded = json.loads(out.splitlines()[-1])
-    assert not [name for name in loaded if name.startswith(HEAVY)]
+    loaded: list[str] = json.loads(out.splitlines()[-1])
+    return loaded
+
+
+@pytest.mark.parametrize("arguments", [["--version"], ["--help"]])
+def test_version_and_help_import_nothing_heavy(arguments):
+    assert not [name for name in imported_by(*arguments) if name.startswith(HEAVY)]
+
+
+def test_fixed_replicas_import_neither_validators_nor_the_decision_engine():
+    loaded = imported_by("simulate", "azure-conv", "--replicas", "1", "--span", "10")
+    assert "simulator.replay" in loaded
+    dear = ("pydantic", "cronsim", "autoscaler.decision", "autoscaler.policy", "simulator.report.html")
+    assert not [name for name in loaded if name.startswith(dear)]
+
+
+def test_a_policy_imports_no_calendars_and_no_page_that_it_does_not_need():
+    loaded = imported_by("simulate", "azure-conv", "--policy", "chat", "--span", "10")
+    assert "autoscaler.decision" in loaded
+    assert not [name for name in loaded if name.startswith(("cronsim", "simulator.report.html"))]
 
 
 def complete(*words: str) -> list[str]:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict, replace
 from math import isclose
+from pathlib import Path
 
 import pytest
 
-from simulator.profile import load_profile, profile_names
+import simulator.profile
+from autoscaler.errors import ProfileError
+from simulator.profile import Profile, load_profile, profile_names, profile_yaml
+from simulator.yaml_model import read_model
 
 BANDWIDTH = {"H100": 3.35e12, "H200": 4.8e12, "A100": 2.04e12, "L40S": 0.864e12, "L4": 0.3e12}
 """Bytes a second of one GPU's memory, from the vendor's data sheets."""
@@ -49,3 +55,49 @@ class TestProfile:
         memory = load_profile(name).memory
         if memory.kv_cache_blocks is not None:
             assert isclose(memory.kv_cache_blocks * 16 / 2, memory.kv_cache_tokens, rel_tol=0.01)
+
+    def test_reading_it_without_validation_gives_what_validation_would(self, name):
+        file = Path(simulator.profile.__file__).parent / "profiles" / f"{name}.yaml"
+        bare, checked = load_profile(name), read_model(file, Profile)
+        assert json.dumps(asdict(bare)) == json.dumps(asdict(checked)), "also 6 is not 6.0"
+
+    def test_its_file_can_be_written_and_read_back(self, name, tmp_path):
+        file = tmp_path / "again.yaml"
+        file.write_text(profile_yaml(load_profile(name)))
+        assert load_profile(str(file)) == load_profile(name)
+
+
+def test_everything_wrong_with_a_users_profile_is_named_by_line_and_field(tmp_path):
+    file = tmp_path / "mine.yaml"
+    text = profile_yaml(load_profile("gemma2-9b-h100"))
+    text = text.replace("gpus_per_replica: 1", "gpus_per_replica: 0")
+    text = text.replace("  max_num_seqs: 1024", "  max_num_seqs: true\n  max_nun_seqs: 2")
+    text = text.replace("  base_ms: ", "  base_ms: -")
+    file.write_text(text)
+    with pytest.raises(ProfileError) as caught:
+        load_profile(str(file))
+    assert [f"{problem.field}: {problem.message}" for problem in caught.value.problems] == [
+        "gpus_per_replica: must be at least 1, is 0",
+        "step_time.base_ms: must be above 0.0, is -8.5134",
+        "scheduler.max_num_seqs: must be an integer from 1 to 1099511627776, not the boolean true",
+        "scheduler.max_nun_seqs: is no field here: did you mean max_num_seqs?",
+    ]
+    assert [text.split("\n")[(problem.line or 0) - 1].split(":")[0] for problem in caught.value.problems] == [
+        "gpus_per_replica",
+        "  base_ms",
+        "  max_num_seqs",
+        "  max_nun_seqs",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("part", "change", "message"),
+    [
+        ("scheduler", {"max_num_batched_tokens": 100}, "at least max_num_seqs"),
+        ("memory", {"sliding_window_tokens": None}, "belong together"),
+    ],
+)
+def test_limits_that_contradict_each_other_are_refused(part, change, message):
+    profile = load_profile("gemma2-9b-h100")
+    with pytest.raises(ValueError, match=message):
+        replace(getattr(profile, part), **change)
