@@ -85,16 +85,24 @@ def atomic_writer(path: Path, option: str = "") -> Iterator[TextIO]:
     ``/dev/stdout`` are standard output; pipes and devices are written directly.
 
     Raises:
-        InputError: as ``check_output``.
+        InputError: as ``check_output``, or the disk is full, or fails.
+        BrokenPipeError: the reader has left.
     """
     check_output(path, option)
-    with _binary(path, option) as raw, _compressed(path, raw) as plain:
-        text = io.TextIOWrapper(plain, encoding="utf-8", newline="\n")
-        try:
-            yield text
-            text.flush()
-        finally:
-            text.detach()  # what is below is closed by its own owner
+    try:
+        with _binary(path, option) as raw, _compressed(path, raw) as plain:
+            text = io.TextIOWrapper(plain, encoding="utf-8", newline="\n")
+            try:
+                yield text
+                text.flush()
+            finally:
+                text.detach()  # what is below is closed by its own owner
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        raise _refusal(path, option, f"cannot be written: {error.strerror}") from None
 
 
 @contextmanager

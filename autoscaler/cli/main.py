@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from errno import EDQUOT, EFBIG, EIO, ENOSPC
 from importlib import import_module
 from typing import NamedTuple
 
@@ -20,6 +21,7 @@ from autoscaler.errors import AutoscalerError, InputError
 
 EXIT_INPUT = 1
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
+_UNWRITABLE = frozenset({ENOSPC, EDQUOT, EFBIG, EIO})
 
 
 class LazyCommand(NamedTuple):
@@ -110,9 +112,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         return _reader_left()
     except OSError as error:
-        if error.filename is None:
+        if error.filename is not None:
+            return _fail(f"{error.filename}: {error.strerror}")
+        if error.errno not in _UNWRITABLE:
             raise
-        return _fail(f"{error.filename}: {error.strerror}")
+        _drop_output()
+        return _fail(f"autoscale: cannot write to standard output: {error.strerror}")
     return status if isinstance(status, int) else 0
 
 
@@ -124,5 +129,10 @@ def _fail(*lines: object) -> int:
 
 def _reader_left() -> int:
     """``autoscale … | head``: quiet, with click's status for the same; the last flush goes nowhere."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    _drop_output()
     return EXIT_INPUT
+
+
+def _drop_output() -> None:
+    """What is still in the buffer goes nowhere, so that the interpreter's exit does not trip over it."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

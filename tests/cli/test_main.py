@@ -136,6 +136,20 @@ def test_a_policy_imports_no_calendars_and_no_page_that_it_does_not_need():
     assert not [name for name in loaded if name.startswith(("cronsim", "simulator.report.html"))]
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_a_full_disk_behind_standard_output_is_one_line():
+    with Path("/dev/full").open("w") as full:
+        failed = subprocess.run(
+            [sys.executable, "-m", "autoscaler", "policies"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    message = "autoscale: cannot write to standard output: No space left on device\n"
+    assert (failed.returncode, failed.stderr) == (1, message)
+
+
 def complete(*words: str) -> list[str]:
     environment = {
         **os.environ,

@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+import os
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from click.testing import CliRunner, Result
@@ -293,3 +295,97 @@ def test_nodes_that_contradict_each_other_are_refused(arguments, message):
     result = run("azure-conv", "--span", "10", *arguments)
     assert result.exit_code == 2
     assert message in result.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--slo", "ttft=2s,ttft=1s,tpot=1s"], "names ttft twice"),
+        (["--replicas", "2", "--initial-replicas", "1"], "--initial-replicas is for policies"),
+        (["--series", "a=x.csv", "--series", "a=y.csv"], "'a' comes twice"),
+        (["--series", "load=x.csv"], "no policy has a metric 'load' with a query (there is none)"),
+        (["--replicas", "1", "--series", "load=x.csv"], "no policy has a metric 'load'"),
+        (["--replicas", "1", "--replicas", "2", "--requests", "-"], "--requests writes one file a run"),
+        (["--replicas", "1", "--replicas", "2", "--timeline", "/dev/null"], "cannot hold 2"),
+        (["--replicas", "1", "--replicas", "2", "--requests", "q", "--json", "q.1-replica"], "the same name"),
+    ],
+)
+def test_what_would_have_no_effect_or_overwrite_itself_is_refused(arguments, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = run("azure-conv", *SHORT, *arguments)
+    assert result.exit_code == 2
+    assert message in " ".join(result.stderr.split())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_initial_replicas_beside_fixed_ones_are_the_policys():
+    assert (
+        run("azure-conv", *SHORT, "--policy", "chat", "--replicas", 1, "--initial-replicas", 2).exit_code == 0
+    )
+
+
+def test_labels_that_differ_only_in_punctuation_get_a_file_each(tmp_path):
+    policies = [write_policy(tmp_path, name) for name in ("a-b", "a.b")]
+    out = tmp_path / "out"
+    out.mkdir()
+    arguments = [part for file in policies for part in ("--policy", file)]
+    assert run("azure-conv", *SHORT, *arguments, "--timeline", out / "t.csv").exit_code == 0
+    assert sorted(file.name for file in out.iterdir()) == ["t.a-b.2.csv", "t.a-b.csv"]
+
+
+def test_a_pipe_is_read_once_and_refused_for_several_runs(tmp_path):
+    pipe = tmp_path / "trace"
+    os.mkfifo(pipe)
+    message = f"{pipe}: is a pipe, which can be read once, and there are 2 runs: name a file"
+    assert problems(run(pipe, "--replicas", 1, "--replicas", 2)) == [message]
+    text = "timestamp_s,prompt_tokens,output_tokens\n0,10,10\n"
+    writer = Thread(target=pipe.write_text, args=(text,))
+    writer.start()
+    assert "met by 100% of 1 requests" in run(pipe, "--replicas", 1).stdout
+    writer.join()
+
+
+@pytest.mark.parametrize("option", ["--json", "--html", "--requests"])
+def test_a_full_disk_is_one_line_with_the_files_name(option):
+    [problem] = problems(run("azure-conv", "--span", "10", "--replicas", 1, option, "/dev/full"))
+    assert problem == f"/dev/full: {option}: cannot be written: No space left on device"
+
+
+def test_the_decisions_of_a_dry_run_are_told_as_what_they_would_have_done(tmp_path):
+    file = write_policy(tmp_path)
+    file.write_text(file.read_text() + "  mode: DryRun\n")
+    text = run("azure-conv", *BURST, "--policy", file).stdout
+    assert "none written; would have scaled up" in text
+    assert ", scaled up" not in text
+
+
+def test_a_run_that_rejects_its_requests_says_which_limit_it_was(tmp_path):
+    trace = tmp_path / "trace.csv"
+    trace.write_text("timestamp_s,prompt_tokens,output_tokens\n0,9000,10\n1,9000,10\n2,10,10\n")
+    out = tmp_path / "out.json"
+    result = run(trace, "--replicas", 1, "--json", out)
+    said = " ".join(result.stdout.split())
+    assert (
+        "Rejected: 2 with more tokens than max_model_len_tokens (8,192), prompt and output together" in said
+    )
+    assert json.loads(out.read_text())["rejected_by"] == [
+        {"name": "max_model_len_tokens", "tokens": 8192, "requests": 2}
+    ]
+
+
+@pytest.mark.parametrize("scaling", [("--replicas", "1"), ("--policy", "chat")])
+def test_the_results_do_not_depend_on_which_files_are_asked_for(tmp_path, scaling):
+    alone, among = tmp_path / "alone.json", tmp_path / "among.json"
+    others = (
+        "--html",
+        tmp_path / "r.html",
+        "--timeline",
+        tmp_path / "t.csv",
+        "--requests",
+        tmp_path / "q.csv",
+    )
+    run("azure-conv", *SHORT, *scaling, "--json", alone)
+    run("azure-conv", *SHORT, *scaling, "--json", among, *others)
+    assert alone.read_text() == among.read_text()
+    interval = json.loads(alone.read_text())["inputs"]["timeline_interval_s"]
+    assert interval == (1.0 if scaling[0] == "--replicas" else 15.0)
