@@ -61,7 +61,8 @@ class Controller:
         self._pool = ThreadPoolExecutor(workers, "sync")
         self._memories: dict[Key, Memory] = {}
         self._due: dict[Key, tuple[float, ScalingPolicy]] = {}
-        self._busy: set[Key] = set()
+        self.busy: set[Key] = set()
+        """The policies that are being synced."""
         self._leads = False
         self._looked = self._clock.steady()
         self._trouble: str | None = "the policies were not read yet"
@@ -137,7 +138,7 @@ class Controller:
             at, edited_from = self._due.get(key, (now, stored.policy))
             if at > now and edited_from is stored.policy:
                 continue
-            if key in self._busy:
+            if key in self.busy:
                 self._metrics.late.inc()
             else:
                 due.append(stored)
@@ -164,7 +165,7 @@ class Controller:
         if not due:
             return []
         answers = self._ask(due)
-        self._busy |= {_key(stored) for stored in due}
+        self.busy |= {_key(stored) for stored in due}
         return [self._pool.submit(self._sync, stored, answers) for stored in due]
 
     def _ask(self, due: Sequence[StoredPolicy]) -> Answers:
@@ -199,7 +200,7 @@ class Controller:
             self._metrics.errors.labels("InternalError").inc()
             raise
         finally:
-            self._busy.discard(key)
+            self.busy.discard(key)
         return sync
 
     def _synced(self, stored: StoredPolicy, memory: Memory, answers: Answers) -> Sync:

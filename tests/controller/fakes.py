@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -75,6 +76,7 @@ class FakeTargets:
     faults: dict[str, list[Exception | None]] = field(default_factory=dict)
     written: list[tuple[str, int]] = field(default_factory=list)
     before_write: Any = None
+    delays: dict[str, Callable[[], object]] = field(default_factory=dict)
 
     def _fail(self, method: str) -> None:
         queue = self.faults.get(method)
@@ -85,6 +87,8 @@ class FakeTargets:
     def read(self, target: TargetKey) -> Scale:
         self._fail("read")
         name = f"{target.namespace}/{target.ref.name}"
+        if name in self.delays:
+            self.delays[name]()
         workload = self.workloads.get(name)
         if workload is None:
             raise TargetError(f"there is no {target.ref.kind} {name}")
@@ -171,6 +175,7 @@ class FakeStore:
     broken: list[RefusedPolicy] = field(default_factory=list)
     writes: list[tuple[str, Mapping[str, object]]] = field(default_factory=list)
     fault: Exception | None = None
+    write_fault: Exception | None = None
 
     def put(self, policy_: ScalingPolicy, namespace: str = "chat", name: str = "vllm", **fields: Any) -> None:
         key = f"{namespace}/{name}"
@@ -188,8 +193,8 @@ class FakeStore:
         return self.broken
 
     def write_status(self, stored: AnyPolicy, status: Mapping[str, object]) -> None:
-        if self.fault is not None:
-            raise self.fault
+        if self.write_fault is not None:
+            raise self.write_fault
         key = f"{stored.namespace}/{stored.name}"
         self.writes.append((key, status))
         if key in self.stored:
@@ -260,6 +265,16 @@ class World:
     def restart(self) -> None:
         self.controller.close()
         self.controller = self.new_controller()
+
+    def wait(self, *names: str) -> None:
+        """Until these policies (default: all) are not being synced."""
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:
+            busy = {f"{namespace}/{name}" for namespace, name, _ in set(self.controller.busy)}
+            if not (busy & set(names) if names else busy):
+                return
+            time.sleep(0.001)
+        raise TimeoutError(f"still busy: {busy}")
 
     @property
     def chat(self) -> Workload:

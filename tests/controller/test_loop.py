@@ -1,0 +1,163 @@
+"""The loop of all policies: who is due, what is asked, and that nobody's trouble is another's."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from autoscaler.errors import ClusterError
+from autoscaler.policy.models import Signal
+from autoscaler.policy.status import Action
+from tests.controller.fakes import CHAT, Workload, World, world
+from tests.decision.builders import metric, policy
+
+
+@pytest.fixture
+def chat() -> Iterator[World]:
+    with world() as made:
+        yield made
+
+
+def pass_by(made: World, seconds: float) -> None:
+    """Lets the loop look every half second, and waits for what it began."""
+    for _ in range(int(seconds * 2)):
+        made.time.passed += 0.5
+        made.controller.step()
+        made.wait()
+
+
+def syncs(made: World, reason: str | None = None) -> float:
+    """How many decisions there were."""
+    total = 0.0
+    for family in made.metrics.registry.collect():
+        if family.name == "vllm_autoscaler_decisions":
+            for sample in family.samples:
+                if sample.name.endswith("_total") and reason in (None, sample.labels["reason"]):
+                    total += sample.value
+    return total
+
+
+def test_a_policy_is_synced_at_once_and_then_once_a_period(chat: World) -> None:
+    chat.controller.step()
+    chat.wait()
+    assert syncs(chat) == 1
+    pass_by(chat, 60)
+    assert syncs(chat) == 5
+
+
+def test_each_policy_has_its_own_period(chat: World) -> None:
+    chat.targets.workloads["chat/fast"] = Workload()
+    spec = {**CHAT.model_dump(by_alias=True, mode="json")["spec"], "syncPeriodSeconds": 5}
+    spec["scaleTargetRef"]["name"] = "fast"
+    chat.store.put(
+        CHAT.model_validate({**CHAT.model_dump(by_alias=True, mode="json"), "spec": spec}), name="fast"
+    )
+    pass_by(chat, 60)
+    assert syncs(chat) == 1 + 4 + 1 + 12
+
+
+def test_an_edit_is_in_force_without_waiting_for_the_period(chat: World) -> None:
+    pass_by(chat, 1)
+    chat.source.loads["chat/vllm"] = 10
+    chat.store.put(policy(metric(1, signal="waiting"), maxReplicas=3))
+    pass_by(chat, 0.5)
+    assert chat.chat.replicas == 3
+
+
+def test_equal_questions_are_asked_once_for_all(chat: World) -> None:
+    for number in range(50):
+        chat.targets.workloads[f"chat/more-{number}"] = Workload()
+        chat.store.put(CHAT, name=f"more-{number}")
+    pass_by(chat, 0.5)
+    (asked,) = chat.source.asked
+    assert sorted(str(question.signal) for question in asked) == [Signal.KV_CACHE_USAGE, Signal.WAITING]
+
+
+def test_one_policys_exception_is_its_own(chat: World) -> None:
+    chat.store.put(CHAT, name="other")
+    broken: Any = RuntimeError("a bug")
+    chat.targets.faults["read"] = [broken]
+    outcomes = {sync.stored.name: sync.outcome for sync in chat.controller.once()}
+    assert sorted(outcome.action for outcome in outcomes.values()) == [Action.FAILED, Action.HELD]
+    (failed,) = [name for name, outcome in outcomes.items() if outcome.action is Action.FAILED]
+    assert outcomes[failed].message == "RuntimeError: a bug"
+    assert chat.events.reasons == ["InternalError"]
+    assert chat.metric("errors_total", reason="InternalError") == 1
+    assert {sync.outcome.action for sync in chat.controller.once()} == {Action.HELD}
+
+
+def test_a_slow_target_keeps_only_its_own_policy_waiting(chat: World) -> None:
+    chat.targets.workloads["slow/vllm"] = Workload()
+    chat.store.put(CHAT, namespace="slow")
+    release = threading.Event()
+    chat.targets.delays["slow/vllm"] = release.wait
+    for _ in range(9):
+        chat.time.passed += 5
+        chat.controller.step()
+        chat.wait("chat/vllm")
+    assert syncs(chat) == 4
+    assert chat.metric("skipped_syncs_total") == 3
+    release.set()
+    chat.wait()
+    assert syncs(chat) == 5
+
+
+def test_who_stands_by_does_nothing_and_a_new_leader_begins_with_what_is_saved(chat: World) -> None:
+    pass_by(chat, 1)
+    chat.fence.leads = False
+    pass_by(chat, 60)
+    assert syncs(chat) == 1
+    assert chat.metric("desired_replicas", namespace="chat", policy="vllm") is None
+    chat.chat.replicas = 6  # what the other leader did
+    chat.fence.leads = True
+    chat.source.loads["chat/vllm"] = 0
+    pass_by(chat, 285)
+    assert chat.chat.replicas == 6
+
+
+def test_a_policy_that_is_gone_leaves_nothing_behind(chat: World) -> None:
+    pass_by(chat, 1)
+    assert chat.metric("desired_replicas", namespace="chat", policy="vllm") == 2
+    chat.store.stored.clear()
+    pass_by(chat, 1)
+    assert chat.metric("desired_replicas", namespace="chat", policy="vllm") is None
+
+
+def test_policies_that_cannot_be_read_are_waited_for(chat: World) -> None:
+    chat.store.fault = ClusterError("connection refused")
+    pass_by(chat, 5)
+    assert chat.controller.ready() == "connection refused"
+    chat.store.fault = None
+    pass_by(chat, 1)
+    assert chat.controller.ready() is None
+    assert syncs(chat) == 1
+
+
+def test_a_loop_that_stands_still_is_not_alive(chat: World) -> None:
+    chat.controller.step()
+    assert chat.controller.alive() is None
+    chat.time.passed += 600
+    assert chat.controller.alive() == "the loop has stood still for 600 s"
+
+
+def test_stopping_finishes_the_write_in_flight(chat: World) -> None:
+    chat.source.loads["chat/vllm"] = 10
+    writing, release, stop = threading.Event(), threading.Event(), threading.Event()
+
+    def slow_write(_: Workload) -> None:
+        writing.set()
+        release.wait()
+
+    chat.targets.before_write = slow_write
+    running = threading.Thread(target=chat.controller.run, args=(stop,))
+    running.start()
+    assert writing.wait(10)
+    stop.set()
+    release.set()
+    running.join(10)
+    assert not running.is_alive()
+    assert chat.chat.replicas == 4
+    assert chat.status["lastDecision"]["action"] == "Scaled"
