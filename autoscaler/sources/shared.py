@@ -29,21 +29,28 @@ class ClosableSource(MetricSource, Protocol):
         """Gives them back."""
 
 
-_Key = tuple[Question, frozenset[str]]
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class _Entry:
-    """An answer or one to come, when it was asked for, and the last one without an error."""
+    """An answer or one to come, for which namespaces, and when it was asked for."""
 
     asked: float
+    where: frozenset[str]
     answer: Future[Answer]
-    good: Answer | None = None
-    good_at: float = 0.0
+
+    def covers(self, question: Question, where: frozenset[str]) -> bool:
+        """Whether it is about all of these namespaces; a query is about none."""
+        return question.signal is None or where <= self.where
+
+    def is_good(self) -> bool:
+        """Whether it is there, from the source itself and without an error."""
+        return self.answer.done() and self.answer.result().error is None
 
 
 class SharedSource:
-    """A MetricSource in front of another. Safe to use from several threads."""
+    """A MetricSource in front of another. Safe to use from several threads.
+
+    An answer for more namespaces serves those who ask for some of them: its points name theirs.
+    """
 
     def __init__(
         self,
@@ -58,7 +65,7 @@ class SharedSource:
         self._keep_seconds = keep_seconds
         self._clock = clock
         self._lock = Lock()
-        self._entries: dict[_Key, _Entry] = {}
+        self._entries: dict[Question, list[_Entry]] = {}
 
     def close(self) -> None:
         """Closes the source behind."""
@@ -70,30 +77,32 @@ class SharedSource:
         """One answer for each question; ports.MetricSource."""
         where = frozenset(namespaces)
         with self._lock:
-            entries, ours = self._claim(questions, where)
+            self._forget()
+            ours: dict[Question, _Entry] = {}
+            entries = {question: self._entry(question, where, ours) for question in questions}
         if ours:
             self._ask(ours, where)
-        return {question: entry.answer.result() for question, entry in entries.items()}
+        return {question: self._told(question, where, entry) for question, entry in entries.items()}
 
-    def _claim(
-        self, questions: Collection[Question], where: frozenset[str]
-    ) -> tuple[dict[Question, _Entry], dict[Question, _Entry]]:
-        """Every question's entry, and those among them that this call has to ask for."""
+    def _forget(self) -> None:
         now = self._clock()
-        self._entries = {
-            key: entry
-            for key, entry in self._entries.items()
-            if not entry.answer.done() or now - max(entry.asked, entry.good_at) <= self._keep_seconds
-        }
-        entries, ours = {}, {}
-        for question in questions:
-            entry = self._entries.get((question, where))
-            if entry is None or (entry.answer.done() and now - entry.asked >= self._fresh_seconds):
-                good, good_at = (entry.good, entry.good_at) if entry else (None, 0.0)
-                entry = ours[question] = _Entry(now, Future(), good, good_at)
-                self._entries[question, where] = entry
-            entries[question] = entry
-        return entries, ours
+        for question, entries in list(self._entries.items()):
+            kept = [one for one in entries if not one.answer.done() or now - one.asked <= self._keep_seconds]
+            if kept:
+                self._entries[question] = kept
+            else:
+                del self._entries[question]
+
+    def _entry(self, question: Question, where: frozenset[str], ours: dict[Question, _Entry]) -> _Entry:
+        """The entry that answers a question; one that this call has to ask for is put into ``ours``."""
+        now = self._clock()
+        for entry in reversed(self._entries.setdefault(question, [])):
+            pending = not entry.answer.done()
+            if entry.covers(question, where) and (pending or now - entry.asked < self._fresh_seconds):
+                return entry
+        entry = ours[question] = _Entry(now, where, Future())
+        self._entries[question].append(entry)
+        return entry
 
     def _ask(self, ours: Mapping[Question, _Entry], where: frozenset[str]) -> None:
         try:
@@ -101,18 +110,22 @@ class SharedSource:
         except BaseException as error:
             with self._lock:
                 for question, entry in ours.items():
-                    self._entries.pop((question, where), None)
+                    self._entries[question].remove(entry)
                     entry.answer.set_exception(error)
             raise
-        with self._lock:
-            for question, entry in ours.items():
-                self._settle((question, where), entry, answers.get(question, Answer(error="not answered")))
+        for question, entry in ours.items():
+            entry.answer.set_result(answers.get(question, Answer(error="not answered")))
 
-    def _settle(self, key: _Key, entry: _Entry, answer: Answer) -> None:
-        now = self._clock()
+    def _told(self, question: Question, where: frozenset[str], entry: _Entry) -> Answer:
+        answer = entry.answer.result()
         if answer.error is None:
-            self._entries[key] = replace(entry, good=answer, good_at=now)
-        elif entry.good is not None and now - entry.good_at <= self._keep_seconds:
-            warning = f"{answer.error}; the last answer is {now - entry.good_at:.0f} s old"
-            answer = replace(entry.good, warnings=(*entry.good.warnings, warning))
-        entry.answer.set_result(answer)
+            return answer
+        with self._lock:
+            now = self._clock()
+            for last in reversed(self._entries.get(question, [])):
+                age = now - last.asked
+                if last.is_good() and last.covers(question, where) and age <= self._keep_seconds:
+                    warning = f"{answer.error}; the last answer is {age:.0f} s old"
+                    good = last.answer.result()
+                    return replace(good, warnings=(*good.warnings, warning))
+        return answer

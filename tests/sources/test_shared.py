@@ -7,6 +7,7 @@ from threading import Barrier, Event, Thread
 
 import pytest
 
+from autoscaler.policy.models import Signal
 from autoscaler.ports import Answer, Point, Question
 from autoscaler.sources.shared import SharedSource
 
@@ -64,10 +65,29 @@ def test_what_was_asked_a_moment_ago_is_not_asked_again(shared, source, clock):
     assert source.asked[2:] == [{A}]
 
 
-def test_other_namespaces_are_another_question(shared, source):
+SIGNAL = Question(signal=Signal.WAITING)
+
+
+def test_more_namespaces_are_another_question_and_fewer_are_not(shared, source):
+    shared.answers([SIGNAL], ["chat"])
+    shared.answers([SIGNAL], ["chat", "code"])
+    assert len(source.asked) == 2
+    shared.answers([SIGNAL], ["code"])
+    assert len(source.asked) == 2
+
+
+def test_a_query_is_the_same_from_every_namespace(shared, source):
     shared.answers([A], ["chat"])
-    shared.answers([A], ["chat", "code"])
-    assert source.asked == [{A}, {A}]
+    shared.answers([A], ["code"])
+    assert source.asked == [{A}]
+
+
+def test_the_last_answer_for_fewer_namespaces_cannot_stand_in(shared, source, clock):
+    shared.answers([SIGNAL], ["chat"])
+    source.answer = lambda: FAILED
+    clock.now += 15
+    assert shared.answers([SIGNAL], ["chat", "code"])[SIGNAL] == FAILED
+    assert shared.answers([SIGNAL], ["chat"])[SIGNAL].points == GOOD.points
 
 
 def test_whoever_comes_meanwhile_waits_for_the_same_answer(shared, source):
