@@ -50,9 +50,18 @@ $(VENV)/.requirements: requirements/dev.txt
 	@$(PIP_INSTALL) --only-binary :all: --require-hashes --requirement requirements/dev.txt
 	@touch $@
 
-$(VENV)/.installed: $(VENV)/.requirements pyproject.toml autoscaler/__init__.py
+# The simulator's inner loops are compiled here and run as Python again once they are changed; `make
+# compile` compiles them anew. Byte code is written even where Python was told to write none.
+$(VENV)/.installed: $(VENV)/.requirements pyproject.toml hatch_build.py autoscaler/__init__.py
 	@$(PIP_INSTALL) --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -m compileall -q autoscaler simulator
+	@$(BIN)/python -c 'from simulator.compiled import describe; print(describe())'
 	@touch $@
+
+.PHONY: compile
+compile: $(VENV)/.requirements ## compile the simulator's inner loops after a change to them
+	@rm -f $(VENV)/.installed
+	@$(MAKE) --no-print-directory $(VENV)/.installed
 
 # -- the two commands of the README ------------------------------------------------------------
 
@@ -105,7 +114,7 @@ e2e: setup servers manifests ## the tests on a real Prometheus
 	$(BIN)/python -m pytest -q -rs -m e2e --durations=5
 
 .PHONY: bench
-bench: setup ## time whole replays against a fixed loop of plain Python
+bench: compile ## time whole replays against a fixed loop of plain Python
 	$(BIN)/python benchmarks/replay.py
 
 # -- day to day --------------------------------------------------------------------------------
@@ -132,7 +141,7 @@ lock: setup ## pin requirements/*.txt anew; LOCK_OPTIONS=--upgrade takes the lat
 .PHONY: clean
 clean: ## remove what the targets wrote, except .venv
 	rm -rf build dist demo-report htmlcov .coverage .coverage.* .hypothesis \
-		.mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+		.mypy_cache .pytest_cache .ruff_cache .import_linter_cache simulator/_compiled
 	find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 
 .PHONY: distclean

@@ -21,6 +21,7 @@ from __future__ import annotations
 from collections import deque
 from heapq import heappop, heappush
 from math import inf, sqrt
+from typing import Protocol
 
 from simulator.profile import Profile
 from simulator.result import RequestTable
@@ -56,14 +57,16 @@ class Sequence:
         return self.prompt + self.generated
 
 
-class StepObserver:
-    """Told about tokens as they are emitted, for latency histograms. Does nothing."""
+class StepObserver(Protocol):
+    """Told about tokens as they are emitted, for latency histograms."""
 
     def first_token(self, ttft_s: float) -> None:
         """A request's first token, ``ttft_s`` after its arrival."""
+        ...
 
     def decode_run(self, sequences: int, steps: int, first_step_s: float, growth_s: float) -> None:
         """``steps`` steps gave ``sequences`` tokens each; step i took first_step_s + i * growth_s."""
+        ...
 
 
 class Replica:

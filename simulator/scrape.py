@@ -18,7 +18,7 @@ from autoscaler.decision.types import Observation, Pod, PodPhase, Reading, Sampl
 from autoscaler.histograms import histogram_quantile
 from autoscaler.policy.models import DEFAULT_QUANTILE, Metric, Signal
 from simulator.cluster import Cluster, PodState, SimulatedPod
-from simulator.engine import Replica, StepObserver
+from simulator.engine import Replica
 from simulator.series import Series
 
 TTFT_EDGES = (
@@ -34,7 +34,7 @@ ITL_EDGES = (
 """Upper edges of ``vllm:inter_token_latency_seconds``, vLLM 0.26."""
 
 
-class LatencyHistograms(StepObserver):
+class LatencyHistograms:
     """vLLM's TTFT and inter-token histograms of one replica (counts per bucket, not cumulative)."""
 
     def __init__(self) -> None:

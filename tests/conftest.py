@@ -11,3 +11,6 @@ settings.load_profile("house")
 # No test, nor a process it starts, sees the colours and widths of the terminal that runs it.
 for name in ("FORCE_COLOR", "NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "COLUMNS", "LINES"):
     os.environ.pop(name, None)
+
+# Tests measure the Python source; the compiled modules have a test of their own (test_compiled.py).
+os.environ.setdefault("AUTOSCALE_PURE", "1")

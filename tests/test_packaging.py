@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -28,10 +29,9 @@ DATA = {
 }
 
 
-def run(*command: str | Path, cwd: Path) -> str:
-    environment = {
-        name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")
-    }
+def run(*command: str | Path, cwd: Path, **variables: str) -> str:
+    unwanted = ("PYTHONPATH", "VIRTUAL_ENV", "AUTOSCALE_PURE")
+    environment = {name: value for name, value in os.environ.items() if name not in unwanted} | variables
     ended = subprocess.run(
         [str(word) for word in command], cwd=cwd, env=environment, capture_output=True, text=True, check=False
     )
@@ -105,6 +105,27 @@ def test_the_sdist_can_be_built_and_tested(built):
     assert names >= {f"{top}/{name}" for name in DATA}
     assert names >= {f"{top}/policies/{name}" for name in policies()}
     assert [name for name in names if ".venv" in name or "__pycache__" in name] == []
+
+
+@pytest.mark.parametrize("variable", [{"CC": "no-such-compiler"}, {"HATCH_BUILD_NO_HOOKS": "1"}])
+def test_without_a_compiler_or_the_hook_the_wheel_is_plain_python_for_every_platform(
+    built, tmp_path, variable
+):
+    (sdist,) = built.glob("*.tar.gz")
+    with tarfile.open(sdist) as archive:
+        archive.extractall(tmp_path, filter="data")
+    source = tmp_path / f"vllm_autoscaler-{__version__}"
+    run(sys.executable, "-m", "build", "--no-isolation", "--wheel", source, cwd=tmp_path, **variable)
+    (wheel,) = (source / "dist").glob("*.whl")
+    assert wheel.name.endswith("-py3-none-any.whl")
+    assert [name for name in zipfile.ZipFile(wheel).namelist() if "_compiled" in name] == []
+
+
+@pytest.mark.skipif(shutil.which(os.environ.get("CC", "cc")) is None, reason="needs a C compiler")
+def test_with_a_compiler_the_installed_simulator_runs_compiled(installed):
+    program = "from simulator.compiled import describe; print(describe())"
+    told = run(installed / "venv/bin/python", "-c", program, cwd=installed)
+    assert told == "The simulator runs compiled.\n"
 
 
 def test_the_installed_command_knows_its_version(installed):

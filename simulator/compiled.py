@@ -1,0 +1,40 @@
+"""Which of the simulator's modules also run compiled, and where Python finds them.
+
+The same files run as they are or, where an installation had a C compiler, as extensions that mypyc made
+of them (``hatch_build.py``). ``AUTOSCALE_PURE=1`` in the environment asks for plain Python.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import zlib
+from pathlib import Path
+
+MODULES = ("cluster", "engine", "result")
+"""The inner loops: nearly all of a replay's time is spent in them."""
+
+
+def compiled_folder(package: Path) -> Path:
+    """Where extensions of exactly these sources, for this Python, are kept; it may not exist.
+
+    The name tells one text from another, so that a changed source runs as Python until it is compiled anew.
+    """
+    text = b"".join((package / f"{module}.py").read_bytes() for module in MODULES)
+    return package / "_compiled" / f"{sys.implementation.cache_tag}-{zlib.crc32(text):08x}"
+
+
+def prefer_compiled(search_path: list[str]) -> None:
+    """Puts the extensions before the sources in a package's ``__path__``, if there are any."""
+    folder = compiled_folder(Path(search_path[0]))
+    if folder.is_dir() and not os.environ.get("AUTOSCALE_PURE"):
+        search_path.insert(0, str(folder))
+
+
+def describe() -> str:
+    """One line on how the simulator runs here."""
+    from simulator import engine
+
+    if str(engine.__file__).endswith(".py"):
+        return "The simulator runs as plain Python, at about half its speed: no C compiler was found."
+    return "The simulator runs compiled."
