@@ -10,7 +10,7 @@ from heapq import heappop, heappush
 from math import inf, isnan
 from typing import Literal, Protocol
 
-from simulator.engine import Replica, StepObserver
+from simulator.engine import Replica
 from simulator.profile import Profile
 from simulator.result import Outcome, RequestTable
 
@@ -149,7 +149,7 @@ class Serving:
             del self._working[row]
 
 
-class _Run(StepObserver):
+class _Run:
     """The run that the engine has just ended."""
 
     def __init__(self) -> None:
@@ -157,6 +157,9 @@ class _Run(StepObserver):
         self.steps = 1
         self.first_step_s = 0.0
         self.growth_s = 0.0
+
+    def first_token(self, ttft_s: float) -> None:
+        """Is of no interest here."""
 
     def decode_run(self, sequences: int, steps: int, first_step_s: float, growth_s: float) -> None:
         """Notes the run."""
