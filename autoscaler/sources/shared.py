@@ -45,6 +45,10 @@ class _Entry:
         """Whether it is there, from the source itself and without an error."""
         return self.answer.done() and self.answer.result().error is None
 
+    def supersedes(self, older: _Entry) -> bool:
+        """Whether nobody needs the older one any more; a failure leaves the last good answer alone."""
+        return older.answer.done() and older.where <= self.where and (self.is_good() or not older.is_good())
+
 
 class SharedSource:
     """A MetricSource in front of another. Safe to use from several threads.
@@ -113,8 +117,11 @@ class SharedSource:
                     self._entries[question].remove(entry)
                     entry.answer.set_exception(error)
             raise
-        for question, entry in ours.items():
-            entry.answer.set_result(answers.get(question, Answer(error="not answered")))
+        with self._lock:
+            for question, entry in ours.items():
+                entry.answer.set_result(answers.get(question, Answer(error="not answered")))
+                kept = [one for one in self._entries[question] if one is entry or not entry.supersedes(one)]
+                self._entries[question] = kept
 
     def _told(self, question: Question, where: frozenset[str], entry: _Entry) -> Answer:
         answer = entry.answer.result()

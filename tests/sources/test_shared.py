@@ -130,6 +130,14 @@ def test_the_last_answer_stands_in_for_a_while_only(shared, source, clock):
     assert shared.answers([A], ["chat"])[A] == FAILED
 
 
+def test_no_more_than_the_newest_and_the_last_good_answer_are_kept(shared, source, clock):
+    for answer in (GOOD, GOOD, FAILED, FAILED, FAILED):
+        source.answer = lambda given=answer: given
+        shared.answers([A], ["chat"])
+        clock.now += 2
+    assert len(shared._entries[A]) == 2
+
+
 def test_a_source_that_never_answered_has_nothing_to_leave(shared, source):
     source.answer = lambda: FAILED
     assert shared.answers([A], ["chat"])[A] == FAILED
