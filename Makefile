@@ -109,8 +109,12 @@ servers: ## fetch Prometheus (Debian's) into the cache, without root; the e2e te
 manifests: ## build kustomize and the manifest checker into the cache; the e2e tests use them
 	@tests/manifests/build
 
+.PHONY: controlplane
+controlplane: ## build etcd, an API server and kwok into the cache, with Go; the e2e tests use them
+	@tests/controlplane/build
+
 .PHONY: e2e
-e2e: setup servers manifests ## the tests on a real Prometheus
+e2e: setup servers manifests controlplane ## the tests on a real Prometheus and Kubernetes' own API machinery
 	$(BIN)/python -m pytest -q -rs -m e2e --durations=5
 
 .PHONY: bench

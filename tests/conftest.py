@@ -2,6 +2,7 @@
 
 import os
 
+import pytest
 from hypothesis import settings
 
 # No deadline: a test must not fail because the machine is busy. In CI the same examples each time.
@@ -14,3 +15,13 @@ for name in ("FORCE_COLOR", "NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "COLUMNS",
 
 # Tests measure the Python source; the compiled modules have a test of their own (test_compiled.py).
 os.environ.setdefault("AUTOSCALE_PURE", "1")
+
+
+@pytest.fixture(scope="session")
+def control_plane(tmp_path_factory):
+    """A control plane for the whole run; each test takes namespaces of its own."""
+    from tests.servers.controlplane import ControlPlane
+
+    users = ("system:serviceaccount:kube-system:horizontal-pod-autoscaler",)
+    with ControlPlane(tmp_path_factory.mktemp("control-plane"), users) as started:
+        yield started
