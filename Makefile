@@ -136,6 +136,10 @@ format: setup ## let ruff format the code and repair what it can
 LOCK = $(BIN)/pip-compile --quiet --no-config --no-header --generate-hashes --allow-unsafe --strip-extras \
 	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options $(LOCK_OPTIONS)
 
+.PHONY: dashboards
+dashboards: setup ## write deploy/dashboards/*.json from panels.yaml
+	$(BIN)/python -m tools.dashboards
+
 .PHONY: lock
 lock: setup ## pin requirements/*.txt anew; LOCK_OPTIONS=--upgrade takes the latest versions
 	$(LOCK) --output-file requirements/runtime.txt pyproject.toml

@@ -12,14 +12,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from autoscaler.controller.decision_log import DecisionLog
-from autoscaler.controller.reconcile import Memory, Sync
+from autoscaler.controller.reconcile import Made, Memory, Sync
 from autoscaler.controller.status import refused_status, status_after
+from autoscaler.decision.bounds import effective_bounds
+from autoscaler.decision.fleet import survey
 from autoscaler.decision.types import Observation
 from autoscaler.errors import ClusterError
 from autoscaler.policy.models import Mode
 from autoscaler.policy.status import Action, ConditionType, PolicyStatus, StatusCondition, read_status
 from autoscaler.ports import AnyPolicy, Events, Fence, PolicyStore, RefusedPolicy
-from autoscaler.telemetry.metrics import Metrics
+from autoscaler.telemetry.metrics import Metrics, Standing
 
 REFRESH_SECONDS = 300.0
 """A status that says nothing new is written this often."""
@@ -101,13 +103,23 @@ class Recorder:
         for proposal in made.decision.proposals:
             if proposal.replicas is None:
                 self.metrics.errors.labels(proposal.reason).inc()
-        self.metrics.decided(
-            (sync.stored.namespace, sync.stored.name),
-            made.decision.current_replicas,
-            made.decision.desired_replicas,
-            dry_run=self.dry_run or sync.stored.policy.spec.mode is Mode.DRY_RUN,
+        name = (sync.stored.namespace, sync.stored.name)
+        self.metrics.decided(name, self._standing(sync, made))
+
+    def _standing(self, sync: Sync, made: Made) -> Standing:
+        spec = sync.stored.policy.spec
+        bounds = effective_bounds(spec, made.observation.active_schedules)
+        return Standing(
+            current=made.decision.current_replicas,
+            desired=made.decision.desired_replicas,
+            ready=survey(made.observation.pods, exact=False).available,
+            min_replicas=bounds.min_replicas,
+            max_replicas=bounds.max_replicas,
+            reason=made.decision.reason,
+            dry_run=self.dry_run or spec.mode is Mode.DRY_RUN,
             gpus_per_replica=made.scale.gpus_per_replica,
             ages=_ages(made.observation, sync.now),
+            started_after_s=_started_after(made, sync.now),
         )
 
     def _log(self, sync: Sync, before: PolicyStatus | None) -> None:
@@ -180,6 +192,12 @@ def _is_known(condition: StatusCondition, known: Mapping[str, StatusCondition]) 
 
 def _names(policy: AnyPolicy) -> dict[str, object]:
     return {"namespace": policy.namespace, "policy": policy.name}
+
+
+def _started_after(made: Made, now: float) -> float | None:
+    if made.before.pending_since is None or made.after.pending_since is not None:
+        return None
+    return now - made.before.pending_since
 
 
 def _ages(observation: Observation, now: float) -> dict[str, float]:

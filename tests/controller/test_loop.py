@@ -110,7 +110,7 @@ def test_who_stands_by_does_nothing_and_a_new_leader_begins_with_what_is_saved(c
     chat.fence.leads = False
     pass_by(chat, 60)
     assert syncs(chat) == 1
-    assert chat.metric("desired_replicas", namespace="chat", policy="vllm") is None
+    assert chat.metric("desired_replicas", policy_namespace="chat", policy="vllm") is None
     chat.chat.replicas = 6  # what the other leader did
     chat.fence.leads = True
     chat.source.loads["chat/vllm"] = 0
@@ -120,10 +120,10 @@ def test_who_stands_by_does_nothing_and_a_new_leader_begins_with_what_is_saved(c
 
 def test_a_policy_that_is_gone_leaves_nothing_behind(chat: World) -> None:
     pass_by(chat, 1)
-    assert chat.metric("desired_replicas", namespace="chat", policy="vllm") == 2
+    assert chat.metric("desired_replicas", policy_namespace="chat", policy="vllm") == 2
     chat.store.stored.clear()
     pass_by(chat, 1)
-    assert chat.metric("desired_replicas", namespace="chat", policy="vllm") is None
+    assert chat.metric("desired_replicas", policy_namespace="chat", policy="vllm") is None
 
 
 def test_policies_that_cannot_be_read_are_waited_for(chat: World) -> None:

@@ -111,11 +111,11 @@ def test_a_dry_run_decides_and_never_writes() -> None:
         sync = made.sync(load=10)
         assert (sync.outcome.action, sync.outcome.message) == (Action.DRY_RUN, "would set 4 replicas")
         assert made.targets.written == []
-        assert made.metric("dry_run_difference_replicas", namespace="chat", policy="vllm") == 2
+        assert made.metric("dry_run_difference_replicas", policy_namespace="chat", policy="vllm") == 2
         made.chat.replicas = 5  # what the live owner does
         made.sync(load=5)
-        assert made.metric("dry_run_difference_replicas", namespace="chat", policy="vllm") == 0
-        assert made.metric("current_replicas", namespace="chat", policy="vllm") == 5
+        assert made.metric("dry_run_difference_replicas", policy_namespace="chat", policy="vllm") == 0
+        assert made.metric("current_replicas", policy_namespace="chat", policy="vllm") == 5
 
 
 def test_a_dry_run_of_everything_overrules_active_policies() -> None:

@@ -142,7 +142,9 @@ def test_log_lines_are_for_what_is_new(chat: World, caplog: pytest.LogCaptureFix
     chat.sync(load=10)
     chat.targets.faults["read"] = [ClusterError("timed out")]
     chat.sync()
-    assert [(record.levelname, record.reason, record.policy) for record in caplog.records] == [
+    assert [
+        (record.levelname, vars(record)["reason"], vars(record)["policy"]) for record in caplog.records
+    ] == [
         ("INFO", "WithinTolerance", "vllm"),
         ("INFO", "SucceededRescale", "vllm"),
         ("WARNING", "FailedGetScale", "vllm"),
@@ -152,7 +154,7 @@ def test_log_lines_are_for_what_is_new(chat: World, caplog: pytest.LogCaptureFix
 def test_metrics_tell_ages_reasons_and_replicas(chat: World) -> None:
     chat.source.age = 20
     chat.sync(load=10)
-    ours = {"namespace": "chat", "policy": "vllm"}
+    ours = {"policy_namespace": "chat", "policy": "vllm"}
     assert chat.metric("desired_replicas", **ours) == 4
     assert chat.metric("metric_age_seconds", **ours, metric="waiting") == 20
     assert chat.metric("decisions_total", reason="AboveTarget", action="Scaled") == 1
@@ -163,7 +165,7 @@ def test_metrics_tell_ages_reasons_and_replicas(chat: World) -> None:
 
 
 def test_a_policy_leaves_the_dry_run_and_its_metric_goes(chat: World) -> None:
-    ours = {"namespace": "chat", "policy": "vllm"}
+    ours = {"policy_namespace": "chat", "policy": "vllm"}
     chat.store.put(policy(metric(5, signal="waiting"), mode="DryRun"))
     chat.sync(load=10)
     assert chat.metric("dry_run_difference_replicas", **ours) == 2

@@ -6,7 +6,7 @@ import pytest
 import requests
 
 from autoscaler.telemetry.http import TelemetryServer
-from autoscaler.telemetry.metrics import Metrics
+from autoscaler.telemetry.metrics import Metrics, Standing
 
 
 class Faults:
@@ -36,15 +36,26 @@ def test_probes_say_what_is_wrong(served: tuple[str, Faults, Metrics]) -> None:
 
 def test_metrics_have_a_page(served: tuple[str, Faults, Metrics]) -> None:
     url, _, metrics = served
-    metrics.decided(("chat", "vllm"), 2, 4, dry_run=True, gpus_per_replica=2, ages={"waiting": 7.5})
+    standing = Standing(
+        current=2,
+        desired=4,
+        ready=2,
+        min_replicas=1,
+        max_replicas=10,
+        reason="AboveTarget",
+        dry_run=True,
+        gpus_per_replica=2,
+        ages={"waiting": 7.5},
+    )
+    metrics.decided(("chat", "vllm"), standing)
     page = requests.get(f"{url}/metrics", timeout=5)
     assert page.headers["Content-Type"].startswith("text/plain")
     for line in (
-        'vllm_autoscaler_current_replicas{namespace="chat",policy="vllm"} 2.0',
-        'vllm_autoscaler_desired_replicas{namespace="chat",policy="vllm"} 4.0',
-        'vllm_autoscaler_desired_gpus{namespace="chat",policy="vllm"} 8.0',
-        'vllm_autoscaler_dry_run_difference_replicas{namespace="chat",policy="vllm"} 2.0',
-        'vllm_autoscaler_metric_age_seconds{metric="waiting",namespace="chat",policy="vllm"} 7.5',
+        'vllm_autoscaler_current_replicas{policy="vllm",policy_namespace="chat"} 2.0',
+        'vllm_autoscaler_desired_replicas{policy="vllm",policy_namespace="chat"} 4.0',
+        'vllm_autoscaler_desired_gpus{policy="vllm",policy_namespace="chat"} 8.0',
+        'vllm_autoscaler_dry_run_difference_replicas{policy="vllm",policy_namespace="chat"} 2.0',
+        'vllm_autoscaler_metric_age_seconds{metric="waiting",policy="vllm",policy_namespace="chat"} 7.5',
     ):
         assert line in page.text.splitlines()
     metrics.forget(("chat", "vllm"))
