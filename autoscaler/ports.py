@@ -214,8 +214,8 @@ class Owners(Protocol):
     def claims(self, stored: StoredPolicy) -> Sequence[Claim]:
         """The HPAs, ScaledObjects, policies and field managers that claim its replicas.
 
-        From watched caches. Of several policies the oldest owns the target; it sees no claim of the
-        others, and they see its.
+        From watched caches. Of several active policies the oldest owns the target; it sees no claim
+        of the others, and they see its.
 
         Raises:
             ClusterError: a cache was never complete, so that nobody knows.

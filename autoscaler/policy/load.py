@@ -75,6 +75,17 @@ def load_policy_text(text: str | bytes, file: str) -> tuple[LoadedPolicy, ...]:
     return tuple(loaded)
 
 
+def load_policy_object(document: dict[str, Any], name: str) -> ScalingPolicy:
+    """A policy from plain data, such as the Kubernetes API gives; ``name`` names it in messages.
+
+    Raises ``PolicyError`` with all problems, none of which has a line.
+    """
+    policy, faults = _check(Node(1, document))
+    if policy is None or faults:
+        raise PolicyError([Problem(name, None, dotted(path), text) for path, text in faults])
+    return policy
+
+
 def duplicates(policies: Iterable[LoadedPolicy]) -> list[Problem]:
     """Policies whose namespace and name an earlier one already has, over one or several files."""
     seen: dict[tuple[str | None, str], LoadedPolicy] = {}

@@ -1,0 +1,233 @@
+"""The Kubernetes API as JSON: the official client's configuration, credentials and connections.
+
+Its generated models are left out. They cost milliseconds for what ``json.loads`` does in
+microseconds, and refuse answers that are fine.
+
+Nothing is retried here, so that a timeout is one: who calls knows whether trying again is safe.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from typing import Any, TypeAlias
+from urllib.parse import urlencode
+
+import urllib3
+from kubernetes import config as kube_config
+from kubernetes.client import ApiClient, ApiException, Configuration
+from kubernetes.config import ConfigException
+
+from autoscaler import __version__
+from autoscaler.errors import ClusterError
+
+READ_TIMEOUT_SECONDS = 10.0
+WRITE_TIMEOUT_SECONDS = 4.0
+"""For each call that changes something, connecting included."""
+CONNECT_TIMEOUT_SECONDS = 3.0
+
+JSON = "application/json"
+MERGE_PATCH = "application/merge-patch+json"
+JSON_PATCH = "application/json-patch+json"
+
+FIELD_MANAGER = "vllm-autoscaler"
+
+Query: TypeAlias = Mapping[str, str | int]
+Object: TypeAlias = dict[str, Any]
+"""A Kubernetes object, or any other JSON object that the API gives."""
+
+
+class ApiError(ClusterError):
+    """The API answered, and its answer is no. ``status`` is HTTP's, ``reason`` Kubernetes'."""
+
+    def __init__(
+        self, status: int, reason: str, message: str, retry_after_seconds: float | None = None
+    ) -> None:
+        self.status = status
+        self.reason = reason
+        super().__init__(message, retry_after_seconds)
+
+
+class Api:
+    """Calls to one API server. Threads may share it."""
+
+    def __init__(self, configuration: Configuration) -> None:
+        configuration.retries = False
+        configuration.connection_pool_maxsize = 32
+        self._configuration = configuration
+        self._client = ApiClient(configuration)
+
+    @property
+    def server(self) -> str:
+        """The server's URL."""
+        return str(self._configuration.host)
+
+    def get(self, path: str, query: Query | None = None) -> Object:
+        """Reads a path.
+
+        Raises:
+            ApiError: the API says no.
+            ClusterError: it did not answer, or not in time; so do all methods.
+        """
+        return self._call("GET", path, query, READ_TIMEOUT_SECONDS)
+
+    def create(self, path: str, body: Object) -> Object:
+        """Posts an object to its collection."""
+        return self._call("POST", path, None, WRITE_TIMEOUT_SECONDS, body)
+
+    def replace(self, path: str, body: Object) -> Object:
+        """Puts an object; its resourceVersion, where it has one, must be the current one."""
+        return self._call("PUT", path, None, WRITE_TIMEOUT_SECONDS, body)
+
+    def patch(self, path: str, body: object, content_type: str = MERGE_PATCH) -> Object:
+        """Changes part of an object, under our name as its field manager."""
+        query = {"fieldManager": FIELD_MANAGER}
+        return self._call("PATCH", path, query, WRITE_TIMEOUT_SECONDS, body, content_type)
+
+    def watch(self, path: str, query: Query, silence_seconds: float) -> EventStream:
+        """Opens a watch; it breaks when nothing comes for ``silence_seconds``."""
+        timeout = (CONNECT_TIMEOUT_SECONDS, silence_seconds)
+        return EventStream(self._send("GET", path, {**query, "watch": "1"}, timeout))
+
+    def close(self) -> None:
+        """Closes the connections that nobody uses."""
+        self._client.close()
+
+    def _call(
+        self,
+        method: str,
+        path: str,
+        query: Query | None,
+        timeout: float,
+        body: object = None,
+        content_type: str = JSON,
+    ) -> Object:
+        response = self._send(method, path, query, timeout, body, content_type)
+        try:
+            data = json.loads(response.read())
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise _no_answer(method, path, error) from None
+        except ValueError:
+            raise ClusterError(f"{method} {path}: the answer is no JSON") from None
+        finally:
+            response.release_conn()
+        if not isinstance(data, dict):
+            raise ClusterError(f"{method} {path}: the answer is no JSON object")
+        return data
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        query: Query | None,
+        timeout: float | tuple[float, float],
+        body: object = None,
+        content_type: str = JSON,
+    ) -> urllib3.BaseHTTPResponse:
+        url = f"{self.server}{path}{'?' + urlencode(query) if query else ''}"
+        try:
+            headers = self._headers(content_type if body is not None else None)
+            response: urllib3.BaseHTTPResponse = self._client.rest_client.request(
+                method, url, headers=headers, body=body, _request_timeout=timeout
+            ).response
+            if not 200 <= response.status <= 299:
+                raise _refusal(method, path, response)
+        except (urllib3.exceptions.HTTPError, ApiException, ConfigException, OSError) as error:
+            raise _no_answer(method, path, error) from None
+        return response
+
+    def _headers(self, content_type: str | None) -> dict[str, str]:
+        headers = {"Accept": JSON, "User-Agent": f"{FIELD_MANAGER}/{__version__}"}
+        if content_type is not None:
+            headers["Content-Type"] = content_type
+        token = self._configuration.auth_settings().get("BearerToken")  # renews it, if that is due
+        if token is not None:
+            headers["Authorization"] = str(token["value"])
+        return headers
+
+
+class EventStream:
+    """The events of one watch, as JSON objects. Another thread may close it."""
+
+    def __init__(self, response: urllib3.BaseHTTPResponse) -> None:
+        self._response = response
+
+    def __iter__(self) -> Iterator[Object]:
+        """Yields ``{"type": …, "object": …}`` until the server ends the watch.
+
+        Raises:
+            ClusterError: the connection broke, was silent for too long or said what is no JSON.
+        """
+        rest = b""
+        try:
+            for chunk in self._response.stream(1 << 16, decode_content=True):
+                *lines, rest = (rest + chunk).split(b"\n")
+                for line in lines:
+                    if line:
+                        yield json.loads(line)
+        except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+            raise ClusterError(f"the watch broke: {_cause(error)}") from None
+        finally:
+            self._response.close()
+
+    def close(self) -> None:
+        """Ends the watch, whoever waits for it. Closing it any other way waits for that reader."""
+        connection = getattr(self._response, "connection", None)
+        with suppress(OSError, AttributeError):
+            connection.sock.shutdown(socket.SHUT_RDWR)  # type: ignore[union-attr]
+
+
+def connect(kubeconfig: str | None = None, context: str | None = None) -> Api:
+    """The API of a kubeconfig's context; the defaults are kubectl's.
+
+    That is ``$KUBECONFIG``, else the cluster that this process runs in, else ~/.kube/config.
+
+    Raises:
+        ClusterError: there is no such file or context, or it does not tell where the server is.
+    """
+    configuration = Configuration()
+    try:
+        if kubeconfig is None and context is None and _is_inside():
+            kube_config.load_incluster_config(configuration)
+        else:
+            kube_config.load_kube_config(
+                kubeconfig, context, client_configuration=configuration, persist_config=False
+            )
+    except (ConfigException, OSError, ValueError, TypeError, KeyError) as error:
+        raise ClusterError(f"no cluster to talk to: {error}") from None
+    return Api(configuration)
+
+
+def _is_inside() -> bool:
+    return "KUBERNETES_SERVICE_HOST" in os.environ and "KUBECONFIG" not in os.environ
+
+
+def _refusal(method: str, path: str, response: urllib3.BaseHTTPResponse) -> ApiError:
+    try:
+        status = json.loads(response.read())
+    except (urllib3.exceptions.HTTPError, OSError, ValueError):
+        status = None  # a proxy's page, say
+    finally:
+        response.release_conn()
+    told = status if isinstance(status, dict) else {}
+    message = told.get("message") or f"{method} {path}: HTTP {response.status}"
+    return ApiError(response.status, str(told.get("reason", "")), str(message), _retry_after(response))
+
+
+def _retry_after(response: urllib3.BaseHTTPResponse) -> float | None:
+    value = response.headers.get("Retry-After", "")
+    return float(value) if value.isascii() and value.isdigit() else None
+
+
+def _no_answer(method: str, path: str, error: Exception) -> ClusterError:
+    return ClusterError(f"{method} {path}: the Kubernetes API did not answer: {_cause(error)}")
+
+
+def _cause(error: Exception) -> str:
+    """What happened, without urllib3's names of objects."""
+    if isinstance(error, urllib3.exceptions.MaxRetryError) and error.reason is not None:
+        error = error.reason
+    return str(error).rpartition(": ")[2] or type(error).__name__

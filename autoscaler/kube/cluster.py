@@ -1,0 +1,96 @@
+"""One cluster, put together: every port of the live side over one API server."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+import uuid
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+from autoscaler.kube.api import Api
+from autoscaler.kube.deletion_costs import KubeDeletionCosts
+from autoscaler.kube.events import KubeEvents
+from autoscaler.kube.owners import HPA_COLLECTION, KEDA_COLLECTION, KubeOwners, ScalerObjects
+from autoscaler.kube.pods import PodIndex
+from autoscaler.kube.policies import COLLECTION, KubePolicies, PolicyObjects
+from autoscaler.kube.policy_files import PolicyFiles
+from autoscaler.kube.targets import KubeTargets
+from autoscaler.kube.watched import Watched
+from autoscaler.ports import PolicyStore
+
+_NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+
+
+def own_namespace() -> str:
+    """The namespace that this process runs in; ``default`` outside of a cluster."""
+    given = os.environ.get("POD_NAMESPACE")
+    if given:
+        return given
+    return _NAMESPACE_FILE.read_text().strip() if _NAMESPACE_FILE.is_file() else "default"
+
+
+def own_identity() -> str:
+    """A name for this process that no other has, one on the same host included."""
+    return f"{os.environ.get('POD_NAME') or socket.gethostname()}_{uuid.uuid4().hex[:8]}"
+
+
+class Cluster:
+    """The ports of the live side.
+
+    ``namespaces``: those to watch, none for all. ``folder``: take the policies from there instead
+    of the cluster. ``identity``: this process' name in events.
+    """
+
+    def __init__(
+        self,
+        api: Api,
+        identity: str,
+        namespaces: Sequence[str] = (),
+        folder: Path | None = None,
+    ) -> None:
+        self.api = api
+        pods = Watched(api, "/api/v1/pods", namespaces, PodIndex)
+        scalers = [
+            Watched(api, HPA_COLLECTION, namespaces, partial(ScalerObjects, "HorizontalPodAutoscaler")),
+            Watched(api, KEDA_COLLECTION, namespaces, partial(ScalerObjects, "ScaledObject"), optional=True),
+        ]
+        objects = None if folder else Watched(api, COLLECTION, namespaces, PolicyObjects)
+        self._watched: list[Watched[PodIndex] | Watched[ScalerObjects] | Watched[PolicyObjects]]
+        self._watched = [pods, *scalers, *([objects] if objects else [])]
+        self.targets = KubeTargets(api, namespaces, pods)
+        self.owners = KubeOwners(scalers, objects, self.targets)
+        self.events = KubeEvents(api, identity)
+        self.deletion_costs = KubeDeletionCosts(api, pods)
+        self.policies: PolicyStore
+        if objects is not None:
+            self.policies = KubePolicies(api, objects)
+        else:
+            assert folder is not None
+            self.policies = PolicyFiles(folder, own_namespace())
+
+    def start(self) -> None:
+        """Begins to list and watch; nothing is waited for."""
+        for watched in self._watched:
+            watched.start()
+        self.events.start()
+
+    def wait(self, seconds: float) -> bool:
+        """Whether all lists were complete within some seconds."""
+        deadline = time.monotonic() + seconds
+        return all(watched.wait(max(0.0, deadline - time.monotonic())) for watched in self._watched)
+
+    @property
+    def age_seconds(self) -> float:
+        """The age of the oldest copy; infinite before it was complete."""
+        return max(watched.age_seconds for watched in self._watched)
+
+    def stop(self) -> None:
+        """Ends all threads, and writes the events that are left."""
+        self.targets.stop()
+        for watched in self._watched:
+            watched.stop()
+        self.events.stop()
+        self.api.close()

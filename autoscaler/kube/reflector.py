@@ -1,0 +1,193 @@
+"""A list that keeps itself up to date: list once, then watch, as client-go's reflector does.
+
+A watch ends by itself after ``WATCH_SECONDS``, so that a server that is there is heard of at
+least that often, and the age of the last word says how old the copy may be. The server sends a
+bookmark before it ends a watch; the next one goes on from there without a new list.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+from autoscaler.errors import ClusterError
+from autoscaler.kube.api import Api, ApiError, EventStream, Object
+
+WATCH_SECONDS = 30
+SILENCE_SECONDS = 45.0
+"""A connection that was silent for this long is dead."""
+MAX_AGE_SECONDS = 60.0
+"""A copy of which nothing was heard for this long is too old to decide by."""
+PAGE_SIZE = 500
+FIRST_BACKOFF_SECONDS = 0.5
+MAX_BACKOFF_SECONDS = 30.0
+ABSENT_SECONDS = 30.0
+"""How often to look whether an optional resource has been installed."""
+SHORTEST_WATCH_SECONDS = 1.0
+"""A watch that ends sooner, without a word, is a fault and not the end of its time."""
+GONE, ABSENT = 410, 404
+
+log = logging.getLogger(__name__)
+
+
+class Sink(Protocol):
+    """Where the objects go. Called from the reflector's thread alone."""
+
+    def replace(self, objects: Iterable[Object]) -> None:
+        """Everything that there is now."""
+
+    def put(self, obj: Object) -> None:
+        """An object is new or has changed."""
+
+    def drop(self, obj: Object) -> None:
+        """An object is gone."""
+
+
+class Reflector:
+    """One resource, in one namespace or all, kept in a sink by a thread.
+
+    ``optional``: that there is no such resource is no error; then there are no such objects.
+    """
+
+    def __init__(
+        self,
+        api: Api,
+        path: str,
+        sink: Sink,
+        optional: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.path = path
+        self._api = api
+        self._sink = sink
+        self._optional = optional
+        self._clock = clock
+        self._heard = float("-inf")
+        self._problem: str | None = None
+        self._synced = threading.Event()
+        self._stopped = threading.Event()
+        self._version: str | None = None
+        self._stream: EventStream | None = None
+        self._thread = threading.Thread(target=self._run, name=f"watch {path}", daemon=True)
+
+    def start(self) -> None:
+        """Begins to list and watch."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ends it; the sink keeps what it has."""
+        self._stopped.set()
+        stream = self._stream
+        if stream is not None:
+            stream.close()
+
+    def wait(self, seconds: float) -> bool:
+        """Whether the first list was complete within a time."""
+        return self._synced.wait(seconds)
+
+    @property
+    def age_seconds(self) -> float:
+        """How long ago the server last told that the copy is right; infinite before the first list."""
+        return self._clock() - self._heard
+
+    def check(self, max_age_seconds: float = MAX_AGE_SECONDS) -> None:
+        """Raises ``ClusterError`` when the copy is not complete, or nobody was heard for too long."""
+        problem = f": {self._problem}" if self._problem else ""
+        if not self._synced.is_set():
+            raise ClusterError(f"{self.path} was not read yet{problem}")
+        if self.age_seconds > max_age_seconds:
+            raise ClusterError(f"{self.path} is {self.age_seconds:.0f} s old{problem}")
+
+    def _run(self) -> None:
+        failures = 0
+        while not self._stopped.is_set():
+            try:
+                if self._version is None:
+                    self._list()
+                else:
+                    self._watch(self._version)
+                failures = 0
+                self._problem = None
+            except Exception as error:  # whatever it is, the next list may cure it
+                if not self._stopped.is_set():
+                    self._recover(error, failures)
+                    failures += 1
+
+    def _recover(self, error: Exception, failures: int) -> None:
+        """Notes what went wrong and waits until it is time to try again."""
+        if not isinstance(error, ClusterError) or _is_status(error, GONE, ABSENT):
+            self._version = None
+        if self._optional and _is_status(error, ABSENT):
+            self._sink.replace(())
+            self._heard_now()
+            self._stopped.wait(ABSENT_SECONDS)
+            return
+        if str(error) != self._problem:
+            trace = None if isinstance(error, ClusterError) else error
+            log.warning("%s: %s", self.path, error, exc_info=trace)
+        self._problem = str(error)
+        if failures or not _is_status(error, GONE):
+            self._stopped.wait(_pause(error, failures))
+
+    def _heard_now(self) -> None:
+        self._heard = self._clock()
+        self._synced.set()
+
+    def _list(self) -> None:
+        began = self._clock()  # all pages show the state at the first one
+        objects: list[Object] = []
+        token = ""
+        while True:
+            page = self._api.get(self.path, {"limit": PAGE_SIZE, **({"continue": token} if token else {})})
+            objects += page.get("items") or ()
+            token = page["metadata"].get("continue", "")
+            if not token:
+                break
+        self._sink.replace(objects)
+        self._version = str(page["metadata"]["resourceVersion"])
+        self._heard = began
+        self._synced.set()
+
+    def _watch(self, version: str) -> None:
+        """Follows the changes since a version until the server ends the watch."""
+        query: dict[str, str | int] = {
+            "resourceVersion": version,
+            "allowWatchBookmarks": "true",
+            "timeoutSeconds": WATCH_SECONDS,
+        }
+        began = self._clock()
+        self._stream = self._api.watch(self.path, query, SILENCE_SECONDS)
+        if self._stopped.is_set():
+            self._stream.close()
+        self._heard_now()
+        for event in self._stream:
+            self._take(event)
+        if self._version == version and self._clock() - began < SHORTEST_WATCH_SECONDS:
+            raise ClusterError("the server ended the watch at once")
+        self._heard_now()
+
+    def _take(self, event: Object) -> None:
+        kind, obj = event["type"], event["object"]
+        if kind == "ERROR":
+            raise ApiError(int(obj.get("code", 500)), str(obj.get("reason", "")), str(obj.get("message", "")))
+        if kind == "DELETED":
+            self._sink.drop(obj)
+        elif kind != "BOOKMARK":
+            self._sink.put(obj)
+        self._heard_now()
+        self._version = str(obj["metadata"]["resourceVersion"])
+
+
+def _pause(error: Exception, failures: int) -> float:
+    """How long to wait, in seconds: longer after each failure, and never all at once."""
+    backoff = min(FIRST_BACKOFF_SECONDS * 2**failures, MAX_BACKOFF_SECONDS)
+    asked = error.retry_after_seconds if isinstance(error, ClusterError) else None
+    return max(asked or 0.0, random.uniform(backoff / 2, backoff))
+
+
+def _is_status(error: Exception, *statuses: int) -> bool:
+    return isinstance(error, ApiError) and error.status in statuses

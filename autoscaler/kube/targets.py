@@ -1,0 +1,115 @@
+"""Scale targets: read from watched copies where the kind is a usual one, else asked for."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from functools import partial
+
+from autoscaler.decision.types import Pod
+from autoscaler.errors import ClusterError, ConflictError, TargetError
+from autoscaler.kube.api import Api, ApiError, Object
+from autoscaler.kube.discovery import Discovery
+from autoscaler.kube.pods import PodIndex
+from autoscaler.kube.watched import Watched
+from autoscaler.kube.workloads import WATCHED_KINDS, Workloads
+from autoscaler.ports import Scale, TargetKey
+
+
+class KubeTargets:
+    """``ports.ScaleTargets`` over the scale subresource of any kind.
+
+    A kind is watched from the first time that a policy names it. Until its first list is complete,
+    and whenever the copy is too old, the scale is read with a call.
+    """
+
+    def __init__(self, api: Api, namespaces: Sequence[str], pods: Watched[PodIndex]) -> None:
+        self._api = api
+        self._namespaces = namespaces
+        self._pods = pods
+        self._discovery = Discovery(api)
+        self._lock = threading.Lock()
+        self._workloads: dict[tuple[str, str], Watched[Workloads]] = {}
+
+    def read(self, target: TargetKey) -> Scale:
+        """See ``ports.ScaleTargets.read``."""
+        workloads = self.workloads(target)
+        if workloads is None:
+            return self._asked(target)
+        scale = workloads.scale(target.namespace, target.ref.name)
+        if scale is None:
+            raise _missing(target)
+        return scale
+
+    def write(self, target: TargetKey, scale: Scale, replicas: int) -> Scale:
+        """See ``ports.ScaleTargets.write``."""
+        body = {"metadata": {"resourceVersion": scale.resource_version}, "spec": {"replicas": replicas}}
+        try:
+            written = self._api.patch(self._scale_path(target), body)
+        except ApiError as error:
+            raise _meant(target, error) from None
+        return _scale(written, scale.gpus_per_replica)
+
+    def pods(self, namespace: str, selector: str) -> Sequence[Pod]:
+        """See ``ports.ScaleTargets.pods``."""
+        return self._pods.at(namespace).select(namespace, selector)
+
+    def workloads(self, target: TargetKey) -> Workloads | None:
+        """The watched copy that the target is in; None where there is none to rely on."""
+        kind = target.ref.api_version, target.ref.kind
+        if kind not in WATCHED_KINDS:
+            return None
+        with self._lock:
+            if kind not in self._workloads:
+                self._workloads[kind] = self._watch(kind)
+        try:
+            return self._workloads[kind].at(target.namespace)
+        except ClusterError:
+            return None
+
+    def stop(self) -> None:
+        """Ends the watches."""
+        with self._lock:
+            for watched in self._workloads.values():
+                watched.stop()
+
+    def _watch(self, kind: tuple[str, str]) -> Watched[Workloads]:
+        collection, scale_of = WATCHED_KINDS[kind]
+        watched = Watched(self._api, collection, self._namespaces, partial(Workloads, scale_of))
+        watched.start()
+        return watched
+
+    def _asked(self, target: TargetKey) -> Scale:
+        try:
+            return _scale(self._api.get(self._scale_path(target)))
+        except ApiError as error:
+            raise _meant(target, error) from None
+
+    def _scale_path(self, target: TargetKey) -> str:
+        return f"{self._discovery.resource(target).path(target.namespace, target.ref.name)}/scale"
+
+
+def _scale(obj: Object, gpus_per_replica: int | None = None) -> Scale:
+    status = obj.get("status") or {}
+    return Scale(
+        replicas=obj["spec"].get("replicas", 0),
+        status_replicas=status.get("replicas", 0),
+        selector=status.get("selector", ""),
+        resource_version=obj["metadata"]["resourceVersion"],
+        gpus_per_replica=gpus_per_replica,
+    )
+
+
+def _missing(target: TargetKey) -> TargetError:
+    return TargetError(f"there is no {target.ref.kind} {target.namespace}/{target.ref.name}")
+
+
+def _meant(target: TargetKey, error: ApiError) -> Exception:
+    """What a refusal means to a caller; those that may pass stay as they are."""
+    if error.status == 404:
+        return _missing(target)
+    if error.status == 409:
+        return ConflictError(str(error))
+    if error.status in (400, 403, 405, 422):
+        return TargetError(str(error))
+    return error

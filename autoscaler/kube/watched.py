@@ -1,0 +1,85 @@
+"""One resource in all the namespaces that are watched: a reflector and a sink for each."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Generic, TypeVar
+
+from autoscaler.errors import ClusterError
+from autoscaler.kube.api import Api
+from autoscaler.kube.reflector import Reflector, Sink
+
+S = TypeVar("S", bound=Sink)
+EVERYWHERE = ""
+
+
+class Watched(Generic[S]):
+    """``collection``: root and plural, e.g. ``/apis/apps/v1/deployments``.
+
+    ``namespaces``: where to look; none at all means everywhere, in one list. ``optional``: the
+    resource may not be installed.
+    """
+
+    def __init__(
+        self,
+        api: Api,
+        collection: str,
+        namespaces: Sequence[str],
+        new_sink: Callable[[], S],
+        optional: bool = False,
+    ) -> None:
+        root, _, plural = collection.rpartition("/")
+        self._copies: dict[str, tuple[Reflector, S]] = {}
+        for namespace in namespaces or (EVERYWHERE,):
+            path = f"{root}/namespaces/{namespace}/{plural}" if namespace else collection
+            sink = new_sink()
+            self._copies[namespace] = Reflector(api, path, sink, optional), sink
+
+    def start(self) -> None:
+        """Begins to list and watch, in threads."""
+        for reflector, _ in self._copies.values():
+            reflector.start()
+
+    def stop(self) -> None:
+        """Ends the threads."""
+        for reflector, _ in self._copies.values():
+            reflector.stop()
+
+    def wait(self, seconds: float) -> bool:
+        """Whether everything was listed within a time."""
+        deadline = time.monotonic() + seconds
+        reflectors = [reflector for reflector, _ in self._copies.values()]
+        return all(reflector.wait(max(0.0, deadline - time.monotonic())) for reflector in reflectors)
+
+    @property
+    def age_seconds(self) -> float:
+        """The age of the oldest copy."""
+        return max(reflector.age_seconds for reflector, _ in self._copies.values())
+
+    def at(self, namespace: str) -> S:
+        """The objects of a namespace, when they can be relied on.
+
+        Raises:
+            ClusterError: they were never listed, or nothing was heard of them for too long, or the
+                namespace is not watched.
+        """
+        reflector, sink = self._copy(namespace)
+        reflector.check()
+        return sink
+
+    def complete(self) -> list[S]:
+        """All objects, however old.
+
+        Raises:
+            ClusterError: some were never listed.
+        """
+        for reflector, _ in self._copies.values():
+            reflector.check(max_age_seconds=float("inf"))
+        return [sink for _, sink in self._copies.values()]
+
+    def _copy(self, namespace: str) -> tuple[Reflector, S]:
+        found = self._copies.get(namespace) or self._copies.get(EVERYWHERE)
+        if found is None:
+            raise ClusterError(f"the namespace {namespace} is not watched")
+        return found

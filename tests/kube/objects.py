@@ -1,0 +1,69 @@
+"""Kubernetes objects for tests, as the API writes them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def pod(name: str, namespace: str = "chat", **changed: Any) -> dict[str, Any]:
+    """A pod that is ready; ``labels``, ``phase``, ``ready``, ``deleting`` and ``cost`` change it."""
+    metadata = {"name": name, "namespace": namespace, "resourceVersion": "1"}
+    metadata["labels"] = changed.get("labels", {"app": "vllm"})
+    if changed.get("deleting"):
+        metadata["deletionTimestamp"] = "2026-03-01T08:30:00Z"
+    if "cost" in changed:
+        metadata["annotations"] = {"controller.kubernetes.io/pod-deletion-cost": changed["cost"]}
+    ready = {"type": "Ready", "status": "True" if changed.get("ready", True) else "False"}
+    return {"metadata": metadata, "status": {"phase": changed.get("phase", "Running"), "conditions": [ready]}}
+
+
+def deployment(name: str = "vllm", replicas: int = 2, version: int = 1, **changed: Any) -> dict[str, Any]:
+    """A Deployment; ``gpus`` of its pod, ``selector``, and ``setters`` [(manager, time)] change it."""
+    limits = {"nvidia.com/gpu": str(changed["gpus"])} if "gpus" in changed else {}
+    fields = {"f:spec": {"f:replicas": {}}}
+    return {
+        "metadata": {
+            "name": name,
+            "namespace": changed.get("namespace", "chat"),
+            "resourceVersion": str(version),
+            "managedFields": [
+                {"manager": manager, "time": moment, "fieldsV1": fields}
+                for manager, moment in changed.get("setters", ())
+            ],
+        },
+        "spec": {
+            "replicas": replicas,
+            "selector": changed.get("selector", {"matchLabels": {"app": name}}),
+            "template": {"spec": {"containers": [{"name": "vllm", "resources": {"limits": limits}}]}},
+        },
+        "status": {"replicas": replicas},
+    }
+
+
+def policy(name: str = "chat", namespace: str = "chat", **changed: Any) -> dict[str, Any]:
+    """A ScalingPolicy; ``uid``, ``generation``, ``created`` and ``status`` change it, ``spec`` adds to it."""
+    spec = {
+        "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "vllm"},
+        "maxReplicas": 10,
+        "metrics": [{"signal": "running", "target": {"type": "PodsAverage", "averageValue": 32}}],
+    }
+    found = {
+        "apiVersion": "vllm-autoscaler.io/v1alpha1",
+        "kind": "ScalingPolicy",
+        "metadata": {
+            "name": name,
+            "namespace": namespace,
+            "uid": changed.get("uid", f"uid-of-{name}"),
+            "generation": changed.get("generation", 1),
+            "resourceVersion": "1",
+            "creationTimestamp": changed.get("created", "2026-03-01T08:30:00Z"),
+            "managedFields": [],
+        },
+        "spec": {**spec, **changed.get("spec", {})},
+    }
+    return {**found, "status": changed["status"]} if "status" in changed else found
+
+
+def scaler(name: str, namespace: str = "chat", **ref: str) -> dict[str, Any]:
+    """An HPA or a ScaledObject."""
+    return {"metadata": {"name": name, "namespace": namespace}, "spec": {"scaleTargetRef": ref}}

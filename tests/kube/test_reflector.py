@@ -1,0 +1,237 @@
+"""The list that keeps itself up to date, under everything that an API server and a network may do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import pytest
+
+from autoscaler.errors import ClusterError
+from autoscaler.kube import reflector as reflector_module
+from autoscaler.kube.reflector import Reflector
+from tests.servers.eventually import eventually
+
+from .double import Call, Double
+
+PATH = "/apis/apps/v1/deployments"
+
+
+class Names:
+    """A sink that knows the names, and what happened to them."""
+
+    def __init__(self) -> None:
+        self.names: set[str] = set()
+        self.lists = 0
+
+    def replace(self, objects: Iterable[dict[str, Any]]) -> None:
+        self.names = {one["metadata"]["name"] for one in objects}
+        self.lists += 1
+
+    def put(self, obj: dict[str, Any]) -> None:
+        self.names.add(obj["metadata"]["name"])
+
+    def drop(self, obj: dict[str, Any]) -> None:
+        self.names.discard(obj["metadata"]["name"])
+
+
+def item(name: str, version: int = 1) -> dict[str, Any]:
+    return {"metadata": {"name": name, "resourceVersion": str(version)}}
+
+
+def page(version: int, *names: str, token: str = "") -> Callable[[Call], None]:
+    body = {"metadata": {"resourceVersion": str(version), "continue": token}, "items": [*map(item, names)]}
+    return lambda call: call.json(body)
+
+
+def told(kind: str, name: str, version: int) -> dict[str, Any]:
+    return {"type": kind, "object": item(name, version)}
+
+
+GONE = {"type": "ERROR", "object": {"kind": "Status", "code": 410, "reason": "Expired", "message": "too old"}}
+
+
+@pytest.fixture
+def sink() -> Names:
+    return Names()
+
+
+@pytest.fixture
+def start(double: Double, sink: Names, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Reflector]]:
+    monkeypatch.setattr(reflector_module, "FIRST_BACKOFF_SECONDS", 0.02)
+    monkeypatch.setattr(reflector_module, "SHORTEST_WATCH_SECONDS", 0.0)
+    started = []
+
+    def begin(**options: Any) -> Reflector:
+        reflector = Reflector(double.api(), PATH, sink, **options)
+        started.append(reflector)
+        reflector.start()
+        return reflector
+
+    yield begin
+    double.over.set()
+    for reflector in started:
+        reflector.stop()
+
+
+def open_watch(double: Double, *events: object) -> Callable[[Call], None]:
+    """A watch that tells some events and then stays open."""
+
+    def answer(call: Call) -> None:
+        call.begin_stream()
+        if events:
+            call.send(*events)
+        double.until_over(call)
+
+    return answer
+
+
+def watched_from(double: Double) -> list[str]:
+    return [one.query["resourceVersion"] for one in double.requests if "watch" in one.query]
+
+
+def test_it_lists_once_and_follows_the_changes(double, sink, start):
+    changes = told("ADDED", "c", 8), told("DELETED", "a", 9), told("MODIFIED", "b", 10)
+    double.on("GET", PATH, page(7, "a", "b"))
+    double.on("GET", PATH, open_watch(double, *changes), watch=True)
+    reflector = start()
+    assert reflector.wait(5)
+    eventually(lambda: sink.names == {"b", "c"})
+    reflector.check()
+    assert (sink.lists, watched_from(double)) == (1, ["7"])
+
+
+def test_a_watch_asks_for_bookmarks_and_for_its_own_end(double, start):
+    double.on("GET", PATH, page(7))
+    double.on("GET", PATH, open_watch(double), watch=True)
+    start()
+    query = eventually(lambda: [one.query for one in double.requests if "watch" in one.query])[0]
+    assert (query["allowWatchBookmarks"], int(query["timeoutSeconds"])) == ("true", 30)
+
+
+def test_a_long_list_comes_in_pages(double, sink, start):
+    double.on("GET", PATH, page(7, "a", token="more"), page(7, "b"))
+    double.on("GET", PATH, open_watch(double), watch=True)
+    assert start().wait(5)
+    assert sink.names == {"a", "b"}
+    assert [one.query.get("continue") for one in double.requests[:2]] == [None, "more"]
+
+
+def test_a_token_that_expires_between_pages_begins_the_list_anew(double, sink, start):
+    expired = lambda call: call.refuse(410, "Expired")  # noqa: E731
+    double.on("GET", PATH, page(7, "a", token="more"), expired, page(9, "c"))
+    double.on("GET", PATH, open_watch(double), watch=True)
+    assert start().wait(5)
+    assert (sink.names, sink.lists) == ({"c"}, 1)
+
+
+def test_the_next_watch_goes_on_from_the_last_bookmark(double, sink, start):
+    bookmark = {"type": "BOOKMARK", "object": {"metadata": {"resourceVersion": "41"}}}
+    double.on("GET", PATH, page(7, "a"))
+    double.on("GET", PATH, lambda call: call.stream(bookmark), open_watch(double), watch=True)
+    start()
+    eventually(lambda: watched_from(double) == ["7", "41"])
+    assert (sink.names, sink.lists) == ({"a"}, 1)
+
+
+@pytest.mark.parametrize(
+    "gone",
+    [lambda call: call.refuse(410, "Expired"), lambda call: call.stream(GONE)],
+    ids=["as an answer", "as an event"],
+)
+def test_a_version_that_is_too_old_means_a_new_list(double, sink, start, gone):
+    double.on("GET", PATH, page(7, "a"), page(90, "b"))
+    double.on("GET", PATH, gone, open_watch(double), watch=True)
+    start()
+    eventually(lambda: watched_from(double) == ["7", "90"])
+    assert (sink.names, sink.lists) == ({"b"}, 2)
+
+
+def test_a_broken_watch_goes_on_after_the_last_event(double, sink, start):
+    def breaks(call: Call) -> None:
+        call.begin_stream()
+        call.send(told("ADDED", "b", 8))
+        call.reset()
+
+    double.on("GET", PATH, page(7, "a"))
+    double.on("GET", PATH, breaks, open_watch(double), watch=True)
+    start()
+    eventually(lambda: watched_from(double) == ["7", "8"])
+    assert (sink.names, sink.lists) == ({"a", "b"}, 1)
+
+
+def test_an_object_that_nobody_understands_means_a_new_list(double, sink, start):
+    nonsense = {"type": "MODIFIED", "object": {"metadata": {}}}
+    double.on("GET", PATH, page(7, "a"), page(9, "b"))
+    double.on("GET", PATH, lambda call: call.stream(nonsense), open_watch(double), watch=True)
+    start()
+    eventually(lambda: sink.names == {"b"})
+
+
+def test_until_the_first_list_nothing_is_known_and_why(double, start):
+    double.on("GET", PATH, lambda call: call.refuse(403, "Forbidden", "cannot list deployments"))
+    reflector = start()
+    eventually(lambda: len(double.requests) > 2)
+    assert not reflector.wait(0)
+    with pytest.raises(ClusterError, match="was not read yet: cannot list deployments"):
+        reflector.check()
+
+
+def test_after_a_failure_it_waits_longer_each_time():
+    pauses = [reflector_module._pause(ClusterError("no"), failures) for failures in range(12)]
+    most = [min(0.5 * 2**failures, 30.0) for failures in range(12)]
+    assert all(high / 2 <= pause <= high for pause, high in zip(pauses, most, strict=True))
+
+
+def test_a_server_that_says_when_is_not_asked_sooner():
+    assert reflector_module._pause(ClusterError("no", retry_after_seconds=77.0), 0) == 77.0
+
+
+def test_a_copy_that_nobody_confirms_grows_too_old(double, sink):
+    now = [1000.0]
+    double.on("GET", PATH, page(7, "a"))
+    double.on("GET", PATH, open_watch(double), watch=True)
+    reflector = Reflector(double.api(), PATH, sink, clock=lambda: now[0])
+    reflector.start()
+    eventually(lambda: watched_from(double))
+    reflector.check()
+    now[0] += 61
+    with pytest.raises(ClusterError, match="is 61 s old"):
+        reflector.check()
+    reflector.check(max_age_seconds=float("inf"))
+    double.over.set()
+    reflector.stop()
+
+
+def test_a_server_that_ends_every_watch_at_once_is_not_pestered(double, start, monkeypatch):
+    monkeypatch.setattr(reflector_module, "SHORTEST_WATCH_SECONDS", 5.0)
+    monkeypatch.setattr(reflector_module, "FIRST_BACKOFF_SECONDS", 60.0)
+    double.on("GET", PATH, page(7, "a"))
+    double.on("GET", PATH, lambda call: call.stream(), watch=True)
+    reflector = start()
+    eventually(lambda: reflector._problem == "the server ended the watch at once")
+    assert len(watched_from(double)) == 1
+
+
+def test_an_optional_resource_that_is_not_installed_is_empty(sink, start):
+    reflector = start(optional=True)
+    assert reflector.wait(5)
+    reflector.check()
+    assert sink.names == set()
+
+
+def test_an_optional_resource_is_found_once_it_is_installed(double, sink, start, monkeypatch):
+    monkeypatch.setattr(reflector_module, "ABSENT_SECONDS", 0.02)
+    double.on("GET", PATH, lambda call: call.refuse(404, "NotFound"), page(7, "a"))
+    double.on("GET", PATH, open_watch(double), watch=True)
+    start(optional=True)
+    eventually(lambda: sink.names == {"a"})
+
+
+def test_stopping_ends_a_watch_that_is_open(double, start):
+    double.on("GET", PATH, page(7))
+    double.on("GET", PATH, open_watch(double), watch=True)
+    reflector = start()
+    eventually(lambda: watched_from(double))
+    reflector.stop()
+    eventually(lambda: not reflector._thread.is_alive())
