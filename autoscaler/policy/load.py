@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from autoscaler.errors import PolicyError, Problem
 from autoscaler.policy.check import head_faults, model_faults, problem_at, read_file
-from autoscaler.policy.document import Node, read_documents
+from autoscaler.policy.document import Node, dotted, read_documents
 from autoscaler.policy.models import API_VERSION, ScalingPolicy
 from autoscaler.policy.rules import Fault, FieldPath, document_faults
 from autoscaler.policy.schedule import cron_fault, time_zone_fault

@@ -7,7 +7,7 @@ from typing import Any
 
 def pod(name: str, namespace: str = "chat", **changed: Any) -> dict[str, Any]:
     """A pod that is ready; ``labels``, ``phase``, ``ready``, ``deleting`` and ``cost`` change it."""
-    metadata = {"name": name, "namespace": namespace, "resourceVersion": "1"}
+    metadata: dict[str, Any] = {"name": name, "namespace": namespace, "resourceVersion": "1"}
     metadata["labels"] = changed.get("labels", {"app": "vllm"})
     if changed.get("deleting"):
         metadata["deletionTimestamp"] = "2026-03-01T08:30:00Z"
@@ -20,7 +20,7 @@ def pod(name: str, namespace: str = "chat", **changed: Any) -> dict[str, Any]:
 def deployment(name: str = "vllm", replicas: int = 2, version: int = 1, **changed: Any) -> dict[str, Any]:
     """A Deployment; ``gpus`` of its pod, ``selector``, and ``setters`` [(manager, time)] change it."""
     limits = {"nvidia.com/gpu": str(changed["gpus"])} if "gpus" in changed else {}
-    fields = {"f:spec": {"f:replicas": {}}}
+    fields: dict[str, Any] = {"f:spec": {"f:replicas": {}}}
     return {
         "metadata": {
             "name": name,
