@@ -17,11 +17,6 @@ BadRows: TypeAlias = Literal["stop", "skip"]
 _BUNDLED = {"azure-conv": "azure_llm_2023_conv.csv.gz"}
 
 
-def bundled_traces() -> tuple[str, ...]:
-    """The names of the traces that come with the package."""
-    return tuple(_BUNDLED)
-
-
 def bundled_trace(name: str) -> Path:
     """The file of a bundled trace.
 
@@ -46,19 +41,13 @@ def resolve_trace(argument: str) -> Path:
     return bundled_trace(argument) if argument in _BUNDLED and not path.is_file() else path
 
 
-def read_trace(path: Path, *, bad_rows: BadRows = "stop") -> Trace:
-    """A trace to iterate over; nothing is opened before that. ``docs/traces.md`` has the formats.
-
-    ``bad_rows="skip"`` leaves out rows that are wrong and counts them; what is wrong with the file
-    as a whole (no header, truncated gzip, binary data) stops in either case.
-    """
-    return Trace(path, bad_rows)
-
-
 class Trace:
     """A request trace: iterate over it as often as you like, each time reads the file anew.
 
-    ``tally`` tells of the latest iteration and is complete when that has ended.
+    Nothing is opened before that; ``docs/traces.md`` has the formats. ``bad_rows="skip"`` leaves out
+    rows that are wrong and counts them; what is wrong with the file as a whole (no header, truncated
+    gzip, binary data) stops in either case. ``tally`` tells of the latest iteration and is complete
+    when that has ended.
 
     Iterating raises TraceError with the file, the line, the column and the value.
     """

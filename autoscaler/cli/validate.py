@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -50,9 +51,10 @@ def _load_all(paths: tuple[str, ...]) -> tuple[list[LoadedPolicy], list[Problem]
 
 def _each_once(files: Iterable[str | Problem]) -> Iterator[str | Problem]:
     """Without files that were named before: naming one twice defines nothing twice."""
-    seen: set[Path | Problem | str] = set()
+    seen: set[Problem | str] = set()
     for file in files:
-        key = Path(file).resolve() if isinstance(file, str) and file != STDIN else file
+        # realpath, not Path.resolve, which raises for a link to itself; reading it says what is wrong.
+        key = os.path.realpath(file) if isinstance(file, str) and file != STDIN else file
         if key not in seen:
             seen.add(key)
             yield file

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from autoscaler.errors import PolicyError, Problem
 from autoscaler.policy.check import head_faults, model_faults, problem_at, read_file
 from autoscaler.policy.document import Node, dotted, read_documents
 from autoscaler.policy.models import API_VERSION, ScalingPolicy
+from autoscaler.policy.promql import unbalanced
 from autoscaler.policy.rules import Fault, FieldPath, document_faults
 from autoscaler.policy.schedule import cron_fault, time_zone_fault
 from autoscaler.policy.schema import json_schema
@@ -114,6 +115,7 @@ def _check(root: Node) -> tuple[ScalingPolicy | None, list[Fault]]:
     faults = list(head_faults(root.data, KIND))
     faults += document_faults(root.data)
     faults += _calendar_faults(root.data)
+    faults += _query_faults(root.data)
     policy: ScalingPolicy | None = None
     try:
         policy = ScalingPolicy.model_validate(root.data, by_alias=True, by_name=False)
@@ -132,11 +134,22 @@ def _is_foreign(kind: object) -> bool:
 
 
 def _calendar_faults(document: dict[str, Any]) -> Iterator[Fault]:
+    yield from _text_faults(document, "schedules", "cron", cron_fault)
+    yield from _text_faults(document, "schedules", "timeZone", time_zone_fault)
+
+
+def _query_faults(document: dict[str, Any]) -> Iterator[Fault]:
+    yield from _text_faults(document, "metrics", "query", unbalanced)
+
+
+def _text_faults(
+    document: dict[str, Any], part: str, key: str, check: Callable[[str], str | None]
+) -> Iterator[Fault]:
+    """What is wrong with one text of each entry of a list in the spec."""
     spec = document.get("spec")
-    schedules = spec.get("schedules") if isinstance(spec, dict) else None
-    for index, schedule in enumerate(schedules if isinstance(schedules, list) else ()):
-        for key, check in (("cron", cron_fault), ("timeZone", time_zone_fault)):
-            value = schedule.get(key) if isinstance(schedule, dict) else None
-            fault = check(value) if isinstance(value, str) and value else None
-            if fault is not None:
-                yield ("spec", "schedules", index, key), fault
+    entries = spec.get(part) if isinstance(spec, dict) else None
+    for index, entry in enumerate(entries if isinstance(entries, list) else ()):
+        value = entry.get(key) if isinstance(entry, dict) else None
+        fault = check(value) if isinstance(value, str) and value else None
+        if fault is not None:
+            yield ("spec", part, index, key), fault

@@ -1,7 +1,8 @@
-"""What can be seen of a PromQL query without evaluating it. For lint rules, which only warn.
+"""What can be seen of a PromQL query without evaluating it.
 
-These look at words, not at a syntax tree: a query that hides its intention (recording rules,
-``label_replace``) gets the benefit of the doubt.
+For lint rules, which only warn: they look at words, not at a syntax tree, and a query that hides its
+intention (recording rules, ``label_replace``) gets the benefit of the doubt. ``unbalanced`` finds what
+no server would take.
 """
 
 from __future__ import annotations
@@ -25,6 +26,22 @@ _UTILIZATION = re.compile(
 _FROM_PODS = re.compile(r"vllm:|dcgm_fi_|container_(cpu|memory)_|process_(cpu|resident)_", re.IGNORECASE)
 _WITH_DEFAULT = re.compile(r"\bor\b[^)]*\bvector\s*\(|\babsent\s*\(")
 _WAITING = "vllm:num_requests_waiting"
+_BRACKET_OR_QUOTE = re.compile(r"#[^\n]*|\"(?:\\.|[^\"\\\n])*\"|'(?:\\.|[^'\\\n])*'|`[^`]*`|[\"'`()\[\]{}]")
+_CLOSES = {")": "(", "]": "[", "}": "{"}
+
+
+def unbalanced(query: str) -> str | None:
+    """The first bracket or quote that has no partner, in words; None where each has one."""
+    opened: list[str] = []
+    for token in _BRACKET_OR_QUOTE.findall(query):
+        if token in _CLOSES:
+            if not opened or opened.pop() != _CLOSES[token]:
+                return f"has a {token} without its {_CLOSES[token]}"
+        elif token in _CLOSES.values():
+            opened.append(token)
+        elif len(token) == 1 and token != "#":
+            return f"has a {token} that is never closed"
+    return f"has a {opened[-1]} that is never closed" if opened else None
 
 
 def _bare(query: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from functools import cache
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -14,7 +13,6 @@ from pydantic.alias_generators import to_camel
 from autoscaler.policy import models
 from autoscaler.policy.descriptions import field_descriptions
 
-FILE_NAME = "scalingpolicy.schema.json"
 _DIALECT = "http://json-schema.org/draft-07/schema#"
 
 
@@ -58,10 +56,3 @@ def _tidy(part: Any) -> Any:
 def schema_text() -> str:
     """The schema as the file in ``policies/`` has it."""
     return json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n"
-
-
-def write_schema(folder: Path) -> Path:
-    """Write the schema into a folder and return the file."""
-    path = folder / FILE_NAME
-    path.write_text(schema_text(), encoding="utf-8")
-    return path

@@ -128,3 +128,13 @@ def test_the_shipped_policies_are_valid() -> None:
     result = run(library_folder())
     assert result.exit_code == 0
     assert result.stdout.endswith("7 policies, 1 warning: valid\n")
+
+
+@pytest.mark.parametrize("argument", ["self.yaml", "."])
+def test_a_link_to_itself_is_one_problem_and_hides_no_other_file(folder: Path, argument: str) -> None:
+    (folder / "self.yaml").symlink_to("self.yaml")
+    write(folder, good=GOOD)
+    result = run(argument, "good.yaml")
+    assert result.exit_code == 1
+    assert result.stdout == "self.yaml: cannot be read: too many levels of symbolic links\n"
+    assert "1 policy, 1 error: not valid" in result.stderr

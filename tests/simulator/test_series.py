@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from autoscaler.decision.types import Sample
 from autoscaler.errors import InputError
 from simulator.series import read_series
-from simulator.trace import read_trace
+from simulator.trace import Trace
 
 Write = Callable[[str], Path]
 
@@ -73,7 +73,7 @@ def test_a_shifted_series_follows_the_window_of_its_trace(write: Write, tmp_path
     trace = tmp_path / "trace.csv"
     trace.write_text("timestamp_s,prompt_tokens,output_tokens\n5,1,1\n10,1,1\n20,1,1\n")
     series = read_series(write(STEPS)).shifted(4.0, 2.0)
-    window = read_trace(trace).window(start_s=4.0, rate_scale=2.0)
+    window = Trace(trace).window(start_s=4.0, rate_scale=2.0)
     assert [series.samples(time_s) for time_s, _, _ in window] == [
         (Sample(1.0, -2.0),),
         (Sample(6.0, 3.0),),

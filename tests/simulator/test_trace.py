@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autoscaler.errors import TraceError
-from simulator.trace import bundled_trace, bundled_traces, read_trace, resolve_trace
+from simulator.trace import Trace, bundled_trace, resolve_trace
 from simulator.trace_formats import FORMATS
 from simulator.trace_rows import Request
 
@@ -39,7 +39,7 @@ def write(tmp_path: Path) -> Write:
 
 def error_of(path: Path, **options: str) -> str:
     with pytest.raises(TraceError) as caught:
-        list(read_trace(path, **options))  # type: ignore[arg-type]
+        list(Trace(path, **options))  # type: ignore[arg-type]
     return str(caught.value).replace(str(path.parent) + os.sep, "")
 
 
@@ -109,7 +109,7 @@ OUR_JSON = (
 def test_formats_are_recognised_by_their_columns_whatever_the_name(
     write: Write, content: str, name: str, expected: list[Request], compress: bool
 ) -> None:
-    trace = read_trace(write(gzip.compress(content.encode()) if compress else content))
+    trace = Trace(write(gzip.compress(content.encode()) if compress else content))
     assert list(trace) == expected
     assert (trace.format, trace.tally.rows, trace.skipped_rows) == (name, len(expected), 0)
 
@@ -161,7 +161,7 @@ def test_a_bad_row_stops_with_file_line_column_and_value(write: Write, row: str,
 
 @pytest.mark.parametrize(("row", "message"), BAD_ROWS)
 def test_a_bad_row_is_skipped_and_counted_on_request(write: Write, row: str, message: str) -> None:
-    trace = read_trace(write(f"{HEADER}0.5,10,1\n{row}\n9,30,3\n"), bad_rows="skip")
+    trace = Trace(write(f"{HEADER}0.5,10,1\n{row}\n9,30,3\n"), bad_rows="skip")
     assert list(trace) == [(0.5, 10, 1), (9.0, 30, 3)]
     assert (trace.skipped_rows, trace.tally.rows) == (1, 2)
     assert str(trace.tally.first_skipped).endswith(f"trace:3: {message}")
@@ -210,7 +210,7 @@ def test_a_bad_json_line_names_its_key(write: Write, row: str, message: str) -> 
     good = '{"timestamp_s": 1, "prompt_tokens": 5, "output_tokens": 6}\n'
     path = write(good + row + "\n")
     assert error_of(path) == f"trace:2: {message}"
-    assert list(read_trace(path, bad_rows="skip")) == [(1.0, 5, 6)]
+    assert list(Trace(path, bad_rows="skip")) == [(1.0, 5, 6)]
 
 
 def test_a_line_that_is_no_json_says_where(write: Write) -> None:
@@ -221,7 +221,7 @@ def test_a_line_that_is_no_json_says_where(write: Write) -> None:
 
 
 def test_skipping_finds_the_format_on_the_first_line_that_is_an_object(write: Write) -> None:
-    trace = read_trace(write('{"broken\n\n' + OUR_JSON), bad_rows="skip")
+    trace = Trace(write('{"broken\n\n' + OUR_JSON), bad_rows="skip")
     assert list(trace) == [(1.0, 5, 6), (1.5, 7, 8)]
     assert trace.skipped_rows == 1
     assert "no line" in error_of(write('{"broken\n{}\n'), bad_rows="skip")
@@ -302,7 +302,7 @@ def test_a_truncated_gzip_gives_its_requests_and_then_the_line_it_reached(write:
         for number in range(5000)
     ]
     whole = gzip.compress((HEADER + "\n".join(rows) + "\n").encode())
-    trace = read_trace(write(whole[: len(whole) // 2]), bad_rows="skip")
+    trace = Trace(write(whole[: len(whole) // 2]), bad_rows="skip")
     seen: list[Request] = []
     with pytest.raises(TraceError, match="the gzip data is truncated: it cannot be read beyond") as caught:
         seen.extend(trace)
@@ -326,7 +326,7 @@ def test_a_corrupt_gzip_is_said_to_be_corrupt(write: Write) -> None:
 
 def test_concatenated_and_padded_gzip_members_are_one_file(write: Write) -> None:
     parts = gzip.compress(SMALL.encode()) + gzip.compress(b"8,1,1\n") + b"\0" * 512
-    assert list(read_trace(write(parts))) == [*REQUESTS, (8.0, 1, 1)]
+    assert list(Trace(write(parts))) == [*REQUESTS, (8.0, 1, 1)]
 
 
 def test_if_every_row_is_bad_skipping_is_an_error_with_the_first_of_them(write: Write) -> None:
@@ -336,13 +336,13 @@ def test_if_every_row_is_bad_skipping_is_an_error_with_the_first_of_them(write: 
 
 
 def test_a_row_far_in_the_future_makes_the_rows_after_it_unsorted(write: Write) -> None:
-    trace = read_trace(write(HEADER + "1,1,1\n500,2,2\n2,3,3\n500,4,4\n"), bad_rows="skip")
+    trace = Trace(write(HEADER + "1,1,1\n500,2,2\n2,3,3\n500,4,4\n"), bad_rows="skip")
     assert list(trace) == [(1.0, 1, 1), (500.0, 2, 2), (500.0, 4, 4)]
 
 
 def test_the_zero_of_absolute_times_is_the_first_good_row(write: Write) -> None:
     rows = AZURE_2023.replace(",374,", ",0,")
-    assert list(read_trace(write(rows), bad_rows="skip")) == [(0.0, 396, 109)]
+    assert list(Trace(write(rows), bad_rows="skip")) == [(0.0, 396, 109)]
     assert "'2023-11-16 23:59:59.6805900' is before '2023-11-17 00:00:00' on line 2" in error_of(
         write(
             "TIMESTAMP,ContextTokens,GeneratedTokens\n"
@@ -370,9 +370,9 @@ def test_both_paths_say_the_same_across_many_blocks(write: Write) -> None:
     """Quotes send a block down the careful path; the requests and the error stay the same."""
     rows = [f"{number / 8},{number % 900 + 1},{number % 70 + 1}" for number in range(30_000)]
     expected = [(number / 8, number % 900 + 1, number % 70 + 1) for number in range(30_000)]
-    assert list(read_trace(write(HEADER + "\n".join(rows)))) == expected
+    assert list(Trace(write(HEADER + "\n".join(rows)))) == expected
     quoted = ['"' + row.replace(",", '","') + '"' for row in rows]
-    assert list(read_trace(write(HEADER + "\n".join(quoted)))) == expected
+    assert list(Trace(write(HEADER + "\n".join(quoted)))) == expected
     for lines in (rows, quoted):
         message = error_of(write(HEADER + "\n".join(lines) + "\n3,1,1"))
         assert (
@@ -384,11 +384,11 @@ def test_both_paths_say_the_same_across_many_blocks(write: Write) -> None:
 def test_reading_stops_where_the_consumer_stops(write: Write) -> None:
     """A reader that held the whole file would meet the bad row at its end."""
     path = write(HEADER + "1,1,1\n" * 100_000 + "bad\n")
-    assert len(list(islice(read_trace(path), 1000))) == 1000
+    assert len(list(islice(Trace(path), 1000))) == 1000
 
 
 def test_a_trace_can_be_read_again_and_counts_anew(write: Write) -> None:
-    trace = read_trace(write(SMALL + "1,1,1\n"), bad_rows="skip")
+    trace = Trace(write(SMALL + "1,1,1\n"), bad_rows="skip")
     assert list(trace) == list(trace) == REQUESTS
     assert (trace.skipped_rows, trace.tally.rows) == (1, 3)
 
@@ -407,17 +407,17 @@ def test_a_trace_can_be_read_again_and_counts_anew(write: Write) -> None:
 def test_a_window_is_cut_half_open_then_shifted_then_scaled(
     write: Write, options: dict[str, float], expected: list[float]
 ) -> None:
-    trace = read_trace(write(HEADER + "0,1,1\n2,2,2\n5,3,3\n9,4,4\n"))
+    trace = Trace(write(HEADER + "0,1,1\n2,2,2\n5,3,3\n9,4,4\n"))
     assert [request[0] for request in trace.window(**options)] == expected
 
 
 def test_a_window_does_not_read_beyond_its_end(write: Write) -> None:
-    trace = read_trace(write(HEADER + "0,1,1\n" + "9,4,4\n" * 50_000 + "bad\n"))
+    trace = Trace(write(HEADER + "0,1,1\n" + "9,4,4\n" * 50_000 + "bad\n"))
     assert list(trace.window(span_s=5)) == [(0.0, 1, 1)]
 
 
 def test_an_empty_window_says_what_is_near(write: Write) -> None:
-    trace = read_trace(write(HEADER + "1,1,1\n9,4,4\n"))
+    trace = Trace(write(HEADER + "1,1,1\n9,4,4\n"))
     with pytest.raises(TraceError, match=r"has no request in 2 s to 5 s; the next one is at 9 s"):
         list(trace.window(start_s=2, span_s=3))
     with pytest.raises(TraceError, match=r"has no request from 20 s on; the last one is at 9 s"):
@@ -429,14 +429,13 @@ def test_an_empty_window_says_what_is_near(write: Write) -> None:
 )
 def test_a_window_that_cannot_be_is_refused(write: Write, options: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=next(iter(options))):
-        read_trace(write(SMALL)).window(**options)
+        Trace(write(SMALL)).window(**options)
 
 
 def test_the_bundled_trace_is_the_whole_azure_conversation_hour() -> None:
-    trace = read_trace(bundled_trace("azure-conv"))
+    trace = Trace(bundled_trace("azure-conv"))
     requests = list(trace)
     assert (len(requests), requests[0], requests[-1]) == (19_366, (0.0, 374, 44), (3501.722, 197, 183))
-    assert bundled_traces() == ("azure-conv",)
     assert "CC-BY-4.0" in (bundled_trace("azure-conv").parent / "README.md").read_text()
 
 
@@ -496,7 +495,7 @@ def test_what_is_written_is_read_back(
     path.write_text(HEADERS[line_of] + "".join(line_of(request) + "\n" for request in requests))
     zero = requests[0][0] if line_of is as_azure else 0.0
     expected = [(pytest.approx(time - zero, abs=1e-9), prompt, output) for time, prompt, output in requests]
-    assert list(read_trace(path)) == expected
+    assert list(Trace(path)) == expected
 
 
 def test_the_guide_lists_every_format_and_quotes_a_true_message(write: Write) -> None:
@@ -527,6 +526,6 @@ def test_any_bytes_give_sorted_requests_or_a_trace_error(
     path = tmp_path_factory.getbasetemp() / "fuzz"
     path.write_bytes(content)
     with suppress(TraceError):
-        requests = list(read_trace(path, bad_rows=bad_rows))  # type: ignore[arg-type]
+        requests = list(Trace(path, bad_rows=bad_rows))  # type: ignore[arg-type]
         assert requests == sorted(requests, key=lambda request: request[0])
         assert all(1 <= tokens <= 10_000_000 for request in requests for tokens in request[1:])
