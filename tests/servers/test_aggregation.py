@@ -1,0 +1,106 @@
+"""The aggregation layer and the HPA's clients reach an API server that a test starts."""
+
+from __future__ import annotations
+
+import json
+import ssl
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+
+import pytest
+
+from tests.servers.aggregation import MetricsOfAnHPA, aggregate, available
+from tests.servers.api import Api
+from tests.servers.certificates import Authority
+from tests.servers.eventually import eventually
+
+pytestmark = pytest.mark.e2e
+
+GROUP = "custom.metrics.k8s.io"
+HPA = "horizontal-pod-autoscaler"
+DISCOVERY = {
+    "kind": "APIResourceList",
+    "apiVersion": "v1",
+    "groupVersion": f"{GROUP}/v1beta2",
+    "resources": [
+        {
+            "name": "pods/running",
+            "singularName": "",
+            "namespaced": True,
+            "kind": "MetricValueList",
+            "verbs": ["get"],
+        }
+    ],
+}
+VALUES = {
+    "kind": "MetricValueList",
+    "apiVersion": f"{GROUP}/v1beta2",
+    "metadata": {},
+    "items": [
+        {
+            "describedObject": {"kind": "Pod", "namespace": "chat", "name": "vllm-0", "apiVersion": "v1"},
+            "metric": {"name": "running", "selector": None},
+            "timestamp": "2026-01-02T03:04:05Z",
+            "value": "7",
+        }
+    ],
+}
+
+
+class MetricsServer:
+    """A metrics API of one metric, which notes who asks for what."""
+
+    def __init__(self, authority: Authority, clients: Authority) -> None:
+        self.asked: list[tuple[str, str | None]] = []
+        asked = self.asked
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                asked.append((self.path, self.headers["X-Remote-User"]))
+                answer = VALUES if "/pods/" in self.path else DISCOVERY
+                body = json.dumps(answer).encode()
+                self.send_response(200)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, format: str, *args: object) -> None:
+                """The test looks at ``asked``."""
+
+        pair = authority.issue("metrics", hosts=(f"{GROUP.replace('.', '-')}.kube-system.svc",))
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(pair.certificate, pair.key)
+        context.load_verify_locations(clients.certificate)
+        context.verify_mode = ssl.CERT_REQUIRED
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
+        Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
+
+
+@pytest.fixture
+def metrics(control_plane, tmp_path):
+    authority = Authority(tmp_path, "metrics-ca")
+    started = MetricsServer(authority, control_plane.apiserver.front_proxy)
+    api = Api(control_plane.kubeconfig)
+    aggregate(api, GROUP, "v1beta2", started.server.server_port, authority.certificate)
+    eventually(lambda: available(api, GROUP, "v1beta2"), within=30)
+    yield started
+    api.delete(f"/apis/apiregistration.k8s.io/v1/apiservices/v1beta2.{GROUP}")
+    started.server.shutdown()
+    started.server.server_close()
+
+
+def test_the_hpas_client_reads_through_the_aggregation_layer(control_plane, metrics):
+    hpa = MetricsOfAnHPA(control_plane.kubeconfig_of_service_account("kube-system", HPA))
+    assert hpa.pods("chat", "running", "app=vllm")["items"][0]["value"] == "7"
+    path = f"/apis/{GROUP}/v1beta2/namespaces/chat/pods/%2A/running?labelSelector=app%3Dvllm"
+    assert (path, f"system:serviceaccount:kube-system:{HPA}") in metrics.asked
+
+
+@pytest.mark.usefixtures("metrics")
+def test_the_api_server_lets_only_those_with_the_right_through(control_plane):
+    stranger = MetricsOfAnHPA(control_plane.kubeconfig_of_service_account("chat", "stranger"))
+    with pytest.raises(RuntimeError, match=r"forbidden: User .*stranger.* cannot"):
+        stranger.pods("chat", "running", "app=vllm")
