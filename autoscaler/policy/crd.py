@@ -141,15 +141,15 @@ def _field(name: str, part: dict[str, Any], definitions: dict[str, Any]) -> dict
 
 
 def _quantity(part: dict[str, Any]) -> dict[str, Any]:
-    number, text = part["anyOf"]
+    number, text = ({key: value for key, value in form.items() if key != "type"} for form in part["anyOf"])
     kept = {key: value for key, value in part.items() if key in ("description", "default")}
-    limits = _openapi_limits({key: value for key, value in number.items() if key != "type"})
+    limits = _openapi_limits(number)
     rules = quantity_rules(number.get("exclusiveMinimum"), number.get("minimum"), number.get("maximum"))
     return {
         **_in_order(kept),
         "anyOf": [{"type": "integer"}, {"type": "string"}],
         "x-kubernetes-int-or-string": True,
-        "pattern": text["pattern"],
+        **text,
         **limits,
         "x-kubernetes-validations": rules,
     }

@@ -27,7 +27,13 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
-from autoscaler.policy.quantity import QUANTITY_PATTERN, from_milli, parse_quantity, to_milli
+from autoscaler.policy.quantity import (
+    MAX_QUANTITY_LENGTH,
+    QUANTITY_PATTERN,
+    from_milli,
+    parse_quantity,
+    to_milli,
+)
 from autoscaler.policy.rules import (
     DEFAULT_MIN_REPLICAS,
     Fault,
@@ -91,7 +97,7 @@ def _not_negative(ratio: float) -> float:
 
 
 def _quantity_schema(**limits: float) -> WithJsonSchema:
-    text = {"type": "string", "pattern": QUANTITY_PATTERN}
+    text = {"type": "string", "pattern": QUANTITY_PATTERN, "maxLength": MAX_QUANTITY_LENGTH}
     return WithJsonSchema({"anyOf": [{"type": "number", **limits}, text]}, mode="validation")
 
 

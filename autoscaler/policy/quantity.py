@@ -15,6 +15,8 @@ QUANTITY_PATTERN = (
     r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,2}|n|u|m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?$"
 )
 """The same for a JSON Schema, suffixes included."""
+MAX_QUANTITY_LENGTH = 64
+"""An API server only accepts rules about texts that are bounded."""
 _SUFFIXES = {
     "n": Fraction(1, 10**9),
     "u": Fraction(1, 10**6),
@@ -31,7 +33,7 @@ def parse_quantity(raw: object) -> Fraction:
     Raises ``ValueError`` for anything else (a bool is no number), and for NaN and infinities.
     """
     number = isinstance(raw, int | float | str) and not isinstance(raw, bool)
-    match = _NUMBER.fullmatch(str(raw)) if number else None
+    match = _NUMBER.fullmatch(str(raw)) if number and len(str(raw)) <= MAX_QUANTITY_LENGTH else None
     if match is None or (match[3] or "") not in _SUFFIXES:
         raise ValueError('must be a quantity such as 10, "850m" or "2k"')
     if match[2] is not None:
