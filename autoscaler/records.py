@@ -24,22 +24,23 @@ from autoscaler.decision.types import Decision, Observation, ScalingState
 from autoscaler.errors import InputError
 from autoscaler.lines import Lines
 from autoscaler.policy.models import ScalingPolicy
+from autoscaler.policy.vocabulary import Action
 
 
 @dataclass(frozen=True, slots=True)
 class DecisionRecord:
     """One sync: what was observed at ``now``, what the engine made of it and what became of that.
 
-    ``written``: the target's replicas were set, so that the engine's memory knows of a change.
-    ``note`` says why they were not, where they should have been. ``policy_name`` tells the
-    policies of one log apart. ``policy`` and ``state`` are what the engine started from: on the
-    first line of a policy, and where they are not what the line before has left.
+    Only after ``Scaled`` does the engine's memory know of a change; ``note`` is what the cluster
+    said to it. ``policy_name`` tells the policies of one log apart. ``policy`` and ``state`` are
+    what the engine started from: on the first line of a policy, and where they are not what the
+    line before has left.
     """
 
     now: float
     observation: Observation
     decision: Decision
-    written: bool = False
+    action: Action = Action.HELD
     note: str = ""
     policy_name: str = ""
     policy: ScalingPolicy | None = None

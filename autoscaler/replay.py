@@ -14,6 +14,7 @@ from autoscaler.decision import evaluate, record_scale
 from autoscaler.decision.types import Decision, Observation, Reading, ScalingState
 from autoscaler.policy.models import Metric, ScalingPolicy
 from autoscaler.policy.schedule import active_schedules
+from autoscaler.policy.vocabulary import Action
 from autoscaler.records import DecisionRecord
 
 
@@ -83,7 +84,7 @@ def _again(
     policy: ScalingPolicy, record: DecisionRecord, observation: Observation, state: ScalingState
 ) -> tuple[Decision, ScalingState]:
     decision, state = evaluate(policy, observation, state, record.now)
-    if record.written:
+    if record.action is Action.SCALED:
         state = record_scale(policy, state, record.decision, record.now)
     return decision, state
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from autoscaler.decision import evaluate, initial_state, record_scale
+from autoscaler.decision.types import Decision
 from autoscaler.policy.models import Mode, ScalingPolicy
+from autoscaler.policy.vocabulary import Action
 from autoscaler.records import DecisionRecord
 from simulator.cluster import Cluster
 from simulator.decision_counts import DecisionCounts
@@ -33,13 +35,18 @@ class Controller:
         before = self._state
         decision, self._state = evaluate(self.policy, observation, before, now)
         self.counts.add(decision)
-        writes = self.counts.written and decision.desired_replicas != decision.current_replicas
-        if writes:
+        action = self._action(decision)
+        if action is Action.SCALED:
             cluster.scale(decision.desired_replicas, now)
             self._state = record_scale(self.policy, self._state, decision, now)
         if self._keep_records:
-            record = DecisionRecord(now, observation, decision, written=writes)
+            record = DecisionRecord(now, observation, decision, action)
             self.records.append(record if self.records else replace(record, policy=self.policy, state=before))
+
+    def _action(self, decision: Decision) -> Action:
+        if decision.desired_replicas == decision.current_replicas:
+            return Action.HELD
+        return Action.SCALED if self.counts.written else Action.DRY_RUN
 
     def _open_schedules(self, now: float) -> tuple[str, ...]:
         if not self.policy.spec.schedules:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from autoscaler.decision import evaluate, initial_state, record_scale
 from autoscaler.decision.types import Reason
 from autoscaler.policy.models import ScalingPolicy
+from autoscaler.policy.vocabulary import Action
 from autoscaler.records import DecisionRecord, read_decisions_jsonl, record_line
 from autoscaler.replay import replay, replay_with, unrecorded
 from tests.decision.builders import failed, guard_readings, metric, observe, per_pod, pods, policy
@@ -33,7 +34,8 @@ def recorded(loads: Sequence[float | None], scaling: ScalingPolicy = CHAT) -> li
         if writes:
             state = record_scale(scaling, state, decision, now)
         replicas = decision.desired_replicas
-        record = DecisionRecord(now, seen, decision, written=writes, policy_name="chat/vllm")
+        action = Action.SCALED if writes else Action.HELD
+        record = DecisionRecord(now, seen, decision, action, policy_name="chat/vllm")
         records.append(replace(record, policy=scaling, state=before) if number == 1 else record)
     return records
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from autoscaler.decision.types import Decision
 from autoscaler.errors import AutoscalerError, ClusterError, ConflictError
 from autoscaler.policy.models import Mode
-from autoscaler.policy.status import Action
+from autoscaler.policy.vocabulary import Action
 from autoscaler.ports import Claim, Fence, Owners, Scale, ScaleTargets, StoredPolicy, TargetKey
 
 

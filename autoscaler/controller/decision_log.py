@@ -18,7 +18,7 @@ from autoscaler.controller.reconcile import Sync
 from autoscaler.decision.types import ScalingState
 from autoscaler.errors import InputError, Problem
 from autoscaler.policy.models import ScalingPolicy
-from autoscaler.policy.status import Action
+from autoscaler.policy.vocabulary import Action
 from autoscaler.records import DecisionRecord, record_line
 
 _log = logging.getLogger(__name__)
@@ -79,7 +79,7 @@ class DecisionLog:
             sync.now,
             made.observation,
             made.decision,
-            written=sync.outcome.action is Action.SCALED,
+            sync.outcome.action,
             note="" if held else sync.outcome.message,
             policy_name=name,
         )

@@ -20,7 +20,8 @@ from autoscaler.controller.reconcile import Memory, Reconciler, Sync
 from autoscaler.controller.recording import Recorder
 from autoscaler.errors import ClusterError
 from autoscaler.policy.models import ScalingPolicy
-from autoscaler.policy.status import Action, read_status
+from autoscaler.policy.status import read_status
+from autoscaler.policy.vocabulary import Action
 from autoscaler.ports import Answer, Fence, MetricSource, PolicyStore, Question, StoredPolicy
 from autoscaler.telemetry.metrics import Metrics
 

@@ -13,7 +13,8 @@ from autoscaler.decision import initial_state
 from autoscaler.decision.stabilize import CLASSIC_WINDOW_SECONDS, Recommendations
 from autoscaler.decision.types import Recommendation, ScaleEvent, ScalingState
 from autoscaler.policy.models import ScaleTargetRef, Spec
-from autoscaler.policy.status import Action, History, PastChange, PastRecommendation, PolicyStatus
+from autoscaler.policy.status import History, PastChange, PastRecommendation, PolicyStatus
+from autoscaler.policy.vocabulary import Action
 
 Events = tuple[ScaleEvent, ...]
 

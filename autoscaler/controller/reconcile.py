@@ -16,7 +16,8 @@ from autoscaler.controller.observation import Answers, QueryRights, observed
 from autoscaler.decision import evaluate, record_scale
 from autoscaler.decision.types import Decision, Observation, ScalingState
 from autoscaler.errors import AutoscalerError, ConflictError
-from autoscaler.policy.status import Action, PolicyStatus
+from autoscaler.policy.status import PolicyStatus
+from autoscaler.policy.vocabulary import Action
 from autoscaler.ports import Scale, ScaleTargets, StoredPolicy, TargetKey
 
 ATTEMPTS = 3

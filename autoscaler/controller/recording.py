@@ -19,7 +19,8 @@ from autoscaler.decision.fleet import survey
 from autoscaler.decision.types import Observation
 from autoscaler.errors import ClusterError
 from autoscaler.policy.models import Mode
-from autoscaler.policy.status import Action, ConditionType, PolicyStatus, StatusCondition, read_status
+from autoscaler.policy.status import ConditionType, PolicyStatus, StatusCondition, read_status
+from autoscaler.policy.vocabulary import Action
 from autoscaler.ports import AnyPolicy, Events, Fence, PolicyStore, RefusedPolicy
 from autoscaler.telemetry.metrics import Metrics, Standing
 

@@ -13,7 +13,6 @@ from autoscaler.policy.models import Mode, Role, Spec
 from autoscaler.policy.quantity import from_milli
 from autoscaler.policy.status import (
     MAX_PAST_DECISIONS,
-    Action,
     ConditionType,
     DecisionStep,
     LastDecision,
@@ -22,6 +21,7 @@ from autoscaler.policy.status import (
     PolicyStatus,
     StatusCondition,
 )
+from autoscaler.policy.vocabulary import Action
 from autoscaler.ports import AnyPolicy, RefusedPolicy
 
 Verdict = tuple[ConditionType, str, str, str]
@@ -59,21 +59,25 @@ def _decided(old: PolicyStatus, sync: Sync, made: Made) -> dict[str, object]:
         "desired_replicas": decision.desired_replicas,
         "ready_replicas": survey(made.observation.pods, exact=False).available,
         "last_scale_time": sync.now if scaled else old.last_scale_time,
-        "last_decision": _last_decision(spec, sync, decision),
-        "past_decisions": _told(old.past_decisions, sync, decision),
+        "last_decision": last_decision(spec, sync.now, decision, sync.outcome.action, _note(sync.outcome)),
+        "past_decisions": told(old.past_decisions, sync.now, decision, sync.outcome.action),
         "history": save(made.after, spec, sync.now),
     }
 
 
-def _last_decision(spec: Spec, sync: Sync, decision: Decision) -> LastDecision:
+def _note(outcome: Outcome) -> str:
+    return "" if outcome.action is Action.HELD else outcome.message
+
+
+def last_decision(spec: Spec, now: float, decision: Decision, action: Action, note: str) -> LastDecision:
+    """A decision as a status tells it."""
     roles = {metric.name: metric.role for metric in spec.inputs}
-    held = sync.outcome.action is Action.HELD
     return LastDecision(
-        time=sync.now,
+        time=now,
         current_replicas=decision.current_replicas,
         desired_replicas=decision.desired_replicas,
-        action=sync.outcome.action,
-        note="" if held else sync.outcome.message,
+        action=action,
+        note=note,
         reason=decision.reason,
         message=decision.message,
         steps=tuple(
@@ -104,22 +108,28 @@ def _metric(proposal: Proposal, roles: Mapping[str, Role]) -> MetricStatus:
     )
 
 
-def _told(past: tuple[PastDecision, ...], sync: Sync, decision: Decision) -> tuple[PastDecision, ...]:
+def told(
+    past: tuple[PastDecision, ...],
+    now: float,
+    decision: Decision,
+    action: Action,
+    at_most: int = MAX_PAST_DECISIONS,
+) -> tuple[PastDecision, ...]:
     """The story with this decision: one more of the same, or a new line."""
     new = PastDecision(
-        since=sync.now,
-        until=sync.now,
+        since=now,
+        until=now,
         count=1,
         current_replicas=decision.current_replicas,
         desired_replicas=decision.desired_replicas,
-        action=sync.outcome.action,
+        action=action,
         reason=decision.reason,
         message=decision.message,
     )
     if past and _same(past[-1], new):
         merged = new.model_copy(update={"since": past[-1].since, "count": past[-1].count + 1})
         return (*past[:-1], merged)
-    return (*past, new)[-MAX_PAST_DECISIONS:]
+    return (*past, new)[-at_most:]
 
 
 def _same(one: PastDecision, other: PastDecision) -> bool:

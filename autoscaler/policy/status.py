@@ -26,7 +26,7 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 
 from autoscaler.policy.models import MAX_INT32
-from autoscaler.policy.vocabulary import Mode, Role
+from autoscaler.policy.vocabulary import Action, Mode, Role
 from autoscaler.timestamps import from_rfc3339, to_rfc3339
 
 MAX_TEXT = 1024
@@ -81,16 +81,6 @@ class ConditionType(StrEnum):
     SCALING_LIMITED = "ScalingLimited"
     ACCEPTED = "Accepted"
     CONTESTED = "Contested"
-
-
-class Action(StrEnum):
-    """What becomes of a decision."""
-
-    SCALED = "Scaled"
-    HELD = "Held"
-    DRY_RUN = "DryRun"
-    REFUSED = "Refused"
-    FAILED = "Failed"
 
 
 class _Part(BaseModel):

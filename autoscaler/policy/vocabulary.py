@@ -82,3 +82,13 @@ class Mode(StrEnum):
     ACTIVE = "Active"
     DRY_RUN = "DryRun"
     PAUSED = "Paused"
+
+
+class Action(StrEnum):
+    """What becomes of a decision."""
+
+    SCALED = "Scaled"
+    HELD = "Held"
+    DRY_RUN = "DryRun"
+    REFUSED = "Refused"
+    FAILED = "Failed"

@@ -8,11 +8,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autoscaler.controller.decision_log import DecisionLog
 from autoscaler.errors import ClusterError, InputError
+from autoscaler.policy.vocabulary import Action
 from autoscaler.records import DecisionRecord, read_decisions_jsonl
 from autoscaler.replay import replay
 from tests.controller.fakes import CHAT, LostAnswerError, World, world
@@ -44,7 +45,7 @@ def test_a_log_holds_every_decision_and_the_policy_once(tmp_path: Path) -> None:
     assert len(records) == 41
     assert [record.policy is not None for record in records] == [True] + [False] * 40
     assert records[0].policy_name == "chat/vllm"
-    written = [record for record in records if record.written]
+    written = [record for record in records if record.action is Action.SCALED]
     assert [record.decision.desired_replicas for record in written] == [4, 1]
 
 
@@ -71,8 +72,8 @@ def test_what_was_not_written_says_why(tmp_path: Path) -> None:
         made.sync(load=10)
         made.sync(load=10)
     first, second = replays(path)
-    assert (first.written, first.note) == (False, "timed out")
-    assert second.written
+    assert (first.action, first.note) == (Action.FAILED, "timed out")
+    assert second.action is Action.SCALED
 
 
 Turn = tuple[float, str]
@@ -88,6 +89,7 @@ TURNS = st.lists(
 )
 
 
+@settings(max_examples=25)
 @given(TURNS)
 def test_whatever_happens_every_file_replays_by_itself(
     tmp_path_factory: pytest.TempPathFactory, turns: list[Turn]

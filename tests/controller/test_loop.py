@@ -10,7 +10,7 @@ import pytest
 
 from autoscaler.errors import ClusterError
 from autoscaler.policy.models import Signal
-from autoscaler.policy.status import Action
+from autoscaler.policy.vocabulary import Action
 from tests.controller.fakes import CHAT, Workload, World, world
 from tests.decision.builders import metric, policy
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from autoscaler.errors import ClusterError, ConflictError, TargetError
-from autoscaler.policy.status import Action
+from autoscaler.policy.vocabulary import Action
 from autoscaler.ports import Claim
 from tests.controller.fakes import CHAT, LostAnswerError, Workload, World, world
 from tests.decision.builders import metric, policy

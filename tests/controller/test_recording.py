@@ -142,9 +142,8 @@ def test_log_lines_are_for_what_is_new(chat: World, caplog: pytest.LogCaptureFix
     chat.sync(load=10)
     chat.targets.faults["read"] = [ClusterError("timed out")]
     chat.sync()
-    assert [
-        (record.levelname, vars(record)["reason"], vars(record)["policy"]) for record in caplog.records
-    ] == [
+    told = [vars(record) for record in caplog.records]
+    assert [(one["levelname"], one["reason"], one["policy"]) for one in told] == [
         ("INFO", "WithinTolerance", "vllm"),
         ("INFO", "SucceededRescale", "vllm"),
         ("WARNING", "FailedGetScale", "vllm"),
