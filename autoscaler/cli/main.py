@@ -44,6 +44,12 @@ COMMANDS = {
     "policies": LazyCommand(
         "autoscaler.cli.policies:policies", "List the policies that come along, or print one."
     ),
+    "explain": LazyCommand(
+        "autoscaler.cli.explain:explain", "Tell why a policy's replicas are what they are."
+    ),
+    "replay": LazyCommand(
+        "autoscaler.cli.replay:replay_command", "Decide a decision log again, or by another policy."
+    ),
     "schema": LazyCommand(
         "autoscaler.cli.schema:schema", "Print the JSON Schema of a policy for editors, or the CRD."
     ),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import click
 from click.core import ParameterSource
 
 from autoscaler.cli.finite import FiniteRange
+from autoscaler.cli.times import TimeType
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m)?")
 _SECONDS = {"ms": 1e-3, "s": 1.0, None: 1.0, "m": 60.0}
@@ -41,24 +41,6 @@ class SloType(click.ParamType[dict[str, float]]):
         if len(given) < 2:
             self.fail(f"{value!r} names one of two: write both, like {_SLO}", param, ctx)
         return given
-
-
-class TimeType(click.ParamType[float]):
-    """An ISO 8601 time with its zone, as an epoch second."""
-
-    name = "time"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Text to seconds since 1970; a usage error says what is wrong."""
-        if isinstance(value, float):
-            return value
-        try:
-            time = datetime.fromisoformat(value)
-        except ValueError:
-            self.fail(f"{value!r} is no time: write it like 2024-01-01T00:00:00Z", param, ctx)
-        if time.tzinfo is None:
-            self.fail(f"{value!r} has no time zone: add Z for UTC, or an offset like +01:00", param, ctx)
-        return time.timestamp()
 
 
 def _series(_ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> dict[str, Path]:

@@ -1,0 +1,155 @@
+"""Decisions told to people: the last one stage by stage, and those before it, a line each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from autoscaler.controller.status import last_decision, told
+from autoscaler.errors import InputError, Problem
+from autoscaler.policy.models import ScalingPolicy
+from autoscaler.policy.quantity import parse_quantity
+from autoscaler.policy.status import LastDecision, MetricStatus, PastDecision, PolicyStatus, StatusCondition
+from autoscaler.policy.vocabulary import Action, Role
+from autoscaler.records import DecisionRecord
+from autoscaler.timestamps import to_rfc3339
+
+_A_YEAR = 366 * 86400.0
+_GOOD = {"AbleToScale": "True", "ScalingActive": "True", "Accepted": "True", "Contested": "False"}
+_WORDS = {
+    Action.SCALED: "scaled",
+    Action.HELD: "held",
+    Action.DRY_RUN: "would scale",
+    Action.REFUSED: "not written",
+    Action.FAILED: "failed",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """What is known of one policy's decisions. ``policy`` None: only the decisions are known."""
+
+    name: str
+    policy: ScalingPolicy | None
+    last: LastDecision
+    past: Sequence[PastDecision] = ()
+    troubles: Sequence[StatusCondition] = ()
+
+
+def story_of_status(name: str, policy: ScalingPolicy, status: PolicyStatus) -> Story | None:
+    """The story that a status tells; None before the first decision."""
+    if status.last_decision is None:
+        return None
+    troubles = [one for one in status.conditions if _GOOD.get(one.type, one.status) != one.status]
+    return Story(name, policy, status.last_decision, status.past_decisions, troubles)
+
+
+def story_of_log(records: Iterable[DecisionRecord], name: str, at_most: int, file: str) -> Story:
+    """The story that a log tells of one policy, in at most so many lines.
+
+    Raises:
+        InputError: the log has no decision of it, or none after the line that holds the policy.
+    """
+    policy: ScalingPolicy | None = None
+    past: tuple[PastDecision, ...] = ()
+    newest: DecisionRecord | None = None
+    others: set[str] = set()
+    for record in records:
+        if record.policy_name != name:
+            others.add(record.policy_name)
+            continue
+        policy, newest = record.policy or policy, record
+        past = told(past, record.now, record.decision, record.action, at_most)
+    if newest is None:
+        there = f": there are {', '.join(sorted(others))}" if any(others) else ""
+        raise InputError([Problem(file, None, "", f"holds no decision of {name}{there}")])
+    if policy is None:
+        raise InputError([Problem(file, None, "", f"holds no line with the policy of {name}")])
+    last = last_decision(policy.spec, newest.now, newest.decision, newest.action, newest.note)
+    return Story(name, policy, last, past)
+
+
+def tell(story: Story) -> Iterator[str]:
+    """The story, line by line."""
+    yield from _head(story)
+    yield ""
+    *before, now = story.past or (None,)
+    yield from _decision(story.last, now)
+    if before:
+        yield ""
+        yield "before that:"
+        yield from (f"  {_line(one)}" for one in reversed(before) if one)
+
+
+def _head(story: Story) -> Iterator[str]:
+    title = story.name or "the policy"
+    if story.policy is not None:
+        spec = story.policy.spec
+        ref = spec.scale_target_ref
+        title += f": {ref.kind} {ref.name}, {spec.min_replicas} to {spec.max_replicas} replicas, {spec.mode}"
+    yield title
+    for trouble in story.troubles:
+        since = to_rfc3339(trouble.last_transition_time)
+        yield f"  {trouble.type} is {trouble.status} since {since}: {trouble.reason}: {trouble.message}"
+
+
+def _decision(decision: LastDecision, run: PastDecision | None) -> Iterator[str]:
+    """The newest decision; ``run``: those before it that came to the same, and itself."""
+    times = f" ({run.count} times since {shown_time(run.since)})" if run and run.count > 1 else ""
+    yield (
+        f"{shown_time(decision.time)}  {_change(decision.current_replicas, decision.desired_replicas)}"
+        f"  {_WORDS[decision.action]}{times}: {decision.reason}: {decision.message}"
+    )
+    width = max([len(metric.name) for metric in decision.metrics] + [10])
+    for metric in decision.metrics:
+        yield f"  {metric.name:<{width}}  {_metric(metric)}"
+        yield from (f"  {'':<{width}}    {line}" for line in _gaps(metric))
+    for step in decision.steps:
+        yield f"  {step.stage:<{width}}  {step.replicas:>3}  {step.reason}: {step.message}"
+    if decision.note:
+        yield f"  {'then':<{width}}  {decision.note}"
+
+
+def _metric(metric: MetricStatus) -> str:
+    if metric.replicas is None:
+        return f"unusable: {metric.reason}: {metric.message}"
+    verb = "could be carried by" if metric.role is Role.GUARD else "wants"
+    samples = f"{metric.used} sample{'' if metric.used == 1 else 's'}"
+    return f"{_number(metric.value)} against {_number(metric.target)}: {verb} {metric.replicas} ({samples})"
+
+
+def _number(quantity: str | None) -> str:
+    return "nothing" if quantity is None else f"{float(parse_quantity(quantity)):g}"
+
+
+def _gaps(metric: MetricStatus) -> Iterator[str]:
+    if metric.missing:
+        yield f"{metric.missing} without a usable sample: {_some(metric.missing_pods, metric.missing)}"
+    if metric.rejected:
+        yield f"{metric.rejected} rejected: {_some(metric.rejected_samples, metric.rejected)}"
+
+
+def _some(names: Sequence[str], count: int) -> str:
+    return ", ".join(names) + (" …" if count > len(names) else "")
+
+
+def _line(past: PastDecision) -> str:
+    when = shown_time(past.since)
+    times = ""
+    if past.count > 1:
+        times = f" ({past.count} times, until {shown_time(past.until)})"
+    change = _change(past.current_replicas, past.desired_replicas)
+    return f"{when}  {change}  {_WORDS[past.action]}{times}: {past.reason}: {past.message}"
+
+
+def _change(current: int, desired: int) -> str:
+    return f"{current} -> {desired}" if current != desired else f"{current}"
+
+
+def shown_time(seconds: float) -> str:
+    """A date, or for a simulator's second its hours, minutes and seconds."""
+    if seconds >= _A_YEAR:
+        return to_rfc3339(seconds)
+    minutes, rest = divmod(seconds, 60)
+    hours, minutes = divmod(int(minutes), 60)
+    return f"{hours:02d}:{minutes:02d}:{rest:04.1f}"

@@ -1,0 +1,151 @@
+"""`autoscale replay` and `autoscale explain --log`: logs of the simulator and of the controller."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from autoscaler.cli.main import main
+from autoscaler.controller.decision_log import DecisionLog
+from autoscaler.records import read_decisions_jsonl
+from tests.controller.fakes import Workload, world
+from tests.decision.builders import metric, policy
+
+
+@pytest.fixture(scope="module")
+def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A controller's log of two policies: one scales up and down, the other loses its metrics."""
+    path = tmp_path_factory.mktemp("logs") / "decisions.jsonl"
+    with world() as made:
+        made.log = DecisionLog(path)
+        made.restart()
+        made.targets.workloads["code/vllm"] = Workload()
+        made.store.put(policy(metric(5, query="load")), namespace="code", name="llm")
+        made.sync(load=10)
+        made.replicas_over(0, 330)
+        made.log.close()
+    return path
+
+
+def ran(capsys: pytest.CaptureFixture[str], *argv: str) -> tuple[int, str, str]:
+    try:
+        status = main(argv)
+    except SystemExit as error:
+        status = error.code if isinstance(error.code, int) else 1
+    out, err = capsys.readouterr()
+    return status, out, err
+
+
+def test_a_log_comes_out_as_it_was_logged(log: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, _ = ran(capsys, "replay", str(log))
+    assert (status, out) == (0, "46 decisions of 2 policies: 46 come out as logged\n")
+
+
+def test_a_decision_that_comes_out_otherwise_is_shown(
+    log: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tampered = tmp_path / "tampered.jsonl"
+    text = log.read_text()
+    assert '"desiredReplicas":4' in text
+    tampered.write_text(text.replace('"desiredReplicas":4', '"desiredReplicas":3', 1))
+    status, out, _ = ran(capsys, "replay", str(tampered))
+    assert status == 1
+    assert "2 -> 3 (AboveTarget), now -> 4 (AboveTarget: waiting above target)" in out
+    assert out.endswith("45 come out as logged, 1 do not\n")
+
+
+BOLD = """\
+apiVersion: vllm-autoscaler.io/v1alpha1
+kind: ScalingPolicy
+metadata: {name: bold}
+spec:
+  scaleTargetRef: {kind: Deployment, name: vllm}
+  maxReplicas: 9
+  metrics: [{signal: waiting, target: {type: PodsAverage, averageValue: 2}}]
+"""
+
+
+def test_another_policy_is_asked_in_each_situation(
+    log: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = tmp_path / "bold.yaml"
+    other.write_text(BOLD)
+    status, out, err = ran(capsys, "replay", str(log), "--name", "chat/vllm", "--policy", str(other))
+    assert (status, err) == (0, "")
+    assert "chat/vllm  2 -> 4 (AboveTarget), now -> 6 (ScaleUpLimit: scaleUp allows 6 for now)" in out
+    assert "23 decisions: 22 are the same, 1 differ" in out
+
+
+def test_a_policy_of_the_library_and_what_the_log_has_no_reading_of(
+    log: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status, _, err = ran(capsys, "replay", str(log), "--name", "chat/vllm", "--policy", "chat")
+    assert status == 0
+    assert err == "the log has no reading of running+waiting: it counts as failed\n"
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["--policy", "chat"], "holds chat/vllm and code/llm: choose one with --name"),
+        (["--name", "chat/other"], "0 decisions: 0 come out as logged"),
+        (["--policy", "no-such"], "no-such: no such file, and no policy of this name in the library"),
+    ],
+)
+def test_what_cannot_be_replayed_is_said(
+    log: Path, capsys: pytest.CaptureFixture[str], argv: Sequence[str], message: str
+) -> None:
+    _, out, err = ran(capsys, "replay", str(log), *argv)
+    assert message in out + err
+
+
+def test_the_simulators_decisions_are_such_a_log(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "decisions.jsonl"
+    assert ran(capsys, "simulate", "azure-conv", "--span", "300", "--decisions", str(path))[0] == 0
+    status, out, _ = ran(capsys, "replay", str(path))
+    assert (status, out) == (0, "20 decisions: 20 come out as logged\n")
+    assert len(list(read_decisions_jsonl(path))) == 20
+    status, out, _ = ran(capsys, "explain", "--log", str(path))
+    assert status == 0
+    assert out.startswith("the policy: Deployment vllm-chat, 1 to 10 replicas, Active\n")
+
+
+STORY = """\
+chat/vllm: Deployment vllm, 1 to 10 replicas, Active
+
+2027-01-15T08:05:45Z  1  held (2 times since 2027-01-15T08:05:30Z): TooFewReplicas: minReplicas is 1
+  waiting                         0 against 5: wants 0 (1 sample)
+  remainingCapacity/kvCacheUsage  0 against 0.8: could be carried by 0 (1 sample)
+  remainingCapacity/waiting       0 against 1: could be carried by 0 (1 sample)
+  metrics                           0  BelowTarget: All metrics below target
+  stabilize                         0  ReadyForNewScale: no recent recommendation speaks against 0
+  rateLimit                         1  TooFewReplicas: minReplicas is 1
+
+before that:
+  2027-01-15T08:05:15Z  4 -> 1  scaled: TooFewReplicas: minReplicas is 1
+  2027-01-15T08:00:30Z  4  held (19 times, until 2027-01-15T08:05:00Z): ScaleDownStabilized: \
+recent recommendations allow 4, not yet 0
+  2027-01-15T08:00:15Z  2 -> 4  scaled: AboveTarget: waiting above target
+"""
+
+
+def test_a_story_tells_each_metric_each_stage_and_what_was_before(
+    log: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status, out, _ = ran(capsys, "explain", "chat/vllm", "--log", str(log))
+    assert status == 0
+    assert out == STORY
+
+
+def test_a_story_of_metrics_that_fail(log: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _, out, _ = ran(capsys, "explain", "code/llm", "--log", str(log))
+    assert "unusable: FailedGetPodsMetric" in out
+    assert "--allow-queries-in" in out
+
+
+def test_a_policy_that_is_not_in_the_log(log: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    status, _, err = ran(capsys, "explain", "chat/other", "--log", str(log))
+    assert status == 1
+    assert err == f"{log}: holds no decision of chat/other: there are chat/vllm, code/llm\n"
