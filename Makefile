@@ -51,10 +51,9 @@ $(VENV)/.requirements: requirements/dev.txt
 	@touch $@
 
 # The simulator's inner loops are compiled here and run as Python again once they are changed; `make
-# compile` compiles them anew. Byte code is written even where Python was told to write none.
+# compile` compiles them anew.
 $(VENV)/.installed: $(VENV)/.requirements pyproject.toml hatch_build.py autoscaler/__init__.py
 	@$(PIP_INSTALL) --no-deps --no-build-isolation --editable .
-	@$(BIN)/python -m compileall -q autoscaler simulator
 	@$(BIN)/python -c 'from simulator.compiled import describe; print(describe())'
 	@touch $@
 
