@@ -10,8 +10,10 @@
     ├── MissingExtraError     a command needs an optional dependency
     ├── QueryError            a metric source refuses a question: a wrong query or address, or no right to ask
     ├── TargetError           a scale target does not exist, has no scale subresource, or is forbidden
+    ├── RequestError          an inference server refuses a request, and will refuse it again
     └── TemporaryError        trying again may help; says when
         ├── SourceError       metrics could not be read
+        ├── ServerError       an inference server is overloaded, gone or too slow
         ├── ClusterError      the Kubernetes API did not answer, or not in time
         └── ConflictError     somebody else wrote first: observe and decide anew
 
@@ -80,6 +82,10 @@ class TargetError(AutoscalerError):
     """A scale target cannot be scaled. Permanent until somebody changes the cluster."""
 
 
+class RequestError(AutoscalerError):
+    """An inference server refuses a request, and will refuse it again."""
+
+
 class TemporaryError(AutoscalerError):
     """Trying again may help."""
 
@@ -91,6 +97,10 @@ class TemporaryError(AutoscalerError):
 
 class SourceError(TemporaryError):
     """Metrics could not be read."""
+
+
+class ServerError(TemporaryError):
+    """An inference server is overloaded, gone, or did not answer in time."""
 
 
 class ClusterError(TemporaryError):

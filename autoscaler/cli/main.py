@@ -39,6 +39,7 @@ COMMANDS = {
         "autoscaler.cli.startup:startup", "Compare ways of starting a replica: seconds and dollars."
     ),
     "emulate": LazyCommand("autoscaler.cli.emulate:emulate", "Serve as vLLM does, without a GPU."),
+    "load": LazyCommand("autoscaler.cli.load:load", "Replay a trace against a real server."),
     "calibrate": LazyCommand("autoscaler.cli.calibrate:calibrate", "Fit a profile to what a real vLLM did."),
     "validate": LazyCommand("autoscaler.cli.validate:validate", "Check policy files and list every problem."),
     "policies": LazyCommand(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -10,37 +9,10 @@ import click
 from click.core import ParameterSource
 
 from autoscaler.cli.finite import FiniteRange
+from autoscaler.cli.slo import USUAL_SLO, SloType
 from autoscaler.cli.times import TimeType
 
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m)?")
-_SECONDS = {"ms": 1e-3, "s": 1.0, None: 1.0, "m": 60.0}
 _FILE = click.Path(dir_okay=False, path_type=Path)
-_SLO = "ttft=2s,tpot=100ms"
-
-
-class SloType(click.ParamType[dict[str, float]]):
-    """``ttft=2s,tpot=100ms`` as ``{"ttft_s": 2.0, "tpot_s": 0.1}``."""
-
-    name = "slo"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> dict[str, float]:
-        """Text to seconds; a usage error says what is wrong."""
-        if isinstance(value, dict):
-            return value
-        given: dict[str, float] = {}
-        for part in value.split(","):
-            name, _, duration = part.strip().partition("=")
-            if f"{name}_s" in given:
-                self.fail(f"{value!r} names {name} twice: write each once, like {_SLO}", param, ctx)
-            match = _DURATION.fullmatch(duration.strip())
-            if name not in ("ttft", "tpot") or match is None or float(match[1]) == 0.0:
-                self.fail(f"{value!r} is no SLO: write it like {_SLO}", param, ctx)
-            given[f"{name}_s"] = float(match[1]) * _SECONDS[match[2]]
-        if len(given) < 2:
-            self.fail(f"{value!r} names one of two: write both, like {_SLO}", param, ctx)
-        return given
 
 
 def _series(_ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> dict[str, Path]:
@@ -135,7 +107,7 @@ def _series(_ctx: click.Context, param: click.Parameter, values: tuple[str, ...]
     help="Replay this many seconds of the trace.  [default: to its end]",
 )
 @click.option("--bad-rows", type=click.Choice(["stop", "skip"]), default="stop", help="What a bad row does.")
-@click.option("--slo", type=SloType(), default=_SLO, help="What a request must meet.")
+@click.option("--slo", type=SloType(), default=USUAL_SLO, help="What a request must meet.")
 @click.option(
     "--scrape-interval",
     type=FiniteRange(0.1, 3600),

@@ -1,0 +1,187 @@
+"""`autoscale load TRACE --url …`: replays a trace against a real server and says how it did."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import click
+
+from autoscaler.cli.finite import FiniteRange
+from autoscaler.cli.slo import USUAL_SLO, SloType
+
+if TYPE_CHECKING:
+    from autoscaler.client.endpoint import Endpoint
+    from autoscaler.client.replay import OpenLoop
+
+_FILE = click.Path(dir_okay=False, path_type=Path)
+_INTERRUPTED = 130
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """The command's options, as given."""
+
+    trace: str
+    url: str
+    model: str | None
+    endpoint: Literal["completions", "chat"]
+    start: float
+    span: float | None
+    rate_scale: float
+    bad_rows: Literal["stop", "skip"]
+    slo: dict[str, float]
+    request_timeout: float
+    api_key_env: str
+    seed: int
+    json_file: Path | None
+    requests_file: Path | None
+
+
+@click.command(context_settings={"show_default": True})
+@click.argument("trace")
+@click.option("--url", required=True, help="The server, like http://localhost:8000.")
+@click.option("--model", metavar="NAME", help="The model to ask for.  [default: the first that it lists]")
+@click.option(
+    "--endpoint",
+    type=click.Choice(["completions", "chat"]),
+    default="completions",
+    help="Completions get prompts of exactly the trace's length, as token ids; chats get about that.",
+)
+@click.option(
+    "--start", type=FiniteRange(0), default=0.0, metavar="S", help="Begin at this second of the trace."
+)
+@click.option(
+    "--span",
+    type=FiniteRange(0, min_open=True),
+    metavar="S",
+    help="Replay this many seconds of the trace.  [default: to its end]",
+)
+@click.option(
+    "--rate-scale",
+    type=FiniteRange(0, 1e6, min_open=True),
+    default=1.0,
+    metavar="X",
+    help="Replay at X times the trace's rate.",
+)
+@click.option("--bad-rows", type=click.Choice(["stop", "skip"]), default="stop", help="What a bad row does.")
+@click.option("--slo", type=SloType(), default=USUAL_SLO, help="What a request must meet.")
+@click.option(
+    "--request-timeout",
+    type=FiniteRange(0, min_open=True),
+    default=600.0,
+    metavar="S",
+    help="A request that takes longer has failed.",
+)
+@click.option(
+    "--api-key-env",
+    default="OPENAI_API_KEY",
+    metavar="NAME",
+    help="The environment variable that holds the API key, if it is set.",
+)
+@click.option("--seed", type=int, default=0, help="For the prompts' tokens.")
+@click.option(
+    "--json", "json_file", type=_FILE, metavar="FILE", help="Write the figures; - for standard output."
+)
+@click.option("--requests", "requests_file", type=_FILE, metavar="FILE.csv[.gz]", help="Write every request.")
+def load(**given: Any) -> int:
+    """Replay the requests of TRACE against an OpenAI-compatible server, open loop.
+
+    \b
+    autoscale load azure-conv --url http://localhost:8000 --span 120
+    autoscale load my.csv --url https://chat.example --requests measured.csv
+
+    Requests leave at the trace's times, however slow the answers are, and stream. TRACE, --start,
+    --span and --rate-scale are those of `autoscale simulate`, so the same command line predicts what
+    this one measures; `autoscale calibrate` reads --requests. Ctrl-C reports what there is.
+    Status 1: a request failed.
+    """  # noqa: D301 (click wants the character, not a backslash)
+    return asyncio.run(_run(Options(**given)))
+
+
+async def _run(options: Options) -> int:
+    from autoscaler.client.endpoint import Endpoint
+    from simulator.outputs import check_output
+    from simulator.trace import Trace, resolve_trace
+
+    trace = Trace(resolve_trace(options.trace), options.bad_rows)
+    for path, name in ((options.json_file, "--json"), (options.requests_file, "--requests")):
+        if path is not None:
+            check_output(path, name)
+    window = trace.window(start_s=options.start, span_s=options.span, rate_scale=options.rate_scale)
+    key = os.environ.get(options.api_key_env)
+    async with Endpoint(options.url, api_key=key, timeout_s=options.request_timeout) as endpoint:
+        loop = await _open_loop(endpoint, options)
+        async with _progress(loop):
+            interrupted = await _until_interrupted(asyncio.ensure_future(loop.run(window)))
+    failed = _report(loop, options)
+    return _INTERRUPTED if interrupted else int(failed)
+
+
+async def _open_loop(endpoint: Endpoint, options: Options) -> OpenLoop:
+    from autoscaler.client.prompts import Prompts
+    from autoscaler.client.replay import OpenLoop
+
+    model = options.model or await endpoint.model()
+    return OpenLoop(endpoint, Prompts(model, options.endpoint, options.seed))
+
+
+async def _until_interrupted(run: asyncio.Future[None]) -> bool:
+    """Waits for the run; Ctrl-C and SIGTERM cut it off, and then this is True."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, run.cancel)
+    try:
+        await run
+    except asyncio.CancelledError:
+        return True
+    return False
+
+
+@asynccontextmanager
+async def _progress(loop: OpenLoop) -> AsyncIterator[None]:
+    """A line about the run, every second, where somebody watches."""
+
+    async def tell() -> None:
+        while True:
+            done = sum(request.completed for request in loop.requests)
+            counts = f"{len(loop.requests):,} sent, {loop.in_flight:,} running, {done:,} done"
+            click.echo(f"\r\x1b[K{loop.now():6.0f} s: {counts}", nl=False, err=True)
+            await asyncio.sleep(1.0)
+
+    if not sys.stderr.isatty():
+        yield
+        return
+    teller = asyncio.create_task(tell())
+    try:
+        yield
+    finally:
+        teller.cancel()
+        click.echo("\r\x1b[K", nl=False, err=True)
+
+
+def _report(loop: OpenLoop, options: Options) -> bool:
+    """Writes and prints what was measured; whether any request failed."""
+    import json
+
+    from autoscaler.cli.load_report import render, summarize, write_requests
+    from simulator.outputs import atomic_writer
+
+    inputs = {
+        name: getattr(options, name)
+        for name in ("url", "trace", "endpoint", "start", "span", "rate_scale", "slo", "seed")
+    }
+    summary = summarize(loop.requests, options.slo, inputs)
+    if options.requests_file is not None:
+        write_requests(options.requests_file, loop.requests)
+    if options.json_file is not None:
+        with atomic_writer(options.json_file, "--json") as file:
+            file.write(json.dumps(summary, indent=2, allow_nan=False) + "\n")
+    click.echo("\n".join(render(summary, options.slo)), err=options.json_file == Path("-"))
+    return bool(summary["failed"])

@@ -1,0 +1,130 @@
+"""Open-loop load on an emulated vLLM, and what its client measured."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from autoscaler.client.endpoint import Endpoint
+from autoscaler.client.prompts import FIRST_ID, LAST_ID, Prompts
+from autoscaler.client.replay import Measured, OpenLoop
+from autoscaler.errors import TraceError
+from simulator.emulator.emulator import Emulator
+from simulator.emulator.pod import Clock, PodSettings
+from simulator.startup import StartUp
+from tests.simulator.profiles import make_profile
+
+
+@pytest.fixture
+async def emulator() -> AsyncIterator[Emulator]:
+    """10 ms a step, 20 times as fast."""
+    settings = PodSettings(make_profile(max_model_len_tokens=2000), ("m",))
+    found = Emulator(settings, StartUp(name="0"), Clock(speed=20.0))
+    yield found
+    await found.close()
+
+
+@pytest.fixture
+async def endpoint(emulator) -> AsyncIterator[Endpoint]:
+    async with Endpoint((await emulator.add("vllm-0")).url) as found:
+        yield found
+
+
+def loop(endpoint: Endpoint, form="completions") -> OpenLoop:
+    return OpenLoop(endpoint, Prompts("m", form, seed=0))
+
+
+@pytest.mark.parametrize("form", ["completions", "chat"])
+async def test_every_request_gets_the_tokens_that_it_asked_for(endpoint, form):
+    run = loop(endpoint, form)
+    await run.run([(0.0, 20, 5), (0.01, 30, 50), (0.01, 1, 1)])
+    assert [request.completion_tokens for request in run.requests] == [5, 50, 1]
+    for request in run.requests:
+        assert request.completed
+        assert request.sent_s >= request.arrival_s
+        assert 0 < request.ttft_s <= request.e2e_s
+    assert run.requests[1].tpot_s == (run.requests[1].e2e_s - run.requests[1].ttft_s) / 49
+    assert run.requests[2].tpot_s is None
+    assert run.in_flight == 0
+
+
+async def test_token_ids_have_exactly_the_traces_length(emulator, endpoint):
+    await loop(endpoint).run([(0.0, 123, 1), (0.0, 1, 1)])
+    text = emulator.pods[0].registry.get_sample_value(
+        "vllm:prompt_tokens_total", {"model_name": "m", "engine": "0"}
+    )
+    assert text == 124
+
+
+async def test_requests_leave_at_their_times_though_no_answer_has_come(endpoint):
+    """An open loop does not wait: all 30 are in flight before the first ends."""
+    run = loop(endpoint)
+    most = 0
+
+    async def watch() -> None:
+        nonlocal most
+        while True:
+            most = max(most, run.in_flight)
+            await asyncio.sleep(0.001)
+
+    watcher = asyncio.create_task(watch())
+    await run.run([(number * 0.001, 10, 1500) for number in range(30)])
+    watcher.cancel()
+    assert most == 30
+    assert [request.arrival_s for request in run.requests] == [number * 0.001 for number in range(30)]
+
+
+async def test_refused_requests_are_rows_with_an_error(endpoint):
+    run = loop(endpoint)
+    await run.run([(0.0, 1990, 50), (0.0, 10, 2)])
+    refused, fine = run.requests
+    assert "maximum context length is 2000" in refused.error
+    assert (refused.completed, refused.ttft_s) == (False, None)
+    assert fine.completed
+
+
+async def test_a_server_that_goes_leaves_errors_not_gaps(emulator, endpoint):
+    run = loop(endpoint)
+    running = asyncio.create_task(run.run([(0.0, 10, 1900)] * 5))
+    while run.in_flight < 5 or not emulator.pods[0].serving.in_flight:
+        await asyncio.sleep(0.001)
+    await emulator.remove("vllm-0")
+    await running
+    assert len(run.requests) == 5
+    assert all(request.error and not request.completed for request in run.requests)
+
+
+async def test_cancelled_it_keeps_what_is_known(endpoint):
+    run = loop(endpoint)
+    running = asyncio.create_task(run.run([(0.0, 10, 2), (0.0, 10, 1900), (3600.0, 10, 2)]))
+    while not (len(run.requests) == 2 and run.requests[0].completed):
+        await asyncio.sleep(0.001)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert [(request.completed, request.error) for request in run.requests] == [(True, None), (False, None)]
+
+
+async def test_an_error_of_the_trace_passes_through(endpoint):
+    def trace():
+        yield 0.0, 10, 1900
+        raise TraceError([])
+
+    run = loop(endpoint)
+    with pytest.raises(TraceError):
+        await run.run(trace())
+    assert len(run.requests) == 1
+
+
+def test_prompts_are_the_same_for_the_same_seed_and_otherwise_not():
+    first, again, other = (Prompts("m", "completions", seed).body(50, 5).body for seed in (1, 1, 2))
+    assert first == again != other
+    assert first["max_tokens"] == 5
+    assert all(FIRST_ID <= token <= LAST_ID for token in first["prompt"])
+
+
+def test_lateness_is_the_generators_own():
+    measured = Measured(arrival_s=2.0, prompt_tokens=1, output_tokens=1, sent_s=2.25)
+    assert measured.late_s == 0.25
