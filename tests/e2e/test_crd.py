@@ -56,7 +56,7 @@ def refusal(api: Api, text: str) -> str | None:
     except ApiException as error:
         if error.status not in (400, 422):
             raise
-        return str(json.loads(error.body)["message"])
+        return str(json.loads(str(error.body))["message"])
     return None
 
 

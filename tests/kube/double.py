@@ -93,6 +93,10 @@ class Double:
     def on(self, method: str, path: str, *answers: Answer, watch: bool = False) -> None:
         self._answers[method, path, watch].extend(answers)
 
+    def instead(self, method: str, path: str, answer: Answer) -> None:
+        """From now on this, and nothing that was queued before."""
+        self._answers[method, path, False] = deque([answer])
+
     def seen(self, method: str, path: str = "") -> list[Request]:
         return [one for one in self.requests if one.method == method and one.path.startswith(path)]
 

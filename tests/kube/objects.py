@@ -64,6 +64,6 @@ def policy(name: str = "chat", namespace: str = "chat", **changed: Any) -> dict[
     return {**found, "status": changed["status"]} if "status" in changed else found
 
 
-def scaler(name: str, namespace: str = "chat", **ref: str) -> dict[str, Any]:
-    """An HPA or a ScaledObject."""
-    return {"metadata": {"name": name, "namespace": namespace}, "spec": {"scaleTargetRef": ref}}
+def scaler(own_name: str, own_namespace: str = "chat", **ref: str) -> dict[str, Any]:
+    """An HPA or a ScaledObject; ``ref`` is its scaleTargetRef."""
+    return {"metadata": {"name": own_name, "namespace": own_namespace}, "spec": {"scaleTargetRef": ref}}
