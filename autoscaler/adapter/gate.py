@@ -50,10 +50,15 @@ class Gate:
     """Authenticates and authorizes as Kubernetes' own extended API servers do; denies by default."""
 
     def __init__(
-        self, reviews: Reviews, trust: TrustSource, clock: Callable[[], float] = time.monotonic
+        self,
+        reviews: Reviews,
+        trust: TrustSource,
+        clock: Callable[[], float] = time.monotonic,
+        first_pause_seconds: float = FIRST_PAUSE_SECONDS,
     ) -> None:
         self._reviews = reviews
         self._trust = trust
+        self._first_pause_seconds = first_pause_seconds
         self._token_users = Remembered(self._review_token, CACHE_SECONDS, clock)
         self._rights = Remembered(self._review_access, CACHE_SECONDS, clock)
         self._certificates: dict[bytes, _Seen] = {}
@@ -108,29 +113,28 @@ class Gate:
         return seen.certificate
 
     async def _review_token(self, token: str) -> User | None:
-        return await _patiently(lambda: self._reviews.authenticate(token))
+        return await self._patiently(lambda: self._reviews.authenticate(token))
 
     async def _review_access(self, question: tuple[User, Access]) -> bool:
-        return await _patiently(lambda: self._reviews.authorize(*question))
+        return await self._patiently(lambda: self._reviews.authorize(*question))
 
+    async def _patiently(self, call: Callable[[], T]) -> T:
+        """The answer of a review, tried a few times as Go does.
 
-async def _patiently(call: Callable[[], T]) -> T:
-    """The answer of a review, tried a few times as Go does.
-
-    Raises:
-        ClusterError: there was none, or not in time.
-    """
-    pause = FIRST_PAUSE_SECONDS
-    try:
-        async with asyncio.timeout(TIMEOUT_SECONDS):
-            for _ in range(ATTEMPTS - 1):
-                with suppress(ClusterError):
-                    return await asyncio.to_thread(call)
-                await asyncio.sleep(pause)
-                pause *= 1.5
-            return await asyncio.to_thread(call)
-    except TimeoutError:
-        raise ClusterError("a review took too long") from None
+        Raises:
+            ClusterError: there was none, or not in time.
+        """
+        pause = self._first_pause_seconds
+        try:
+            async with asyncio.timeout(TIMEOUT_SECONDS):
+                for _ in range(ATTEMPTS - 1):
+                    with suppress(ClusterError):
+                        return await asyncio.to_thread(call)
+                    await asyncio.sleep(pause)
+                    pause *= 1.5
+                return await asyncio.to_thread(call)
+        except TimeoutError:
+            raise ClusterError("a review took too long") from None
 
 
 def _refusal(user: User, access: Access) -> str:

@@ -1,0 +1,108 @@
+"""The HTTPS server: identity, rights, answer, in this order, and nothing else."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+
+from aiohttp import web
+
+from autoscaler.adapter.answers import Answers, RefusedError
+from autoscaler.adapter.authenticate import UnauthorizedError
+from autoscaler.adapter.discovery import Document
+from autoscaler.adapter.gate import ForbiddenError, Gate
+from autoscaler.adapter.paths import HEALTH, Asked, access, parse_target
+from autoscaler.adapter.wire import status
+from autoscaler.errors import ClusterError
+from autoscaler.ports import Access
+
+MAX_IN_FLIGHT = 512
+"""Requests beyond it are told to come back: Kubernetes' clients do."""
+
+log = logging.getLogger(__name__)
+
+_SERVER = {"Server": "vllm-autoscaler"}
+_JSON = {**_SERVER, "Content-Type": "application/json", "Cache-Control": "no-cache, private"}
+
+
+class App:
+    """Answers requests. ``unready``: what is missing to answer them well, empty when nothing is."""
+
+    def __init__(self, gate: Gate, answers: Answers, unready: Callable[[], Sequence[str]]) -> None:
+        self._gate = gate
+        self._answers = answers
+        self._unready = unready
+        self._in_flight = 0
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        """One request; errors are answers as well, and tell nothing about us."""
+        if self._in_flight >= MAX_IN_FLIGHT:
+            return _refusal(429, "TooManyRequests", "too many requests, please try again later")
+        self._in_flight += 1
+        try:
+            return await self._respond(request)
+        except RefusedError as error:
+            return _refusal(error.code, error.reason, str(error))
+        except UnauthorizedError as error:
+            log.info("401 %s %s: %s", request.method, request.raw_path[:200], error)
+            return _refusal(401, "Unauthorized", "Unauthorized")
+        except ForbiddenError as error:
+            return _refusal(403, "Forbidden", f"forbidden: {error}")
+        except ClusterError as error:
+            log.warning("503 %s %s: %s", request.method, request.raw_path[:200], error)
+            return _refusal(503, "ServiceUnavailable", "the Kubernetes API cannot be asked now")
+        except Exception:
+            log.exception("a request failed: %s %s", request.method, request.raw_path[:200])
+            return _refusal(500, "InternalError", "an internal error, which the log explains")
+        finally:
+            self._in_flight -= 1
+
+    async def _respond(self, request: web.BaseRequest) -> web.StreamResponse:
+        try:
+            asked, wanted = _read(request.method, request.raw_path)
+        except ValueError as error:
+            asked, wanted, fault = None, Access(request.method.lower(), path="/"), str(error)
+        await self._gate.admit(request.headers.items(), _client_certificate(request), wanted)
+        if asked is None:
+            raise RefusedError(400, "BadRequest", fault)
+        if request.method != "GET":
+            raise RefusedError(405, "MethodNotAllowed", "the server does not allow this method")
+        if wanted.path in HEALTH:
+            return self._health(wanted.path)
+        document = await self._answers.answer(asked, request.headers.get("Accept", ""))
+        return _documented(request, document)
+
+    def _health(self, path: str) -> web.Response:
+        """Alive is who answers; ready is who can answer well."""
+        missing = () if path == "/livez" else self._unready()
+        if missing:
+            return web.Response(status=503, text=f"not ready: {'; '.join(missing)}\n", headers=_SERVER)
+        return web.Response(text="ok", headers=_SERVER)
+
+
+@lru_cache(maxsize=4096)
+def _read(method: str, target: str) -> tuple[Asked, Access]:
+    asked = parse_target(target)
+    return asked, access(asked, method, target)
+
+
+def _client_certificate(request: web.BaseRequest) -> bytes | None:
+    tls = request.get_extra_info("ssl_object")
+    der: bytes | None = tls.getpeercert(binary_form=True) if tls is not None else None
+    return der
+
+
+def _documented(request: web.BaseRequest, document: Document) -> web.Response:
+    if "as=" not in document.media_type:
+        return web.Response(body=document.body, headers=_JSON)
+    headers = {**_SERVER, "Content-Type": document.media_type, "ETag": document.etag, "Vary": "Accept"}
+    if request.headers.get("If-None-Match") == document.etag:
+        return web.Response(status=304, headers=headers)
+    return web.Response(body=document.body, headers=headers)
+
+
+def _refusal(code: int, reason: str, message: str) -> web.Response:
+    headers = {**_JSON, **({"WWW-Authenticate": "Bearer"} if code == 401 else {})}
+    headers |= {"Retry-After": "1"} if code in (429, 503) else {}
+    return web.Response(status=code, body=status(code, reason, message), headers=headers)

@@ -1,0 +1,100 @@
+"""The server's side of TLS, which follows its files and authorities without a restart.
+
+Every handshake gets the newest context: a renewed certificate, a rotated authority. Client
+certificates are asked for and not demanded; one that is offered must be valid for one of the two
+authorities, or the handshake ends in an alert.
+"""
+
+from __future__ import annotations
+
+import logging
+import ssl
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from autoscaler.errors import ClusterError
+from autoscaler.ports import Trust, TrustSource
+
+LOOK_SECONDS = 1.0
+"""How often to look whether anything has changed."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class KeyPair:
+    """The files of the serving certificate (a chain, PEM) and its key."""
+
+    certificate: Path
+    key: Path
+
+    def stamp(self) -> tuple[object, ...]:
+        """Changes when a file does; Kubernetes replaces mounted Secrets by moving a link."""
+        stats = [path.stat() for path in (self.certificate, self.key)]
+        return tuple((stat.st_ino, stat.st_mtime_ns, stat.st_size) for stat in stats)
+
+
+def server_context(pair: KeyPair, trust: Trust) -> ssl.SSLContext:
+    """TLS 1.2 or later, HTTP/1.1, both authorities' client certificates welcome.
+
+    Raises ``OSError`` (``ssl.SSLError`` among them) where a file or authority cannot be used.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(["http/1.1"])
+    context.options |= ssl.OP_NO_TICKET  # a resumed session would not show its certificate again
+    context.num_tickets = 0
+    context.load_cert_chain(pair.certificate, pair.key)
+    authorities = "\n".join(filter(None, (trust.client_ca, trust.requestheader_ca)))
+    context.verify_mode = ssl.CERT_OPTIONAL
+    if authorities.strip():
+        context.load_verify_locations(cadata=authorities)
+    return context
+
+
+class LiveContext:
+    """The context to listen with, and what it is replaced by at each handshake."""
+
+    def __init__(
+        self, pair: KeyPair, trust: TrustSource, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """Raises ``OSError`` when the files cannot be used now."""
+        self._pair = pair
+        self._trust_source = trust
+        self._clock = clock
+        self._trust = self._trust_now(Trust())
+        self._stamp = pair.stamp()
+        self._looked = clock()
+        self._newest = server_context(pair, self._trust)
+        self.context = server_context(pair, self._trust)
+        self.context.sni_callback = self._choose
+
+    def _choose(
+        self, connection: ssl.SSLSocket | ssl.SSLObject, _name: str | None, _context: ssl.SSLContext
+    ) -> None:
+        connection.context = self._current()
+
+    def _current(self) -> ssl.SSLContext:
+        if self._clock() - self._looked >= LOOK_SECONDS:
+            self._looked = self._clock()
+            try:
+                self._look()
+            except (OSError, ValueError) as error:
+                log.warning("the certificates in use stay: the new ones cannot be used: %s", error)
+        return self._newest
+
+    def _look(self) -> None:
+        trust, stamp = self._trust_now(self._trust), self._pair.stamp()
+        if trust is self._trust and stamp == self._stamp:
+            return
+        self._newest = server_context(self._pair, trust)
+        self._trust, self._stamp = trust, stamp
+        log.info("new certificates are in use")
+
+    def _trust_now(self, last: Trust) -> Trust:
+        try:
+            return self._trust_source.trust()
+        except ClusterError:
+            return last  # readiness tells; without authorities every client certificate is refused

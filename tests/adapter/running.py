@@ -1,0 +1,72 @@
+"""The real server on a free port of this machine, over TLS, with a small world behind it."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+
+from autoscaler.adapter.answers import Answers
+from autoscaler.adapter.app import App
+from autoscaler.adapter.board import Board
+from autoscaler.adapter.certificates import Keys, utc_now, with_authority, with_certificate
+from autoscaler.adapter.gate import Gate
+from autoscaler.adapter.served import Served
+from autoscaler.adapter.server import listen
+from autoscaler.adapter.tls import KeyPair, LiveContext
+
+from .authority import Client
+from .world import Fleet, Judge, Source, Trusted
+
+
+@dataclass
+class Running:
+    """A server and what is behind it. ``served`` may be replaced."""
+
+    url: str
+    folder: Path
+    keys: Keys
+    source: Source
+    fleet: Fleet
+    judge: Judge
+    trusted: Trusted
+    board: Board
+    served: Served
+    missing: tuple[str, ...] = ()
+
+    def issue(self) -> None:
+        """A new certificate of a new authority in the same files."""
+        self.keys = with_certificate(with_authority(Keys(), utc_now()), ["localhost"], utc_now())
+        (self.folder / "tls.crt").write_text(self.keys.tls_crt)
+        (self.folder / "tls.key").write_text(self.keys.tls_key)
+
+    def session(self, client: Client | None = None, **headers: str) -> aiohttp.ClientSession:
+        """Connections that trust the server's authority and show ``client``'s certificate."""
+        context = ssl.create_default_context(cadata=self.keys.ca_crt)
+        if client is not None:
+            context.load_cert_chain(*client.write(self.folder, "client"))
+        connector = aiohttp.TCPConnector(ssl=context)
+        return aiohttp.ClientSession(self.url, connector=connector, headers=headers)
+
+
+@asynccontextmanager
+async def running(folder: Path, served: Served, judge: Judge, trusted: Trusted) -> AsyncIterator[Running]:
+    """Serves ``served`` until the block ends."""
+    source, fleet = Source(), Fleet()
+    board = Board(source, fleet)
+    world = Running("", folder, Keys(), source, fleet, judge, trusted, board, served)
+    world.issue()
+    ticks = iter(range(1, 1_000_000))
+    live = LiveContext(KeyPair(folder / "tls.crt", folder / "tls.key"), trusted, lambda: float(next(ticks)))
+    app = App(Gate(judge, trusted), Answers(lambda: world.served, board), lambda: world.missing)
+    listening = await listen(app, "127.0.0.1", 0, live.context)
+    world.url = f"https://localhost:{listening.port}"
+    try:
+        yield world
+    finally:
+        await listening.close()
+        board.close()

@@ -1,0 +1,210 @@
+"""Who passes: the order of identities, what is stripped, and what is remembered."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from autoscaler.adapter.authenticate import UnauthorizedError
+from autoscaler.adapter.gate import ForbiddenError, Gate
+from autoscaler.errors import ClusterError
+from autoscaler.ports import Access, Trust, User
+
+from .authority import Authority
+from .world import Judge, Trusted
+
+CLUSTER, FRONT = Authority("cluster"), Authority("front-proxy")
+TRUST = Trust(
+    client_ca=CLUSTER.pem,
+    requestheader_ca=FRONT.pem,
+    allowed_names=("front-proxy-client",),
+    username_headers=("X-Remote-User",),
+    group_headers=("X-Remote-Group",),
+    uid_headers=("X-Remote-Uid",),
+    extra_prefixes=("X-Remote-Extra-",),
+)
+PROXY = FRONT.client("front-proxy-client").der
+HPA = User("system:serviceaccount:kube-system:horizontal-pod-autoscaler", ("system:serviceaccounts",), "u1")
+READ = Access("get", "custom.metrics.k8s.io", "v1beta2", "chat", "pods", "waiting", "*")
+REMOTE = [("X-Remote-User", HPA.name), ("X-Remote-Group", "a"), ("X-Remote-Group", "b")]
+BEARER = [("Authorization", "Bearer t0")]
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def judge():
+    return Judge(tokens={"t0": HPA}, may=lambda _user, _access: True)
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def gate(judge, clock):
+    return Gate(judge, Trusted(TRUST), clock)
+
+
+async def test_the_front_proxy_speaks_for_others(gate):
+    headers = [*REMOTE, ("x-remote-uid", "7"), ("X-Remote-Extra-Scopes%2fX", "one")]
+    user = await gate.admit(headers, PROXY, READ)
+    groups = ("a", "b", "system:authenticated")
+    assert user == User(HPA.name, groups, "7", (("scopes/x", ("one",)),))
+
+
+async def test_a_request_of_the_aggregator_without_groups_is_of_somebody_who_is_known(gate, judge):
+    judge.may = lambda user, _access: "system:authenticated" in user.groups
+    headers = [("X-Remote-User", "system:kube-aggregator")]
+    user = await gate.admit(headers, PROXY, Access("get", path="/apis/custom.metrics.k8s.io/v1beta1"))
+    assert user.groups == ("system:authenticated",)
+
+
+async def test_masters_need_no_review(gate, judge):
+    judge.may = lambda _user, _access: False
+    headers = [("X-Remote-User", "system:kube-aggregator"), ("X-Remote-Group", "system:masters")]
+    await gate.admit(headers, PROXY, READ)
+    assert judge.reviews == []
+
+
+@pytest.mark.parametrize("der", [None, FRONT.client("somebody-else").der])
+async def test_headers_without_the_front_proxys_certificate_are_no_identity(gate, judge, der):
+    judge.may = lambda user, _access: "system:unauthenticated" not in user.groups
+    with pytest.raises(UnauthorizedError):
+        await gate.admit([*REMOTE, ("X-Remote-Group", "system:masters")], der, READ)
+
+
+async def test_headers_next_to_a_client_certificate_are_stripped(gate):
+    der = CLUSTER.client("alice", "dev").der
+    user = await gate.admit([*REMOTE, ("X-Remote-Group", "system:masters")], der, READ)
+    assert user == User("alice", ("dev", "system:authenticated"))
+
+
+async def test_headers_next_to_a_token_are_stripped(gate):
+    user = await gate.admit([*BEARER, ("X-Remote-User", "admin"), ("X-Remote-Group", "x")], None, READ)
+    assert user == replace(HPA, groups=(*HPA.groups, "system:authenticated"))
+
+
+async def test_without_allowed_names_every_certificate_of_the_front_proxy_speaks(judge):
+    gate = Gate(judge, Trusted(replace(TRUST, allowed_names=())))
+    user = await gate.admit(REMOTE, FRONT.client("any").der, READ)
+    assert user.name == HPA.name
+
+
+async def test_the_clients_authority_does_not_speak_for_others(gate):
+    der = CLUSTER.client("front-proxy-client").der
+    assert (await gate.admit(REMOTE, der, READ)).name == "front-proxy-client"
+
+
+async def test_an_authority_that_was_rotated_out_is_believed_no_more(judge):
+    trusted = Trusted(TRUST)
+    gate = Gate(judge, trusted)
+    await gate.admit(REMOTE, PROXY, READ)
+    fresh = Authority("front-proxy-2")
+    trusted.now = replace(TRUST, requestheader_ca=fresh.pem)
+    with pytest.raises(UnauthorizedError):
+        await gate.admit(REMOTE, PROXY, READ)
+    assert await gate.admit(REMOTE, fresh.client("front-proxy-client").der, READ)
+
+
+async def test_both_authorities_of_an_overlap_are_believed(judge):
+    old, new = Authority("old"), Authority("new")
+    gate = Gate(judge, Trusted(replace(TRUST, requestheader_ca=old.pem + new.pem)))
+    for authority in (old, new):
+        assert await gate.admit(REMOTE, authority.client("front-proxy-client").der, READ)
+
+
+async def test_a_certificate_that_expired_since_the_handshake_is_refused(gate):
+    with pytest.raises(UnauthorizedError, match="expired"):
+        await gate.admit([], CLUSTER.client("alice", hours=-1).der, READ)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [("Authorization", "Bearer wrong")],
+        [("Authorization", "Basic YTpi")],
+        [("Authorization", "Bearer")],
+        [("Authorization", "Bearer " + "x" * 20_000)],
+        [("Authorization", "Bearer t0"), ("Authorization", "Bearer t0")],
+    ],
+)
+async def test_what_is_no_good_token_is_refused(gate, headers):
+    with pytest.raises(UnauthorizedError):
+        await gate.admit(headers, None, READ)
+
+
+async def test_who_may_not_is_told_so_in_kubernetes_words(gate, judge):
+    judge.may = lambda _user, _access: False
+    message = (
+        f'User "{HPA.name}" cannot get resource "pods/waiting" in API group "custom.metrics.k8s.io" '
+        'in the namespace "chat"'
+    )
+    with pytest.raises(ForbiddenError, match=message):
+        await gate.admit(BEARER, None, READ)
+    with pytest.raises(ForbiddenError, match='cannot get path "/openapi/v2"'):
+        await gate.admit(BEARER, None, Access("get", path="/openapi/v2"))
+
+
+async def test_nobody_in_particular_is_anonymous_and_may_what_anonymous_may(gate, judge):
+    judge.may = lambda user, _access: user.name == "system:anonymous"
+    assert (await gate.admit([], None, READ)).groups == ("system:unauthenticated",)
+    judge.may = lambda _user, _access: False
+    with pytest.raises(UnauthorizedError):
+        await gate.admit([], None, replace(READ, namespace="other"))
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/livez", "/readyz", "/readyz/pods"])
+async def test_health_is_open(gate, judge, path):
+    await gate.admit([], None, Access("get", path=path))
+    assert judge.reviews == []
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+async def test_yes_and_no_are_remembered_for_ten_seconds(gate, judge, clock, allowed):
+    judge.may = lambda _user, _access: allowed
+
+    async def ask():
+        try:
+            await gate.admit(BEARER, None, READ)
+        except ForbiddenError:
+            return False
+        return True
+
+    assert await asyncio.gather(*(ask() for _ in range(20))) == [allowed] * 20
+    assert len(judge.reviews) == 2  # one of the token, one of the right
+    clock.now = 9.9
+    assert await ask() is allowed
+    assert len(judge.reviews) == 2
+    clock.now = 10.0
+    assert await ask() is allowed
+    assert len(judge.reviews) == 4
+
+
+async def test_rights_are_not_mixed_up(gate, judge):
+    judge.may = lambda user, access: access.namespace == "chat" and user.name == HPA.name
+    await gate.admit(BEARER, None, READ)
+    with pytest.raises(ForbiddenError):
+        await gate.admit(BEARER, None, replace(READ, namespace="other"))
+    judge.tokens["t1"] = User("bob")
+    with pytest.raises(ForbiddenError):
+        await gate.admit([("Authorization", "Bearer t1")], None, READ)
+
+
+async def test_a_review_is_tried_again(gate, judge):
+    judge.failures = 1
+    assert await gate.admit(BEARER, None, READ)
+
+
+async def test_without_an_answer_nobody_passes(judge, clock):
+    judge.failures = 1000
+    gate = Gate(judge, Trusted(TRUST), clock, first_pause_seconds=0.001)
+    with pytest.raises(ClusterError):
+        await gate.admit(BEARER, None, READ)
+    assert len(judge.reviews) == 5
