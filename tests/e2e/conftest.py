@@ -1,0 +1,92 @@
+"""A cluster, a Prometheus that scrapes its pods, and a namespace for each test."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.cluster import Cluster, Rounds
+from tests.e2e.endpoints import Endpoints
+from tests.e2e.fleet import Fleet
+from tests.e2e.scripted import Script, vllm
+from tests.e2e.workloads import Workloads
+from tests.servers.eventually import eventually
+from tests.servers.prometheus import Prometheus
+
+
+@pytest.fixture(scope="session")
+def cluster(request, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cluster")
+    if named := os.environ.get("KUBECONFIG"):
+        return Cluster(Path(named), folder)
+    plane = request.getfixturevalue("control_plane")
+    return Cluster(plane.kubeconfig, folder, plane)
+
+
+@pytest.fixture(scope="session")
+def composed(cluster):
+    """The control plane as its parts, for tests that break it."""
+    if cluster.plane is None:
+        pytest.skip("this test stops and slows the control plane, which it may not do to a real cluster")
+    return cluster.plane
+
+
+@pytest.fixture(scope="session")
+def targets(tmp_path_factory):
+    return tmp_path_factory.mktemp("targets") / "pods.json"
+
+
+@pytest.fixture(scope="session")
+def prometheus(targets, tmp_path_factory):
+    with Prometheus(tmp_path_factory.mktemp("prometheus"), targets=targets) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def workloads(cluster):
+    return Workloads(cluster.api)
+
+
+@pytest.fixture(scope="session")
+def emulators():
+    with Fleet() as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def endpoints(cluster, targets, workloads, emulators):  # noqa: ARG001 (they outlive it)
+    opened = Endpoints(targets)
+    parts = (workloads, opened) if cluster.plane else (opened,)
+    with Rounds(cluster.api, *parts):
+        yield opened
+    opened.close()
+
+
+@pytest.fixture
+def namespace(cluster, endpoints):
+    """A namespace; what it held is gone afterwards, and its endpoints are closed."""
+    api = cluster.api
+    name = api.post("/api/v1/namespaces", {"metadata": {"generateName": "e2e-"}})["metadata"]["name"]
+    yield name
+    for plural in ("deployments", "statefulsets"):
+        api.delete(f"/apis/apps/v1/namespaces/{name}/{plural}")
+    eventually(lambda: api.get(f"/api/v1/namespaces/{name}/pods")["items"] == [], within=60)
+    endpoints.openers.pop(name, None)
+    api.delete(f"/api/v1/namespaces/{name}")
+
+
+@pytest.fixture
+def fleet(namespace, endpoints, emulators):
+    """Emulated vLLM servers for the pods of the namespace."""
+    endpoints.openers[namespace] = emulators
+    yield emulators
+    emulators.keep(0)
+
+
+@pytest.fixture
+def script(namespace, endpoints):
+    """Pods of the namespace that say what the test dictates: at first, that they idle."""
+    endpoints.openers[namespace] = told = Script(lambda _: vllm())
+    return told
