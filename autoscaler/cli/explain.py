@@ -6,7 +6,11 @@ from pathlib import Path
 
 import click
 
-from autoscaler.controller.story import story_of_log, tell
+from autoscaler.cli.cluster_options import cluster_options
+from autoscaler.controller.story import Story, story_of_log, story_of_status, tell
+from autoscaler.errors import AutoscalerError
+from autoscaler.policy.status import read_status
+from autoscaler.ports import RefusedPolicy
 from autoscaler.records import read_decisions_jsonl
 
 
@@ -14,23 +18,58 @@ from autoscaler.records import read_decisions_jsonl
 @click.argument("name", metavar="NAMESPACE/NAME", default="")
 @click.option(
     "--log",
-    "log",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
     help="Tell it from a decision log instead of the cluster.",
 )
-@click.option("--last", type=click.IntRange(1), default=10, show_default=True, help="At most so many lines.")
-def explain(name: str, log: Path | None, last: int) -> None:
-    r"""Tell the last decisions of a policy: what each metric said, each stage, and what became of it.
+@click.option(
+    "--last", type=click.IntRange(1), default=10, show_default=True, help="With --log: at most so many lines."
+)
+@cluster_options
+def explain(
+    name: str,
+    log: Path | None,
+    last: int,
+    kubeconfig: str | None,
+    context: str | None,
+    namespaces: tuple[str, ...],
+) -> None:
+    """Tell the last decisions of a policy: what each metric said, each stage, and what became of it.
 
-    From the policy's status in the cluster, or from a decision log. Equal decisions in a row are one
-    line.
+    From the policy's status in the cluster, or from a decision log; NAMESPACE/NAME is not needed for
+    a simulator's log. Equal decisions in a row are one line.
 
     \b
     autoscale explain chat/vllm
     autoscale explain chat/vllm --log decisions.jsonl
-    """
-    assert log is not None
-    story = story_of_log(read_decisions_jsonl(log), name, last, str(log))
+    """  # noqa: D301 (click wants the character, not a backslash)
+    if log is not None:
+        story = story_of_log(read_decisions_jsonl(log), name, last, str(log))
+    else:
+        story = _from_cluster(name, kubeconfig, context, namespaces)
     for line in tell(story):
         click.echo(line)
+
+
+def _from_cluster(
+    name: str, kubeconfig: str | None, context: str | None, namespaces: tuple[str, ...]
+) -> Story:
+    from autoscaler.kube.api import connect
+    from autoscaler.kube.policies import read_policies
+
+    namespace, _, own = name.rpartition("/")
+    namespace = namespace or (namespaces[0] if len(namespaces) == 1 else "")
+    if not namespace or not own:
+        raise click.UsageError("which policy? Name it as NAMESPACE/NAME, or give --log FILE")
+    there = read_policies(connect(kubeconfig, context), [namespace])
+    policy = next((one for one in there if one.name == own), None)
+    if policy is None:
+        names = ", ".join(one.name for one in there) or "none"
+        raise AutoscalerError(f"there is no policy {namespace}/{own}; in {namespace} there are: {names}")
+    if isinstance(policy, RefusedPolicy):
+        raise AutoscalerError(f"{namespace}/{own} is not in force: {policy.problem}")
+    status = read_status(policy.status)
+    story = story_of_status(f"{namespace}/{own}", policy.policy, status) if status else None
+    if story is None:
+        raise AutoscalerError(f"{namespace}/{own}: nothing was decided yet; does `autoscale run` see it?")
+    return story

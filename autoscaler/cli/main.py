@@ -45,6 +45,10 @@ COMMANDS = {
     "policies": LazyCommand(
         "autoscaler.cli.policies:policies", "List the policies that come along, or print one."
     ),
+    "run": LazyCommand("autoscaler.cli.run:run", "Scale the workloads of a cluster by its policies."),
+    "status": LazyCommand(
+        "autoscaler.cli.status:status", "Show all policies of a cluster, live if you like."
+    ),
     "explain": LazyCommand(
         "autoscaler.cli.explain:explain", "Tell why a policy's replicas are what they are."
     ),

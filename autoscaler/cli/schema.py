@@ -8,7 +8,7 @@ import click
 @click.command()
 @click.option("--crd", is_flag=True, help="Print the CustomResourceDefinition instead.")
 def schema(crd: bool) -> None:
-    r"""Print the JSON Schema of a policy.
+    """Print the JSON Schema of a policy.
 
     Save it next to your policies and begin each with
     "# yaml-language-server: $schema=./scalingpolicy.schema.json" to have an editor check and
@@ -18,7 +18,7 @@ def schema(crd: bool) -> None:
 
     \b
         autoscale schema --crd | kubectl apply --server-side -f -
-    """
+    """  # noqa: D301 (click wants the character, not a backslash)
     if crd:
         from autoscaler.policy.crd import crd_text
 

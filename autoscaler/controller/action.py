@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from autoscaler.decision.types import Decision
 from autoscaler.errors import AutoscalerError, ClusterError, ConflictError
 from autoscaler.policy.models import Mode
 from autoscaler.policy.vocabulary import Action
-from autoscaler.ports import Claim, Fence, Owners, Scale, ScaleTargets, StoredPolicy, TargetKey
+from autoscaler.ports import Claim, DeletionCosts, Fence, Owners, Scale, ScaleTargets, StoredPolicy, TargetKey
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,15 +33,29 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Carries decisions out. ``dry_run``: as if every policy had ``mode: DryRun``."""
+    """Carries decisions out.
+
+    ``costs``: marks the idlest pods before a scale-down. ``dry_run``: as if every policy had
+    ``mode: DryRun``.
+    """
 
     targets: ScaleTargets
     owners: Owners
     fence: Fence
+    costs: DeletionCosts | None = None
     dry_run: bool = False
 
-    def act(self, stored: StoredPolicy, key: TargetKey, scale: Scale, decision: Decision) -> Outcome:
+    def act(
+        self,
+        stored: StoredPolicy,
+        key: TargetKey,
+        scale: Scale,
+        decision: Decision,
+        costs: Mapping[str, int] = MappingProxyType({}),
+    ) -> Outcome:
         """Writes the decision if it changes something and nothing forbids it.
+
+        ``costs``: what each pod's deletion costs, for a scale-down.
 
         Raises:
             ConflictError: the target has changed since it was read.
@@ -49,7 +67,22 @@ class Actor:
         if self.dry_run or stored.policy.spec.mode is Mode.DRY_RUN:
             return Outcome(Action.DRY_RUN, "DryRun", f"would set {wanted} replicas", claims=claims)
         refusal = self._refusal(claims)
-        return refusal or self._write(key, scale, decision, claims)
+        if refusal is not None:
+            return refusal
+        if costs:
+            self._mark(key.namespace, costs)
+        return self._write(key, scale, decision, claims)
+
+    def marks(self, decision: Decision) -> bool:
+        """Whether the pods' deletion costs would be written before this decision."""
+        return self.costs is not None and decision.desired_replicas < decision.current_replicas
+
+    def _mark(self, namespace: str, costs: Mapping[str, int]) -> None:
+        assert self.costs is not None
+        try:
+            self.costs.write(namespace, costs)
+        except ClusterError as error:  # the scale-down may take any pod, then
+            _log.warning("deletion costs not written", extra={"namespace": namespace, "error": str(error)})
 
     def _claims(self, stored: StoredPolicy) -> Sequence[Claim] | None:
         try:

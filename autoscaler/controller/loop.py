@@ -66,6 +66,7 @@ class Controller:
         """The policies that are being synced."""
         self._leads = False
         self._looked = self._clock.steady()
+        self._source_error: str | None = None
         self._trouble: str | None = "the policies were not read yet"
 
     # Health
@@ -171,14 +172,24 @@ class Controller:
 
     def _ask(self, due: Sequence[StoredPolicy]) -> Answers:
         """Everything that these policies need to know, each question once."""
-        asked = questions(due, self._rights)
+        asked = {*questions(due, self._rights), *self._reconciler.asks}
         namespaces = {stored.namespace for stored in due}
         with self._metrics.source_seconds.time():
             answers = self._answers(asked, namespaces)
-        failed = sum(answer.error is not None for answer in answers.values())
-        self._metrics.questions.labels("error").inc(failed)
-        self._metrics.questions.labels("ok").inc(len(answers) - failed)
+        errors = [answer.error for answer in answers.values() if answer.error is not None]
+        self._metrics.questions.labels("error").inc(len(errors))
+        self._metrics.questions.labels("ok").inc(len(answers) - len(errors))
+        self._tell_source(errors[0] if errors and len(errors) == len(answers) else None)
         return answers
+
+    def _tell_source(self, error: str | None) -> None:
+        """Once when no metric can be read any more, and once when it is over."""
+        if (error is None) != (self._source_error is None):
+            if error is None:
+                _log.info("metrics can be read again")
+            else:
+                _log.warning("no metric can be read: holding, and trying again", extra={"error": error})
+        self._source_error = error
 
     def _answers(self, asked: Collection[Question], namespaces: Collection[str]) -> Mapping[Question, Answer]:
         try:

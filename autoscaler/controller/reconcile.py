@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from autoscaler.controller.action import Actor, Outcome
 from autoscaler.controller.clock import Clock
+from autoscaler.controller.deletion import RUNNING, deletion_costs
 from autoscaler.controller.memory import begin, shift, target_name
 from autoscaler.controller.observation import Answers, QueryRights, observed
 from autoscaler.decision import evaluate, record_scale
@@ -18,7 +19,7 @@ from autoscaler.decision.types import Decision, Observation, ScalingState
 from autoscaler.errors import AutoscalerError, ConflictError
 from autoscaler.policy.status import PolicyStatus
 from autoscaler.policy.vocabulary import Action
-from autoscaler.ports import Scale, ScaleTargets, StoredPolicy, TargetKey
+from autoscaler.ports import Question, Scale, ScaleTargets, StoredPolicy, TargetKey
 
 ATTEMPTS = 3
 """Decisions in one sync, when the target keeps changing under it."""
@@ -109,6 +110,11 @@ class Reconciler:
     clock: Clock
     rights: QueryRights
 
+    @property
+    def asks(self) -> tuple[Question, ...]:
+        """What is asked besides the policies' own questions."""
+        return (RUNNING,) if self.actor.costs is not None else ()
+
     def sync(self, stored: StoredPolicy, memory: Memory, answers: Answers) -> Sync:
         """One sync with these answers. What the cluster refuses or fails to do is an outcome."""
         for conflicts in range(ATTEMPTS):
@@ -133,7 +139,8 @@ class Reconciler:
         before = memory.recall(stored, scale, self.clock, now)
         observation = observed(stored, scale, pods, answers, self.rights, now)
         decision, after = evaluate(stored.policy, observation, before, now)
-        outcome = self.actor.act(stored, key, scale, decision)
+        costs = deletion_costs(stored.namespace, pods, answers) if self.actor.marks(decision) else {}
+        outcome = self.actor.act(stored, key, scale, decision, costs)
         if outcome.action is Action.SCALED:
             after = record_scale(stored.policy, after, decision, now)
         made = Made(scale, observation, decision, before, after)

@@ -13,13 +13,13 @@ from dataclasses import dataclass, field
 
 from autoscaler.controller.decision_log import DecisionLog
 from autoscaler.controller.reconcile import Made, Memory, Sync
-from autoscaler.controller.status import refused_status, status_after
+from autoscaler.controller.status import GOOD_CONDITIONS, refused_status, status_after
 from autoscaler.decision.bounds import effective_bounds
 from autoscaler.decision.fleet import survey
 from autoscaler.decision.types import Observation
 from autoscaler.errors import ClusterError
 from autoscaler.policy.models import Mode
-from autoscaler.policy.status import ConditionType, PolicyStatus, StatusCondition, read_status
+from autoscaler.policy.status import PolicyStatus, StatusCondition, read_status
 from autoscaler.policy.vocabulary import Action
 from autoscaler.ports import AnyPolicy, Events, Fence, PolicyStore, RefusedPolicy
 from autoscaler.telemetry.metrics import Metrics, Standing
@@ -34,13 +34,6 @@ REGAIN_SECONDS = 30.0
 """How long it takes until one more status may be written early."""
 
 _log = logging.getLogger(__name__)
-_GOOD = {
-    ConditionType.ABLE_TO_SCALE: "True",
-    ConditionType.SCALING_ACTIVE: "True",
-    ConditionType.ACCEPTED: "True",
-    ConditionType.CONTESTED: "False",
-}
-"""What a condition's status is while there is nothing to warn of."""
 
 
 @dataclass(slots=True)
@@ -182,7 +175,7 @@ def _gist(status: PolicyStatus) -> tuple[object, ...]:
 
 
 def _is_bad(condition: StatusCondition) -> bool:
-    good = _GOOD.get(ConditionType(condition.type))
+    good = GOOD_CONDITIONS.get(condition.type)
     return good is not None and condition.status != good
 
 

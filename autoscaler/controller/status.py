@@ -24,6 +24,14 @@ from autoscaler.policy.status import (
 from autoscaler.policy.vocabulary import Action
 from autoscaler.ports import AnyPolicy, RefusedPolicy
 
+GOOD_CONDITIONS: Mapping[str, str] = {
+    ConditionType.ABLE_TO_SCALE: "True",
+    ConditionType.SCALING_ACTIVE: "True",
+    ConditionType.ACCEPTED: "True",
+    ConditionType.CONTESTED: "False",
+}
+"""What a condition's status is while there is nothing to warn of."""
+
 Verdict = tuple[ConditionType, str, str, str]
 """A condition's type, status, reason and message."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from autoscaler.controller.status import last_decision, told
+from autoscaler.controller.status import GOOD_CONDITIONS, last_decision, told
 from autoscaler.errors import InputError, Problem
 from autoscaler.policy.models import ScalingPolicy
 from autoscaler.policy.quantity import parse_quantity
@@ -15,7 +15,6 @@ from autoscaler.records import DecisionRecord
 from autoscaler.timestamps import to_rfc3339
 
 _A_YEAR = 366 * 86400.0
-_GOOD = {"AbleToScale": "True", "ScalingActive": "True", "Accepted": "True", "Contested": "False"}
 _WORDS = {
     Action.SCALED: "scaled",
     Action.HELD: "held",
@@ -40,7 +39,7 @@ def story_of_status(name: str, policy: ScalingPolicy, status: PolicyStatus) -> S
     """The story that a status tells; None before the first decision."""
     if status.last_decision is None:
         return None
-    troubles = [one for one in status.conditions if _GOOD.get(one.type, one.status) != one.status]
+    troubles = [one for one in status.conditions if GOOD_CONDITIONS.get(one.type, one.status) != one.status]
     return Story(name, policy, status.last_decision, status.past_decisions, troubles)
 
 

@@ -117,6 +117,19 @@ class KubePolicies:
         return [policy for objects in self._watched.complete() for policy in objects.all()]
 
 
+def read_policies(api: Api, namespaces: Sequence[str] = ()) -> list[AnyPolicy]:
+    """The policies as they are now, read once; ``namespaces``: none means all.
+
+    Raises:
+        ClusterError: the API did not answer, or does not know the kind.
+    """
+    root = f"/apis/{GROUP}/{VERSION}"
+    paths = [f"{root}/namespaces/{namespace}/{PLURAL}" for namespace in namespaces] or [COLLECTION]
+    objects = PolicyObjects()
+    objects.replace(obj for path in paths for obj in api.get(path).get("items") or ())
+    return objects.all()
+
+
 def _key(obj: Object) -> tuple[str, str]:
     return obj["metadata"]["namespace"], obj["metadata"]["name"]
 

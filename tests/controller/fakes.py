@@ -132,6 +132,7 @@ class FakeSource:
     targets: FakeTargets
     clock: FakeClock
     loads: dict[str, float] = field(default_factory=dict)
+    running: dict[str, float] = field(default_factory=dict)
     gateway: float = 0.0
     age: float = 0.0
     error: str | None = None
@@ -153,6 +154,9 @@ class FakeSource:
             return Answer(points=tuple(self._points(namespaces)))
         if question.signal is Signal.GATEWAY_QUEUE:
             return Answer(points=tuple(Point(self.gateway, self.clock.now(), one) for one in namespaces))
+        if question.signal is Signal.RUNNING:
+            now = self.clock.now()
+            return Answer(points=tuple(Point(value, now, "chat", pod) for pod, value in self.running.items()))
         points = tuple(replace(point, value=0.0) for point in self._points(namespaces))
         return Answer(points=points)
 
@@ -238,6 +242,19 @@ class FakeFence:
         return self.leads
 
 
+@dataclass
+class FakeCosts:
+    """Deletion costs by pod."""
+
+    costs: dict[str, int] = field(default_factory=dict)
+    fault: Exception | None = None
+
+    def write(self, namespace: str, costs: Mapping[str, int]) -> None:
+        if self.fault is not None:
+            raise self.fault
+        self.costs |= costs
+
+
 class World:
     """A cluster, a source, and a controller in it that can be started anew."""
 
@@ -253,11 +270,12 @@ class World:
         self.rights = QueryRights(allow)
         self.dry_run = dry_run
         self.log: DecisionLog | None = None
+        self.costs: FakeCosts | None = None
         self.controller = self.new_controller()
 
     def new_controller(self) -> Controller:
         """As a process that has just been started."""
-        actor = Actor(self.targets, self.owners, self.fence, self.dry_run)
+        actor = Actor(self.targets, self.owners, self.fence, self.costs, self.dry_run)
         reconciler = Reconciler(self.targets, actor, self.time.clock, self.rights)
         recorder = Recorder(self.store, self.events, self.fence, self.metrics, self.log, self.dry_run)
         return Controller(self.source, self.store, self.fence, reconciler, recorder, self.metrics, workers=2)

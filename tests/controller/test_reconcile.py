@@ -9,7 +9,7 @@ import pytest
 from autoscaler.errors import ClusterError, ConflictError, TargetError
 from autoscaler.policy.vocabulary import Action
 from autoscaler.ports import Claim
-from tests.controller.fakes import CHAT, LostAnswerError, Workload, World, world
+from tests.controller.fakes import CHAT, FakeCosts, LostAnswerError, Workload, World, world
 from tests.decision.builders import metric, policy
 
 
@@ -289,3 +289,24 @@ def test_scaled_to_zero_survives_a_restart_and_wakes_on_the_gateway() -> None:
         made.source.gateway = 3
         assert made.sync().outcome.action is Action.SCALED
         assert made.chat.replicas == 1
+
+
+def test_before_a_scale_down_the_idlest_pods_are_marked(chat: World) -> None:
+    chat.costs = FakeCosts()
+    chat.restart()
+    chat.chat.replicas = 4
+    chat.source.running = {"vllm-0": 7.0, "vllm-1": 0.0, "vllm-3": 2.0, "gone-9": 1.0}
+    chat.replicas_over(0, 300)
+    assert chat.costs.costs == {}
+    chat.sync(load=0)
+    assert chat.costs.costs == {"vllm-0": 7, "vllm-1": 0, "vllm-2": 8, "vllm-3": 2}
+
+
+@pytest.mark.parametrize("trouble", ["unknown", "forbidden"])
+def test_a_scale_down_does_not_wait_for_deletion_costs(chat: World, trouble: str) -> None:
+    chat.costs = FakeCosts(fault=ClusterError("pods is forbidden") if trouble == "forbidden" else None)
+    chat.restart()
+    chat.source.running = {"vllm-0": 1.0} if trouble == "forbidden" else {}
+    chat.replicas_over(0, 300)
+    assert chat.sync(load=0).outcome.action is Action.SCALED
+    assert chat.costs.costs == {}

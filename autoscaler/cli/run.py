@@ -1,0 +1,257 @@
+"""``autoscale run``: the controller, put together and run until it is told to stop."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from autoscaler import __version__
+from autoscaler.cli.cluster_options import cluster_options, folder_option
+from autoscaler.cli.metric_options import metric_options, metric_settings
+from autoscaler.controller.action import Actor
+from autoscaler.controller.clock import Clock
+from autoscaler.controller.decision_log import DecisionLog
+from autoscaler.controller.loop import Controller
+from autoscaler.controller.observation import QueryRights
+from autoscaler.controller.reconcile import Reconciler, Sync
+from autoscaler.controller.recording import Recorder
+from autoscaler.errors import ClusterError
+from autoscaler.kube.api import connect
+from autoscaler.kube.cluster import Cluster, own_identity, own_namespace
+from autoscaler.kube.lease import LeaderElection, LeaseSettings, SoleReplica
+from autoscaler.policy.vocabulary import Action
+from autoscaler.ports import Fence
+from autoscaler.settings import MetricSettings
+from autoscaler.sources.connect import open_source
+from autoscaler.telemetry.http import TelemetryServer
+from autoscaler.telemetry.logs import set_up_logs
+from autoscaler.telemetry.metrics import Metrics
+
+ONCE_SECONDS = 60.0
+"""How long ``--once`` waits for the cluster and for the lead."""
+
+STALE_SECONDS = 120.0
+"""Copies of the cluster that are older make a process not ready."""
+
+_log = logging.getLogger("autoscaler.run")
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the command line says, metrics apart. See the options' own help."""
+
+    kubeconfig: str | None
+    context: str | None
+    namespaces: tuple[str, ...]
+    folder: Path | None
+    allow_queries_in: tuple[str, ...]
+    leader_election: bool
+    lease_namespace: str | None
+    lease_name: str
+    lease_seconds: int
+    deletion_costs: bool
+    dry_run: bool
+    once: bool
+    workers: int
+    decision_log: Path | None
+    metrics_address: str
+    metrics_port: int
+    log_format: str
+    log_level: str
+
+
+@click.command(context_settings={"show_default": True})
+@cluster_options
+@folder_option
+@metric_options
+@click.option(
+    "--allow-queries-in",
+    multiple=True,
+    metavar="NAMESPACE",
+    help="Policies of this namespace may ask free queries, which can read every namespace's metrics; "
+    "* is all. May be repeated.  [default: none]",
+)
+@click.option("--dry-run", is_flag=True, help="Decide and record, but never write replicas.")
+@click.option("--once", is_flag=True, help="Sync every policy once, print what came of it, and exit.")
+@click.option("--leader-election/--no-leader-election", default=True, help="Sync only while holding a Lease.")
+@click.option("--lease-namespace", metavar="NAME", help="Where the Lease is.  [default: our own]")
+@click.option("--lease-name", default="vllm-autoscaler", metavar="NAME", help="The Lease's name.")
+@click.option(
+    "--lease-seconds",
+    type=click.IntRange(6, 3600),
+    default=15,
+    metavar="S",
+    help="How long a dead leader keeps it.",
+)
+@click.option(
+    "--deletion-costs",
+    is_flag=True,
+    help="Before a scale-down mark the idlest pods to go first. Needs the right to patch pods.",
+)
+@click.option(
+    "--decision-log",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Append every decision as a line of JSON; see `autoscale replay`.",
+)
+@click.option("--workers", type=click.IntRange(1, 256), default=16, help="How many targets at a time.")
+@click.option("--metrics-address", default="0.0.0.0", metavar="ADDRESS", help="Where to serve telemetry.")
+@click.option(
+    "--metrics-port",
+    type=click.IntRange(0, 65535),
+    default=8080,
+    metavar="PORT",
+    help="For /metrics, /healthz and /readyz; 0 takes a free one.",
+)
+@click.option(
+    "--log-format", type=click.Choice(["json", "text"]), default="json", help="For machines or people."
+)
+@click.option(
+    "--log-level",
+    type=click.Choice(["debug", "info", "warning", "error"]),
+    default="info",
+    help="From when on.",
+)
+def run(**given: Any) -> None:
+    """Keep the replicas of every ScalingPolicy's target where its metrics want them.
+
+    \b
+    autoscale run --prometheus-url http://prometheus.monitoring:9090
+    autoscale run --google-project my-project --cluster my-cluster
+    autoscale run --prometheus-url http://localhost:9090 --policies ./policies --dry-run --log-format text
+
+    Stops on SIGTERM or Ctrl-C: finishes the write in flight, gives the lease back, exits with 0.
+    """  # noqa: D301 (click wants the character, not a backslash)
+    settings = metric_settings(given)
+    options = Options(**given)
+    set_up_logs(options.log_format, options.log_level)
+    with assembled(options, settings) as parts:
+        if options.once:
+            sys.exit(parts.once())
+        parts.run()
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """A controller and what it needs to run."""
+
+    controller: Controller
+    cluster: Cluster
+    fence: Fence
+
+    def run(self) -> None:
+        """Until SIGTERM or SIGINT."""
+        stop = threading.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: stop.set())
+        _log.info("running", extra={"version": __version__, "server": self.cluster.api.server})
+        self.controller.run(stop)
+        _log.info("stopped")
+
+    def once(self) -> int:
+        """One pass over all policies; the exit status.
+
+        Raises:
+            ClusterError: the cluster did not answer, or another process keeps the lead.
+        """
+        self._await(lambda: self.cluster.wait(0.2), "the cluster did not answer")
+        self._await(self.fence.holds, "another process leads; see --no-leader-election")
+        syncs = self.controller.once()
+        for sync in syncs:
+            click.echo(_line(sync))
+        return 1 if any(sync.outcome.action is Action.FAILED for sync in syncs) else 0
+
+    @staticmethod
+    def _await(condition: Callable[[], bool], otherwise: str) -> None:
+        deadline = time.monotonic() + ONCE_SECONDS
+        while not condition():
+            if time.monotonic() > deadline:
+                raise ClusterError(f"{otherwise} within {ONCE_SECONDS:.0f} s")
+            time.sleep(0.1)
+
+    def ready(self) -> str | None:
+        """What is not ready; None when all is."""
+        age = self.cluster.age_seconds
+        stale = f"what is known of the cluster is {age:.0f} s old" if age > STALE_SECONDS else None
+        return self.controller.ready() or stale
+
+
+def _line(sync: Sync) -> str:
+    name = f"{sync.stored.namespace}/{sync.stored.name}"
+    if sync.made is None:
+        return f"{name}  {sync.outcome.action}  {sync.outcome.reason}: {sync.outcome.message}"
+    decision = sync.made.decision
+    change = f"{decision.current_replicas} -> {decision.desired_replicas}"
+    return f"{name}  {change}  {sync.outcome.action}  {decision.reason}: {sync.outcome.message}"
+
+
+@contextmanager
+def assembled(options: Options, settings: MetricSettings) -> Iterator[Parts]:
+    """The controller, its parts started; they end in order: syncs, the lease, the rest.
+
+    Raises:
+        AutoscalerError: a file is wrong, or it is not even known where the cluster is.
+    """
+    with ExitStack() as ending:
+        decisions = DecisionLog(options.decision_log) if options.decision_log else None
+        if decisions is not None:
+            ending.callback(decisions.close)
+        source = open_source(settings)
+        ending.callback(source.close)
+        identity = own_identity()
+        cluster = Cluster(
+            connect(options.kubeconfig, options.context), identity, options.namespaces, options.folder
+        )
+        ending.callback(cluster.stop)
+        cluster.start()
+        fence = _fence(options, cluster, identity, ending)
+        metrics = Metrics()
+        costs = cluster.deletion_costs if options.deletion_costs else None
+        actor = Actor(cluster.targets, cluster.owners, fence, costs, options.dry_run)
+        rights = QueryRights(frozenset(options.allow_queries_in))
+        controller = Controller(
+            source,
+            cluster.policies,
+            fence,
+            Reconciler(cluster.targets, actor, Clock(), rights),
+            Recorder(cluster.policies, cluster.events, fence, metrics, decisions, options.dry_run),
+            metrics,
+            options.workers,
+        )
+        ending.callback(controller.close)
+        parts = Parts(controller, cluster, fence)
+        if not options.once:
+            _serve(options, metrics, parts, ending)
+        yield parts
+
+
+def _fence(options: Options, cluster: Cluster, identity: str, ending: ExitStack) -> Fence:
+    if not options.leader_election:
+        return SoleReplica()
+    namespace = options.lease_namespace or own_namespace()
+    settings = LeaseSettings(namespace, options.lease_name, identity, options.lease_seconds)
+    election = LeaderElection(cluster.api, settings)
+    election.start()
+    ending.callback(election.stop)
+    return election
+
+
+def _serve(options: Options, metrics: Metrics, parts: Parts, ending: ExitStack) -> None:
+    address, port = options.metrics_address, options.metrics_port
+    try:
+        server = TelemetryServer(address, port, metrics.registry, parts.controller.alive, parts.ready)
+    except OSError as error:
+        message = (error.strerror or str(error)).lower()
+        raise click.UsageError(f"--metrics-port {port}: {address}:{port}: {message}") from None
+    ending.callback(server.close)
+    _log.info("serving telemetry", extra={"port": server.port})

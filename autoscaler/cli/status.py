@@ -1,0 +1,133 @@
+"""``autoscale status``: every policy of a cluster in a table."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from itertools import count
+
+import click
+
+from autoscaler.cli.cluster_options import cluster_options
+from autoscaler.controller.status import GOOD_CONDITIONS
+from autoscaler.errors import ClusterError
+from autoscaler.kube.api import connect
+from autoscaler.kube.policies import read_policies
+from autoscaler.policy.status import PolicyStatus, read_status
+from autoscaler.policy.vocabulary import Action
+from autoscaler.ports import AnyPolicy, RefusedPolicy
+
+HEAD = ("POLICY", "TARGET", "MIN", "MAX", "CURRENT", "READY", "DESIRED", "MODE", "LAST DECISION")
+_NUMBERS = frozenset({2, 3, 4, 5, 6})
+
+
+@click.command()
+@cluster_options
+@click.option("--watch", is_flag=True, help="Show it again and again, until Ctrl-C.")
+@click.option("--interval", type=click.FloatRange(0.5), default=2.0, show_default=True, metavar="S")
+def status(
+    kubeconfig: str | None, context: str | None, namespaces: tuple[str, ...], watch: bool, interval: float
+) -> None:
+    """Show all policies: the target, its bounds and replicas, and the last decision.
+
+    What is wrong with a policy stands below it.
+
+    \b
+    autoscale status
+    autoscale status -n chat --watch
+    """  # noqa: D301 (click wants the character, not a backslash)
+    api = connect(kubeconfig, context)
+    for turn in count():
+        try:
+            policies = read_policies(api, namespaces)
+            lines = list(table(policies, time.time()))
+        except ClusterError as error:
+            if not watch or not turn:
+                raise
+            lines = [str(error)]
+        if watch and sys.stdout.isatty():
+            click.clear()
+        elif turn:
+            click.echo()
+        click.echo("\n".join(lines))
+        if not watch:
+            return
+        time.sleep(interval)
+
+
+def table(policies: Sequence[AnyPolicy], now: float) -> Iterator[str]:
+    """The lines of the table; ``now`` is what ages are counted from."""
+    rows = [(_row(policy, read_status(policy.status), now), _troubles(policy)) for policy in policies]
+    if not rows:
+        yield "no policies"
+        return
+    widths = [
+        max(len(row[column]) for row in [HEAD, *(row for row, _ in rows)]) for column in range(len(HEAD))
+    ]
+    yield _line(HEAD, widths)
+    for row, troubles in rows:
+        yield _line(row, widths)
+        yield from (click.style(f"  {trouble}", fg="yellow") for trouble in troubles)
+
+
+def _line(row: Sequence[str], widths: Sequence[int]) -> str:
+    cells = [
+        cell.rjust(width) if column in _NUMBERS else cell.ljust(width)
+        for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+    ]
+    return "  ".join(cells).rstrip()
+
+
+def _row(policy: AnyPolicy, status: PolicyStatus | None, now: float) -> tuple[str, ...]:
+    name = f"{policy.namespace}/{policy.name}"
+    if isinstance(policy, RefusedPolicy):
+        return (name, "-", "-", "-", "-", "-", "-", "-", "refused")
+    spec = policy.policy.spec
+    ref = spec.scale_target_ref
+    seen = status or PolicyStatus(mode=spec.mode)
+    return (
+        name,
+        f"{ref.kind}/{ref.name}",
+        str(spec.min_replicas),
+        str(spec.max_replicas),
+        _number(seen.current_replicas),
+        _number(seen.ready_replicas),
+        _number(seen.desired_replicas),
+        str(spec.mode),
+        _last(seen, now),
+    )
+
+
+def _number(number: int | None) -> str:
+    return "-" if number is None else str(number)
+
+
+def _last(status: PolicyStatus, now: float) -> str:
+    """What was decided, and since when it has been so."""
+    last = status.last_decision
+    if last is None:
+        return "none yet"
+    since = status.past_decisions[-1].since if status.past_decisions else last.time
+    word = "" if last.action is Action.HELD else f" ({last.action})"
+    return f"{last.reason}{word}, {_age(now - since)}"
+
+
+def _age(seconds: float) -> str:
+    """As kubectl shows ages: ``45s``, ``12m``, ``5h``, ``3d``."""
+    for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
+        if seconds >= 2 * size:
+            return f"{int(seconds // size)}{unit}"
+    return f"{max(0, int(seconds))}s"
+
+
+def _troubles(policy: AnyPolicy) -> Iterator[str]:
+    """Conditions that are not as they should be, and why."""
+    status = read_status(policy.status)
+    told = set()
+    for one in status.conditions if status else ():
+        if GOOD_CONDITIONS.get(one.type, one.status) != one.status:
+            told.add(one.message)
+            yield f"{one.type} {one.status}: {one.reason}: {one.message}"
+    if policy.problem is not None and policy.problem not in told:
+        yield f"Accepted False: {policy.problem}"
