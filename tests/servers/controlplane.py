@@ -71,7 +71,7 @@ class Etcd(Server):
 
 
 class ApiServer(Server):
-    """The composed API server. ``watch_cache`` counts from the next start."""
+    """The composed API server. ``audit``: what service accounts asked for, an event a line."""
 
     def __init__(self, folder: Path, etcd: Etcd, tokens: dict[str, str]) -> None:
         folder.mkdir(parents=True)
@@ -83,6 +83,7 @@ class ApiServer(Server):
         self._watch_cache = True
         serving = self.authority.issue("apiserver", hosts=LOOPBACK)
         proxy = self.front_proxy.issue(FRONT_PROXY)
+        self.audit = folder / "audit.jsonl"
         csv = folder / "tokens.csv"
         csv.write_text("".join(f"{token},{user},{user}\n" for user, token in tokens.items()))
         command: list[str | Path] = [
@@ -95,12 +96,17 @@ class ApiServer(Server):
             f"--token-auth-file={csv}",
             f"--proxy-client-cert-file={proxy.certificate}",
             f"--proxy-client-key-file={proxy.key}",
+            f"--audit-policy-file={HERE / 'audit.yaml'}",
+            f"--audit-log-path={self.audit}",
         ]
         super().__init__(command, folder / "apiserver.log")
 
     @property
     def watch_cache(self) -> bool:
-        """Whether watches are served from memory; without, a compacted past is gone at once."""
+        """Whether watches are served from memory, from the next start on.
+
+        Without, a compacted past is gone at once.
+        """
         return self._watch_cache
 
     @watch_cache.setter

@@ -81,6 +81,11 @@ func configure(o options) (*parts, error) {
 	if err := p.etcd.ApplyTo(&p.config); err != nil {
 		return nil, err
 	}
+	audit := genericoptions.NewAuditOptions()
+	audit.PolicyFile, audit.LogOptions.Path = o.auditPolicy, o.auditLog
+	if err := audit.ApplyTo(&p.config); err != nil {
+		return nil, err
+	}
 	return p, p.admit(client)
 }
 

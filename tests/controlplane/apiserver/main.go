@@ -14,6 +14,7 @@ import (
 type options struct {
 	etcd, certFile, keyFile, clientCA, tokens string
 	proxyCertFile, proxyKeyFile               string
+	auditPolicy, auditLog                     string
 	port                                      int
 	watchCache                                bool
 }
@@ -29,6 +30,8 @@ func main() {
 	flag.StringVar(&o.proxyCertFile, "proxy-client-cert-file", "", "the certificate shown to aggregated API servers")
 	flag.StringVar(&o.proxyKeyFile, "proxy-client-key-file", "", "its key")
 	flag.BoolVar(&o.watchCache, "watch-cache", true, "serve watches from memory, not from etcd")
+	flag.StringVar(&o.auditPolicy, "audit-policy-file", "", "whose requests are noted")
+	flag.StringVar(&o.auditLog, "audit-log-path", "", "where")
 	klog.InitFlags(nil)
 	flag.Parse()
 	if err := run(o); err != nil {
