@@ -14,12 +14,16 @@ from autoscaler.decision.fleet import survey
 from autoscaler.decision.types import Pod, Reading, Sample
 from autoscaler.histograms import histogram_quantile, merged
 from autoscaler.policy.models import DEFAULT_QUANTILE, QUANTILE_SIGNALS, Metric, Spec, TargetType
+from autoscaler.policy.rules import UNALIGNED
 from autoscaler.ports import Answer, Buckets, Point, Question
 from autoscaler.signals import CATALOGUE, Kind, Scope
 
 
 def question(metric: Metric) -> Question:
     """What to ask a source for a metric; metrics that differ in targets only ask the same."""
+    if metric.cloud_monitoring is not None:
+        aligned = metric.cloud_monitoring.per_series_aligner != UNALIGNED
+        return Question(cloud=metric.cloud_monitoring, window_seconds=metric.window_seconds if aligned else 0)
     if metric.signal is None:
         return Question(query=metric.query)
     gauges = all(source.kind is Kind.GAUGE for source in CATALOGUE[metric.signal].sources)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
 from autoscaler.decision.types import Pod
-from autoscaler.policy.models import ScaleTargetRef, ScalingPolicy, Signal
+from autoscaler.policy.models import CloudMonitoring, ScaleTargetRef, ScalingPolicy, Signal
 
 # Metrics
 
@@ -20,13 +20,15 @@ from autoscaler.policy.models import ScaleTargetRef, ScalingPolicy, Signal
 class Question:
     """One thing to ask of a source, for all workloads at once; equal questions are asked once.
 
-    Exactly one of ``signal`` and ``query`` (PromQL) is set. ``window_seconds`` is what rates and
-    histograms are taken over, and 0 for gauges and queries, so that equal questions are equal.
+    Exactly one of ``signal``, ``query`` (PromQL) and ``cloud`` is set. ``window_seconds`` is what
+    rates, histograms and aligned series are taken over, and 0 for everything else, so that equal
+    questions are equal.
     """
 
     signal: Signal | None = None
     query: str | None = None
     window_seconds: int = 0
+    cloud: CloudMonitoring | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -114,4 +114,4 @@ def _reading(metric: Metric, found: Mapping[tuple[object, ...], Reading]) -> Rea
 
 def _asks(metric: Metric) -> tuple[object, ...]:
     """What a metric asks of a source, whatever its name and target are."""
-    return metric.signal, metric.query, metric.quantile, metric.window_seconds
+    return metric.signal, metric.query, metric.cloud_monitoring, metric.quantile, metric.window_seconds

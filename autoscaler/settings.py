@@ -13,11 +13,13 @@ class MetricSettings:
     ``google_project``: ask Managed Service for Prometheus with Google's application default
     credentials, at ``prometheus_url`` if that is set too. A token file is read again for each
     request, because Kubernetes rotates them. ``cluster``, ``location`` and ``cluster_project`` are
-    labels that every series of this cluster has.
+    labels that every series of this cluster has. ``cloud_monitoring_project``: whose time series a
+    metric with ``cloudMonitoring`` reads, if not ``google_project``'s.
     """
 
     prometheus_url: str | None = None
     google_project: str | None = None
+    cloud_monitoring_project: str | None = None
     cluster: str | None = None
     location: str | None = None
     cluster_project: str | None = None

@@ -129,7 +129,7 @@ class Scraper:
         )
 
     def _read(self, metric: Metric, visible: list[Scrape], now: float) -> Reading:
-        if metric.query is not None:
+        if metric.signal is None:
             return Reading(metric.name, self._series[metric.name].samples(now - self._lag_s))
         if not visible:
             return Reading(metric.name, error="not scraped yet")

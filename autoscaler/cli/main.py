@@ -49,6 +49,9 @@ COMMANDS = {
     "status": LazyCommand(
         "autoscaler.cli.status:status", "Show all policies of a cluster, live if you like."
     ),
+    "query": LazyCommand(
+        "autoscaler.cli.query:query", "Show the queries of a policy, and what they answer now."
+    ),
     "explain": LazyCommand(
         "autoscaler.cli.explain:explain", "Tell why a policy's replicas are what they are."
     ),

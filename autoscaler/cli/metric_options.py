@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
@@ -26,6 +26,11 @@ _OPTIONS = (
         metavar="PROJECT",
         help="Managed Service for Prometheus of this project, with application default credentials or "
         "Workload Identity.",
+    ),
+    click.option(
+        "--cloud-monitoring-project",
+        metavar="PROJECT",
+        help="Cloud Monitoring of this project, for cloudMonitoring metrics. [default: --google-project]",
     ),
     click.option("--cluster", help="Only series with this label cluster. Needed with --google-project."),
     click.option("--location", help="Only series with this label location."),
@@ -55,6 +60,11 @@ def metric_options(command: _Command) -> _Command:
     for option in reversed(_OPTIONS):
         command = option(command)
     return command
+
+
+def names_source(options: Mapping[str, Any]) -> bool:
+    """Whether the options say where metrics are."""
+    return bool(options["prometheus_url"] or options["google_project"])
 
 
 def metric_settings(options: dict[str, Any]) -> MetricSettings:

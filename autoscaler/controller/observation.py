@@ -15,13 +15,13 @@ Answers = Mapping[Question, Answer]
 
 @dataclass(frozen=True, slots=True)
 class QueryRights:
-    """The namespaces whose policies may ask free queries, which read across namespaces; ``*`` is all."""
+    """The namespaces whose policies may ask more than signals, which may read anything; ``*`` is all."""
 
     namespaces: frozenset[str] = frozenset()
 
     def allows(self, namespace: str, question: Question) -> bool:
         """Whether a policy of this namespace may ask this."""
-        return question.query is None or bool(self.namespaces & {namespace, "*"})
+        return question.signal is not None or bool(self.namespaces & {namespace, "*"})
 
 
 def questions(policies: Iterable[StoredPolicy], rights: QueryRights) -> Collection[Question]:

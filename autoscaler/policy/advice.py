@@ -64,6 +64,10 @@ ADVICE: dict[str, str] = {
         "aggregates the pod label away, so no sample belongs to a pod as PodsAverage needs; aggregate "
         "by (pod), or use target type AverageValue"
     ),
+    "cloud-max-age": (
+        "samples older than {limit} s do not count, and Google samples most of its own metrics once a minute "
+        "and shows them minutes later, so this one would always be missing; set maxAgeSeconds: 300"
+    ),
     "raw-counter": "{name} counts since the pod began and only grows; use rate({name}[1m])",
     "fallback-above-max": "{replicas} is above maxReplicas, so only {highest} will run",
     "fallback-zero": "0 stops serving when monitoring fails; keep enough replicas for a usual day",

@@ -8,7 +8,13 @@ from __future__ import annotations
 
 from typing import NotRequired, TypedDict
 
-from autoscaler.policy.rules import RESERVED_NAME_PREFIX
+from autoscaler.policy.rules import (
+    METRIC_SOURCES,
+    RESERVED_NAME_PREFIX,
+    SHORTEST_ALIGNMENT_SECONDS,
+    UNALIGNED,
+    UNREDUCED,
+)
 from autoscaler.policy.vocabulary import FRACTION_SIGNALS, QUANTILE_SIGNALS, Role, Signal, TargetType
 
 
@@ -24,7 +30,12 @@ def _any_of(words: frozenset[Signal]) -> str:
     return f"[{', '.join(repr(str(word)) for word in sorted(words))}]"
 
 
-_NAME = "(has({0}.name) ? {0}.name : has({0}.signal) ? {0}.signal : 'query')"
+_NAME = (
+    "(has({0}.name) ? {0}.name : has({0}.signal) ? {0}.signal"
+    " : has({0}.cloudMonitoring) ? 'cloudMonitoring' : 'query')"
+)
+_SOURCES = f"[{', '.join(f'has(self.{source})' for source in METRIC_SOURCES)}].filter(one, one).size()"
+_ALIGNED = f"has(self.cloudMonitoring) && self.cloudMonitoring.perSeriesAligner != '{UNALIGNED}'"
 _SIGNAL_IN = "has(self.signal) && self.signal in "
 
 _TARGET: tuple[CelRule, ...] = (
@@ -50,13 +61,28 @@ _TARGET: tuple[CelRule, ...] = (
 
 _METRIC: tuple[CelRule, ...] = (
     {
-        "rule": "!has(self.signal) || !has(self.query)",
-        "message": "signal and query are both set: keep one",
-        "fieldPath": ".query",
+        "rule": f"{_SOURCES} < 2",
+        "message": f"more than one of {', '.join(METRIC_SOURCES)} is set: keep one",
     },
     {
-        "rule": "has(self.signal) || has(self.query)",
-        "message": "neither signal nor query is set: set one of them",
+        "rule": f"{_SOURCES} > 0",
+        "message": f"none of {', '.join(METRIC_SOURCES)} is set: set one of them",
+    },
+    {
+        "rule": f"!has(self.cloudMonitoring) || self.cloudMonitoring.crossSeriesReducer == '{UNREDUCED}'"
+        f" || {_ALIGNED}",
+        "message": "crossSeriesReducer needs aligned series: set perSeriesAligner too, e.g. ALIGN_MEAN",
+        "fieldPath": ".cloudMonitoring.crossSeriesReducer",
+    },
+    {
+        "rule": f"!({_ALIGNED}) || self.windowSeconds >= {SHORTEST_ALIGNMENT_SECONDS}",
+        "message": f"Cloud Monitoring aligns over {SHORTEST_ALIGNMENT_SECONDS} s at least",
+        "fieldPath": ".windowSeconds",
+    },
+    {
+        "rule": f"!has(self.cloudMonitoring) || self.target.type != '{TargetType.PODS_AVERAGE}'",
+        "message": "cloudMonitoring belongs to no pod: use type AverageValue or Value",
+        "fieldPath": ".target.type",
     },
     {
         "rule": f"!has(self.quantile) || ({_SIGNAL_IN}{_any_of(QUANTILE_SIGNALS)})",

@@ -36,6 +36,7 @@ from autoscaler.signals import REMOVED_METRICS, RENAMED_METRICS
 
 SHORT_AGE_SECONDS = 30
 SHORT_WINDOW_SECONDS = 30
+CLOUD_AGE_SECONDS = 240  # Pub/Sub: sampled every 60 s, visible up to 120 s later, and one sample lost
 SLOW_SCALE_UP_SECONDS = 120
 SMALLEST_BATCH_LIMIT = 256  # vLLM's default max_num_seqs on GPUs below 70 GiB
 FULL_CACHE_MILLI = 900
@@ -219,6 +220,13 @@ def _pod_label_dropped(spec: Spec) -> Iterator[Finding]:
             yield path, {}
 
 
+def _cloud_max_age(spec: Spec) -> Iterator[Finding]:
+    for path, metric in _metrics(spec):
+        limit = spec.max_age_seconds(metric)
+        if metric.cloud_monitoring is not None and limit < CLOUD_AGE_SECONDS:
+            yield (*path, "cloudMonitoring"), {"limit": f"{limit:g}"}
+
+
 def _raw_counter(spec: Spec) -> Iterator[Finding]:
     for path, _, query in _queries(spec):
         for name in raw_counters(query):
@@ -258,6 +266,7 @@ RULES: dict[str, Rule] = {
     "removed-metric": _removed_metric,
     "unaggregated-query": _unaggregated_query,
     "pod-label-dropped": _pod_label_dropped,
+    "cloud-max-age": _cloud_max_age,
     "raw-counter": _raw_counter,
     "fallback-above-max": _fallback_above_max,
     "fallback-zero": _fallback_zero,

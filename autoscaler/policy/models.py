@@ -174,19 +174,41 @@ class Target(Model):
         return chosen
 
 
+class CloudMonitoring(Model):
+    """Time series of Google Cloud Monitoring, in the words of its API; several are added up."""
+
+    filter: Annotated[str, StringConstraints(min_length=1, max_length=2048)]
+    """A monitoring filter that names one `metric.type`."""
+    per_series_aligner: Literal[
+        "ALIGN_NONE",
+        "ALIGN_RATE",
+        "ALIGN_MEAN",
+        "ALIGN_MAX",
+        "ALIGN_PERCENTILE_50",
+        "ALIGN_PERCENTILE_95",
+        "ALIGN_PERCENTILE_99",
+    ] = "ALIGN_NONE"
+    """`ALIGN_NONE` takes each series' newest point at its own time; the others make one of the last
+    windowSeconds: a rate of a counter, a percentile of a distribution."""
+    cross_series_reducer: Literal["REDUCE_NONE", "REDUCE_SUM", "REDUCE_MEAN", "REDUCE_MAX"] = "REDUCE_NONE"
+    """What makes one series of several; needs an aligner."""
+
+
 class Metric(Model):
-    """One metric: a signal of the catalogue or a query, and its target."""
+    """One metric: a signal of the catalogue, a query or Cloud Monitoring, and its target."""
 
     name: Annotated[str, StringConstraints(min_length=1, max_length=63)] = ""
-    """Unique in the policy. Default: the signal's name, or `query`."""
+    """Unique in the policy. Default: the signal's name, `query` or `cloudMonitoring`."""
     signal: Signal | None = None
-    """A signal of the catalogue. Exactly one of `signal` and `query` is set."""
+    """A signal of the catalogue. Exactly one of `signal`, `query` and `cloudMonitoring` is set."""
     query: Annotated[str, StringConstraints(min_length=1, max_length=8192)] | None = None
     """PromQL. With `PodsAverage` it must keep the `pod` label; otherwise its series are summed."""
+    cloud_monitoring: CloudMonitoring | None = None
+    """Time series of Cloud Monitoring, for what PromQL cannot reach. Belongs to no pod."""
     quantile: Annotated[float, Field(strict=True, gt=0.0, lt=1.0)] | None = None
     """For `ttft` and `itl`: which quantile. Default 0.95."""
     window_seconds: Annotated[Int, Field(ge=15, le=3600)] = 60
-    """For rates and quantiles: the window they are taken over."""
+    """For rates, quantiles and aligned time series: the window they are taken over."""
     target: Target
     """What to steer the metric to."""
     role: Role = Role.DRIVER

@@ -18,6 +18,11 @@ from autoscaler.policy.vocabulary import FRACTION_SIGNALS, QUANTILE_SIGNALS, Rol
 DEFAULT_MIN_REPLICAS = 1
 RESERVED_NAME_PREFIX = "remainingCapacity/"
 
+METRIC_SOURCES = ("signal", "query", "cloudMonitoring")
+"""Where a metric may come from; each has exactly one."""
+UNALIGNED, UNREDUCED = "ALIGN_NONE", "REDUCE_NONE"
+SHORTEST_ALIGNMENT_SECONDS = 60
+
 FieldPath = tuple[str | int, ...]
 Fault = tuple[FieldPath, str]
 """Where, from the object that the rule was given, and what is wrong."""
@@ -36,15 +41,32 @@ def target_faults(target: Mapping[str, Any]) -> Iterator[Fault]:
 
 
 def metric_faults(metric: Mapping[str, Any]) -> Iterator[Fault]:
-    """A metric is a signal or a query, and its target suits it."""
+    """A metric has one source, and its target suits it."""
     signal = metric.get("signal")
-    if "signal" in metric and "query" in metric:
-        yield ("query",), "signal and query are both set: keep one"
-    elif "signal" not in metric and "query" not in metric:
-        yield (), "neither signal nor query is set: set one of them"
+    given = [source for source in METRIC_SOURCES if source in metric]
+    if not given:
+        yield (), f"none of {', '.join(METRIC_SOURCES)} is set: set one of them"
+    elif len(given) > 1:
+        yield (given[-1],), f"{' and '.join(given)} are set: keep one"
+    if isinstance(metric.get("cloudMonitoring"), Mapping):
+        yield from _cloud_faults(metric, metric["cloudMonitoring"])
     if "quantile" in metric and signal not in tuple(QUANTILE_SIGNALS):
         yield ("quantile",), "goes with the signals ttft and itl only: remove it"
     yield from _target_type_faults(signal, metric.get("target"))
+
+
+def _cloud_faults(metric: Mapping[str, Any], cloud: Mapping[str, Any]) -> Iterator[Fault]:
+    aligned = cloud.get("perSeriesAligner", UNALIGNED) != UNALIGNED
+    window = metric.get("windowSeconds", SHORTEST_ALIGNMENT_SECONDS)
+    if cloud.get("crossSeriesReducer", UNREDUCED) != UNREDUCED and not aligned:
+        path = ("cloudMonitoring", "crossSeriesReducer")
+        yield path, "needs aligned series: set perSeriesAligner too, e.g. ALIGN_MEAN"
+    if aligned and _is_integer(window) and window < SHORTEST_ALIGNMENT_SECONDS:
+        yield ("windowSeconds",), f"Cloud Monitoring aligns over 60 s at least, not {window}"
+    target = metric.get("target")
+    if isinstance(target, Mapping) and target.get("type") == TargetType.PODS_AVERAGE:
+        message = "cloudMonitoring belongs to no pod: use type AverageValue or Value, not PodsAverage"
+        yield ("target", "type"), message
 
 
 def _target_type_faults(signal: Any, target: Any) -> Iterator[Fault]:
@@ -111,9 +133,10 @@ def _schedule_bounds_faults(spec: Mapping[str, Any]) -> Iterator[Fault]:
 
 
 def metric_name(metric: Mapping[str, Any]) -> Any:
-    """A metric's name: its own, or its signal's, or ``query``."""
+    """A metric's name: its own, or its signal's, or that of its source."""
     signal = metric.get("signal")
-    return metric.get("name", str(signal) if isinstance(signal, str) else "query")
+    source = "cloudMonitoring" if "cloudMonitoring" in metric else "query"
+    return metric.get("name", str(signal) if isinstance(signal, str) else source)
 
 
 def _repeated(field: str, names: dict[int, Any]) -> Iterator[Fault]:

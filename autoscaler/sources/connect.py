@@ -7,9 +7,11 @@ import requests
 from autoscaler.rendering import Area
 from autoscaler.settings import MetricSettings
 from autoscaler.sources.connection import Connection
-from autoscaler.sources.prometheus import Pace, PrometheusSource
+from autoscaler.sources.prometheus import PrometheusSource
+from autoscaler.sources.rounds import Pace
+from autoscaler.sources.routed import RoutedSource
 from autoscaler.sources.sessions import GoogleSession, google_credentials, login, with_tls
-from autoscaler.sources.shared import SharedSource
+from autoscaler.sources.shared import ClosableSource, SharedSource
 
 MANAGED_PROMETHEUS = "https://monitoring.googleapis.com/v1/projects/{}/location/global/prometheus"
 
@@ -22,7 +24,11 @@ def open_source(settings: MetricSettings) -> SharedSource:
     """
     area = Area(settings.cluster, settings.location, settings.cluster_project)
     pace = Pace(deadline=settings.deadline_seconds)
-    return SharedSource(PrometheusSource(_connection(settings), area, pace))
+    prometheus = PrometheusSource(_connection(settings), area, pace)
+    project = settings.cloud_monitoring_project or settings.google_project
+    if project is None:
+        return SharedSource(RoutedSource(prometheus))
+    return SharedSource(RoutedSource(prometheus, lambda: _cloud(project, pace)))
 
 
 def _connection(settings: MetricSettings) -> Connection:
@@ -31,3 +37,12 @@ def _connection(settings: MetricSettings) -> Connection:
         return Connection(settings.prometheus_url, with_tls(requests.Session(), settings), login(settings))
     url = settings.prometheus_url or MANAGED_PROMETHEUS.format(settings.google_project)
     return Connection(url, with_tls(GoogleSession(google_credentials()), settings))
+
+
+def _cloud(project: str, pace: Pace) -> ClosableSource:
+    # gRPC takes most of a second to import and most policies do without.
+    from google.cloud.monitoring_v3 import MetricServiceClient
+
+    from autoscaler.sources.cloud_monitoring import CloudMonitoringSource
+
+    return CloudMonitoringSource(project, MetricServiceClient(credentials=google_credentials()), pace)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Collection, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
 from threading import Event, Lock
 
 from autoscaler.errors import QueryError, SourceError
@@ -14,27 +13,8 @@ from autoscaler.policy.models import QUANTILE_SIGNALS
 from autoscaler.ports import Answer, Question
 from autoscaler.rendering import Area, render, render_query
 from autoscaler.sources.connection import Connection, Result
+from autoscaler.sources.rounds import Pace, ask_all
 from autoscaler.sources.vectors import pod_buckets, pod_points, query_points
-
-_GRACE_SECONDS = 1.0
-"""How long after the deadline a try may end by itself, with its own reason; DNS knows no deadline."""
-
-
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """How long and how hard to try. Times in seconds.
-
-    ``deadline``: for all questions of one call together. ``attempt``: for one try of one query.
-    ``first_wait`` doubles with each try up to ``longest_wait``; the wait itself is random between 0
-    and that (full jitter). ``longest_pause``: how far a server's Retry-After is obeyed.
-    """
-
-    deadline: float = 10.0
-    attempt: float = 5.0
-    concurrency: int = 8
-    first_wait: float = 0.25
-    longest_wait: float = 4.0
-    longest_pause: float = 120.0
 
 
 class PrometheusSource:
@@ -63,12 +43,9 @@ class PrometheusSource:
         self, questions: Collection[Question], namespaces: Collection[str]
     ) -> Mapping[Question, Answer]:
         """One answer for each question; ports.MetricSource."""
-        deadline = time.monotonic() + self._pace.deadline
         queries = {question: self._queries(question, namespaces) for question in questions}
-        distinct = dict.fromkeys(query for several in queries.values() for query in several)
-        futures = {query: self._pool.submit(self._ask, query, deadline) for query in distinct}
-        wait(futures.values(), timeout=deadline + _GRACE_SECONDS - time.monotonic())
-        results = {query: self._outcome(future) for query, future in futures.items()}
+        every = (query for several in queries.values() for query in several)
+        results = ask_all(self._pool, every, self._ask, self._pace.deadline)
         return {
             question: _answer(question, [results[query] for query in several])
             for question, several in queries.items()
@@ -78,15 +55,6 @@ class PrometheusSource:
         if question.signal is None:
             return (render_query(question.query or ""),)
         return render(question.signal, question.window_seconds, self._area, namespaces)
-
-    def _outcome(self, future: Future[Result]) -> Result | str:
-        """The result, or why there is none. A try that still runs ends by its own timeout."""
-        if future.cancel() or not future.done():
-            return f"no answer within {self._pace.deadline:g} s"
-        try:
-            return future.result()
-        except (SourceError, QueryError) as error:
-            return str(error)
 
     def _ask(self, query: str, deadline: float) -> Result:
         """One query, until it is answered or refused, or there is no time for another try."""

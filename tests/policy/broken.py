@@ -88,10 +88,31 @@ WRONG_LINES: list[tuple[str, str]] = [
 """A line that a valid policy's spec goes on with, and the problem below ``spec.``"""
 
 WRONG_METRICS: list[tuple[str, str | None]] = [
-    ("target: {type: Value, value: 1}", ": neither signal nor query is set: set one of them"),
+    ("target: {type: Value, value: 1}", ": none of signal, query, cloudMonitoring is set: set one of them"),
     (
         "{signal: running, query: x, target: {type: AverageValue, averageValue: 1}}",
-        ".query: signal and query are both set: keep one",
+        ".query: signal and query are set: keep one",
+    ),
+    (
+        "{query: x, cloudMonitoring: {filter: f}, target: {type: AverageValue, averageValue: 1}}",
+        ".cloudMonitoring: query and cloudMonitoring are set: keep one",
+    ),
+    (
+        "{cloudMonitoring: {}, target: {type: AverageValue, averageValue: 1}}",
+        ".cloudMonitoring.filter: is missing: set it to a string",
+    ),
+    (
+        "{cloudMonitoring: {filter: f}, target: {type: PodsAverage, averageValue: 1}}",
+        ".target.type: cloudMonitoring belongs to no pod: use type AverageValue or Value, not PodsAverage",
+    ),
+    (
+        "{cloudMonitoring: {filter: f, crossSeriesReducer: REDUCE_SUM}, target: {type: Value, value: 1}}",
+        ".cloudMonitoring.crossSeriesReducer: needs aligned series: set perSeriesAligner too, e.g. ALIGN_MEAN",
+    ),
+    (
+        "{cloudMonitoring: {filter: f, perSeriesAligner: ALIGN_RATE}, windowSeconds: 30,"
+        " target: {type: Value, value: 1}}",
+        ".windowSeconds: Cloud Monitoring aligns over 60 s at least, not 30",
     ),
     (
         "{signal: ttft, target: {type: PodsAverage, averageValue: 1}}",

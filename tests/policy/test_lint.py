@@ -45,6 +45,16 @@ def test_a_sound_policy_has_no_warnings() -> None:
             ["8 spec.metrics utilization-only", "9 spec.metrics[0].signal constant-signal"],
         ),
         (query("avg(DCGM_FI_DEV_GPU_UTIL)"), ["8 spec.metrics utilization-only"]),
+        (
+            metrics("cloudMonitoring: {filter: f}, target: {type: AverageValue, averageValue: 1}"),
+            ["9 spec.metrics[0].cloudMonitoring cloud-max-age"],
+        ),
+        (
+            metrics(
+                "cloudMonitoring: {filter: f}, maxAgeSeconds: 240, target: {type: Value, value: 1}",
+            ),
+            [],
+        ),
         (query("sum(rate(container_cpu_usage_seconds_total[1m]))"), ["8 spec.metrics utilization-only"]),
         (
             metrics("signal: waiting, target: {type: PodsAverage, averageValue: 10}"),

@@ -32,7 +32,7 @@ def test_policies_can_be_built_in_python_by_their_snake_case_names() -> None:
     ("build", "message"),
     [
         (lambda: Target(type=TargetType.VALUE, average_value=1), "value is missing: type Value takes value"),
-        (lambda: Metric(target=LOAD), "neither signal nor query is set"),
+        (lambda: Metric(target=LOAD), "none of signal, query, cloudMonitoring is set"),
         (lambda: Metric(signal=Signal.TTFT, target=LOAD), "target.type ttft is one value over all pods"),
         (
             lambda: Schedule(name="a", cron="* * * * *", duration_seconds=60),

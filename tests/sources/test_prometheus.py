@@ -16,7 +16,8 @@ from autoscaler.policy.models import Signal
 from autoscaler.ports import Answer, Question
 from autoscaler.rendering import MAX_NAMESPACES_CHARACTERS, Area
 from autoscaler.sources.connection import Connection
-from autoscaler.sources.prometheus import Pace, PrometheusSource
+from autoscaler.sources.prometheus import PrometheusSource
+from autoscaler.sources.rounds import Pace
 from autoscaler.sources.sessions import GoogleSession
 from tests.servers.eventually import eventually
 from tests.servers.managed_prometheus import (

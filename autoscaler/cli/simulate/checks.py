@@ -17,9 +17,7 @@ def check_effect(runs: Sequence[Run], options: Options) -> None:
     policies = [run.policy.policy for run in runs if run.policy is not None]
     if options.initial_replicas is not None and not policies:
         raise click.UsageError("--initial-replicas is for policies: --replicas says how many there are")
-    queries = {
-        metric.name for policy in policies for metric in policy.spec.metrics if metric.query is not None
-    }
+    queries = {metric.name for policy in policies for metric in policy.spec.metrics if metric.signal is None}
     for name in options.series:
         if name not in queries:
             known = f"there are: {', '.join(sorted(queries))}" if queries else "there is none"
@@ -31,13 +29,14 @@ def check_queries(runs: Sequence[Run], options: Options) -> None:
     """A free query can only be answered from recorded values. Raises PolicyError without them."""
     problems = [
         loaded.problem(
-            ("spec", "metrics", index, "query"),
-            f"a query cannot be simulated: give its recorded values with --series {metric.name}=FILE",
+            ("spec", "metrics", index, "query" if metric.query else "cloudMonitoring"),
+            f"{'a query' if metric.query else 'Cloud Monitoring'} cannot be simulated: "
+            f"give its recorded values with --series {metric.name}=FILE",
         )
         for loaded in (run.policy for run in runs)
         if loaded is not None
         for index, metric in enumerate(loaded.policy.spec.metrics)
-        if metric.query is not None and metric.name not in options.series
+        if metric.signal is None and metric.name not in options.series
     ]
     if problems:
         raise PolicyError(problems)

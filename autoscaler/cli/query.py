@@ -1,0 +1,108 @@
+"""``autoscale query``: what a policy asks, and what the answer is now."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import click
+
+from autoscaler.cli.metric_options import metric_options, metric_settings, names_source
+from autoscaler.decision.types import Pod
+from autoscaler.observe import question, reading
+from autoscaler.policy.load import load_policies
+from autoscaler.policy.models import QUANTILE_SIGNALS, Metric, ScalingPolicy
+from autoscaler.ports import Answer, Question
+from autoscaler.rendering import Area, render, render_query
+
+
+@click.command()
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@click.option(
+    "-n", "--namespace", default="default", show_default=True, help="Of policies that name none themselves."
+)
+@metric_options
+def query(file: Path, namespace: str, **options: Any) -> None:
+    """Show what each metric of the policies in FILE asks, guards' metrics included.
+
+    With --prometheus-url or --google-project it is asked now, and the values are shown with their
+    ages; every pod with a value counts, as no cluster is looked at. Exits with 1 if a metric has no
+    value.
+
+    \b
+      autoscale query chat.yaml
+      autoscale query chat.yaml -n models --prometheus-url http://localhost:9090
+    """
+    policies = [loaded.policy for loaded in load_policies(file)]
+    area = Area(options["cluster"], options["location"], options["cluster_project"])
+    namespaces = {_namespace(policy, namespace) for policy in policies}
+    answers = _answers(policies, namespaces, options) if names_source(options) else None
+    silent = False
+    for policy in policies:
+        click.secho(f"{_namespace(policy, namespace)}/{policy.metadata.name}", bold=True)
+        for asked, metrics in _asked(policy).items():
+            click.echo(f"\n  {', '.join(metric.name for metric in metrics)}")
+            for line in _text(asked, area, _namespace(policy, namespace)):
+                click.secho(f"    {line}", dim=answers is not None)
+            if answers is not None:
+                silent |= not _show(metrics, answers[asked], _namespace(policy, namespace))
+        click.echo()
+    sys.exit(1 if silent else 0)
+
+
+def _namespace(policy: ScalingPolicy, default: str) -> str:
+    return policy.metadata.namespace or default
+
+
+def _asked(policy: ScalingPolicy) -> dict[Question, list[Metric]]:
+    """Each question once, and the metrics that ask it."""
+    asked: dict[Question, list[Metric]] = {}
+    for metric in policy.spec.inputs:
+        asked.setdefault(question(metric), []).append(metric)
+    return asked
+
+
+def _text(asked: Question, area: Area, namespace: str) -> Iterator[str]:
+    if asked.cloud is not None:
+        yield from asked.cloud.filter.splitlines()
+    elif asked.signal is None:
+        yield from render_query(asked.query or "").splitlines()
+    else:
+        for text in render(asked.signal, asked.window_seconds, area, [namespace]):
+            yield from text.splitlines()
+
+
+def _answers(
+    policies: Iterable[ScalingPolicy], namespaces: set[str], options: dict[str, Any]
+) -> Mapping[Question, Answer]:
+    # The sources bring HTTP and Google's libraries, which printing queries does without.
+    from autoscaler.sources.connect import open_source
+
+    with closing(open_source(metric_settings(options))) as source:
+        return source.answers({asked for policy in policies for asked in _asked(policy)}, namespaces)
+
+
+def _show(metrics: list[Metric], answer: Answer, namespace: str) -> bool:
+    """Prints an answer; whether there is any value in it."""
+    for warning in answer.warnings:
+        click.secho(f"    partial: {warning}", fg="yellow")
+    now = time.time()
+    names = {one.pod for one in (*answer.points, *answer.buckets) if one.namespace in (namespace, None)}
+    pods = [Pod(name) for name in sorted(name for name in names if name)]
+    shown = False
+    for metric in metrics if metrics[0].signal in QUANTILE_SIGNALS else metrics[:1]:
+        told = reading(metric, answer, namespace, pods, now)
+        if told.error is not None:
+            click.secho(f"    failed: {told.error}", fg="red")
+            return False
+        for sample in sorted(told.samples, key=lambda sample: sample.pod or ""):
+            where = sample.pod or (f"over {len(pods)} pods" if metric.signal in QUANTILE_SIGNALS else "value")
+            click.echo(f"    {where:<40} {sample.value:>12.6g}   {now - sample.timestamp:6.1f} s old")
+            shown = True
+    if not shown:
+        click.secho("    no value", fg="red")
+    return shown
