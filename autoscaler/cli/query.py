@@ -27,7 +27,7 @@ from autoscaler.rendering import Area, render, render_query
 )
 @metric_options
 def query(file: Path, namespace: str, **options: Any) -> None:
-    """Show what each metric of the policies in FILE asks, guards' metrics included.
+    r"""Show what each metric of the policies in FILE asks, guards' metrics included.
 
     With --prometheus-url or --google-project it is asked now, and the values are shown with their
     ages; every pod with a value counts, as no cluster is looked at. Exits with 1 if a metric has no
@@ -86,13 +86,18 @@ def _answers(
         return source.answers({asked for policy in policies for asked in _asked(policy)}, namespaces)
 
 
+def _pods(answer: Answer, namespace: str) -> set[str]:
+    """The pods of the namespace that the answer tells of."""
+    points = {point.pod for point in answer.points if point.pod and point.namespace in (namespace, None)}
+    return points | {one.pod for one in answer.buckets if one.namespace == namespace}
+
+
 def _show(metrics: list[Metric], answer: Answer, namespace: str) -> bool:
     """Prints an answer; whether there is any value in it."""
     for warning in answer.warnings:
         click.secho(f"    partial: {warning}", fg="yellow")
     now = time.time()
-    names = {one.pod for one in (*answer.points, *answer.buckets) if one.namespace in (namespace, None)}
-    pods = [Pod(name) for name in sorted(name for name in names if name)]
+    pods = [Pod(name) for name in sorted(_pods(answer, namespace))]
     shown = False
     for metric in metrics if metrics[0].signal in QUANTILE_SIGNALS else metrics[:1]:
         told = reading(metric, answer, namespace, pods, now)

@@ -138,12 +138,16 @@ def _retry_after(header: str | None) -> float | None:
 
 def _cause(error: BaseException) -> str:
     """The innermost reason: requests and urllib3 wrap it in their own objects' names."""
-    while error.args and isinstance(error.args[-1], BaseException):
-        error = error.args[-1]
-    reason = getattr(error, "reason", None)
-    if isinstance(reason, BaseException):
-        return _cause(reason)
+    while inner := _inside(error):
+        error = inner
     return _short(str(getattr(error, "strerror", None) or error) or type(error).__name__)
+
+
+def _inside(error: BaseException) -> BaseException | None:
+    for inner in (getattr(error, "reason", None), *error.args[-1:], error.__cause__):
+        if isinstance(inner, BaseException):
+            return inner
+    return None
 
 
 def _short(text: str) -> str:
