@@ -27,16 +27,16 @@ from autoscaler.rendering import Area, render, render_query
 )
 @metric_options
 def query(file: Path, namespace: str, **options: Any) -> None:
-    r"""Show what each metric of the policies in FILE asks, guards' metrics included.
+    """Show what each metric of the policies in FILE asks, guards' metrics included.
 
     With --prometheus-url or --google-project it is asked now, and the values are shown with their
     ages; every pod with a value counts, as no cluster is looked at. Exits with 1 if a metric has no
     value.
 
     \b
-      autoscale query chat.yaml
-      autoscale query chat.yaml -n models --prometheus-url http://localhost:9090
-    """
+    autoscale query chat.yaml
+    autoscale query chat.yaml -n models --prometheus-url http://localhost:9090
+    """  # noqa: D301 (click wants the character, not a backslash)
     policies = [loaded.policy for loaded in load_policies(file)]
     area = Area(options["cluster"], options["location"], options["cluster_project"])
     namespaces = {_namespace(policy, namespace) for policy in policies}
