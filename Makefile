@@ -117,8 +117,13 @@ e2e: setup servers manifests controlplane ## the tests on a real Prometheus and 
 	$(BIN)/python -m pytest -q -rs -m e2e --durations=5
 
 .PHONY: bench
-bench: compile ## time whole replays against a fixed loop of plain Python
-	$(BIN)/python benchmarks/replay.py
+bench: compile ## reproduce the figures of docs/: equality, starts, speed, memory, fidelity (half an hour)
+	$(BIN)/python -m pytest -q -rs tests/simulator/test_engine.py tests/simulator/test_compiled.py
+	$(BIN)/python -m benchmarks.startup_totals
+	$(BIN)/python -m benchmarks.speed
+	$(BIN)/python -m benchmarks.endurance
+	$(BIN)/python -m benchmarks.fidelity
+	$(BIN)/python -m benchmarks.recorded_runs
 
 # -- day to day --------------------------------------------------------------------------------
 

@@ -8,6 +8,8 @@ SHARED = Path(__file__).parents[2] / "shared"
 """Beside the checkout."""
 
 TRACES = SHARED / "traces"
+DAY = TRACES / "servegen_mlarge_d00_24h_s25_derived.csv.gz"
+"""521,110 requests."""
 CALIBRATION = SHARED / "calibration/vllm-0.26.0-h100"
 RECORDED_RUNS = TRACES / "metrics"
 

@@ -2,7 +2,7 @@
 
     python -m benchmarks.endurance [TRACE] [--requests N]
 
-TRACE (default: the day of 521,110 requests that docs/traces.md describes, beside the checkout) is
+TRACE (default: a day of 521,110 requests, looked for beside the checkout) is
 repeated end to end until there are N requests. Takes minutes, and some hundred megabytes in the
 folder for temporary files.
 """
@@ -19,11 +19,10 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
-from benchmarks.data import TRACES, missing
+from benchmarks.data import DAY, missing
 from simulator.trace import Trace
 from simulator.trace_rows import Request
 
-DAY = TRACES / "servegen_mlarge_d00_24h_s25_derived.csv.gz"
 SCALINGS = (("--replicas", "8"), ("--policy", "chat"))
 LIMIT_MB = 400
 

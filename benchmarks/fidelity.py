@@ -14,12 +14,12 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
+from benchmarks.data import CALIBRATION, missing
 from simulator.fidelity import Errors, errors, replay_recording, signal_errors
 from simulator.fit import fit
 from simulator.profile import Profile, StepTime, load_profile
 from simulator.recording import Recording, read_recording
 
-RECORDINGS = Path(__file__).parents[2] / "shared/calibration/vllm-0.26.0-h100"
 SPLIT_S = 50.0
 
 
@@ -51,10 +51,10 @@ def fitted(base: Profile, start: StepTime, *recordings: Recording) -> Profile:
 def main() -> None:
     """Fits and predicts, line by line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("folder", type=Path, metavar="FOLDER", nargs="?", default=RECORDINGS)
+    parser.add_argument("folder", type=Path, metavar="FOLDER", nargs="?", default=CALIBRATION)
     folder = parser.parse_args().folder
-    if not folder.is_dir():
-        parser.error(f"no recordings in {folder}: name the folder that holds them")
+    if missing("fidelity against vLLM 0.26", folder):
+        return
 
     def recording(name: str) -> Recording:
         return read_recording(folder / f"{name}.requests.csv.gz", folder / f"{name}.metrics.csv.gz")

@@ -16,13 +16,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+from benchmarks.data import RECORDED_RUNS, missing
 from benchmarks.fidelity import line
 from simulator.fidelity import errors, replay_recording
 from simulator.fit import fit
 from simulator.profile import Memory, Profile, Scheduler, StepTime
 from simulator.recording import Measured, Recording
 
-RUNS = Path(__file__).parents[2] / "shared/traces/metrics"
 BUDGET_TOKENS = 2048
 
 
@@ -88,10 +88,10 @@ def recording(file: Path, run: str) -> Recording:
 def main() -> None:
     """One fit a server."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("folder", type=Path, metavar="FOLDER", nargs="?", default=RUNS)
+    parser.add_argument("folder", type=Path, metavar="FOLDER", nargs="?", default=RECORDED_RUNS)
     file = parser.parse_args().folder / "vllm_runs_requests.csv.gz"
-    if not file.is_file():
-        parser.error(f"no {file}: name the folder that holds it")
+    if missing("fidelity against vLLM 0.19", file):
+        return
     print("| calibrated on | predicted | quantity | mean | p50 | p90 | p95 | p99 |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- |")
     for server in SERVERS:
