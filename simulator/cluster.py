@@ -16,10 +16,11 @@ from enum import Enum
 from math import inf
 from typing import Literal, TypeAlias
 
-from simulator.engine import Replica, StepObserver
+from simulator.engine import Replica
 from simulator.nodes import NodePool
 from simulator.profile import Profile
 from simulator.result import ReplicaLife, RequestTable, TokenLimit
+from simulator.server import StepObserver
 from simulator.startup import StartUp
 from simulator.startup.progress import Start, Starts
 

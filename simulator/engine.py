@@ -6,11 +6,12 @@ gets no KV block preempts the newest one, which recomputes later from the head o
 if nobody was preempted, waiting requests are admitted in order while tokens, sequences and the
 blocks of their whole prompt allow. Prompts are chunked under ``max_num_batched_tokens``.
 
-Two facts make jumping exact. Every decoding sequence advances by one token in every step, so a
-sequence that joins after step ``j`` with ``r`` tokens to go ends with step ``j + r``: no counter
-needs touching in between. And a run of ``k`` steps with ``n`` decoding sequences over ``kv``
-cached tokens takes ``k * (base + c * kv) + c * n * k * (k - 1) / 2`` seconds. A run ends when a
-sequence ends, when the blocks run out, or when a waiting request can be planned.
+``simulator.stepped`` reads the same rules step by step and is the place to learn them.
+
+Two facts make jumping exact. Decoding sequences are known in closed form (``simulator.decoding``).
+And a run of ``k`` steps with ``n`` decoding sequences over ``kv`` cached tokens takes
+``k * (base + c * kv) + c * n * k * (k - 1) / 2`` seconds. A run ends when a sequence ends, when the
+blocks run out, or when a waiting request can be planned.
 
 At most one prompt is in flight in pieces, and it is the newest running sequence: it takes the
 whole budget that decoding leaves until its last piece.
@@ -19,72 +20,21 @@ whole budget that decoding leaves until its last piece.
 from __future__ import annotations
 
 from collections import deque
-from heapq import heappop, heappush
 from math import inf, sqrt
-from typing import Protocol
 
+from simulator.decoding import Decoding, Sequence
+from simulator.kv_blocks import KvBlocks, PrefixCache, block_keys
 from simulator.profile import Profile
 from simulator.result import RequestTable
+from simulator.server import ApiServer, VllmServer
 
 
-class Sequence:
-    """A request inside one replica.
-
-    ``generated``: tokens emitted before the sequence last joined the decoding ones; ``computed``:
-    tokens in the KV cache at that moment; ``joined``: the step that emitted its first token since
-    (or a negative number while it does not decode); ``eligible``: first step that may plan it;
-    ``windowed``: decoding, and longer than the sliding window.
-    """
-
-    __slots__ = ("computed", "eligible", "generated", "joined", "output", "prompt", "row", "windowed")
-
-    def __init__(self, row: int, prompt: int, output: int, eligible: int) -> None:
-        self.row = row
-        self.prompt = prompt
-        self.output = output
-        self.eligible = eligible
-        self.generated = 0
-        self.computed = 0
-        self.joined = -1
-        self.windowed = False
-
-    def last_step(self) -> int:
-        """The step that emits the last token; meaningful while decoding."""
-        return self.joined + self.output - self.generated
-
-    def tokens_to_compute(self) -> int:
-        """Prompt plus what was generated before a preemption."""
-        return self.prompt + self.generated
-
-
-class StepObserver(Protocol):
-    """Told about tokens as they are emitted, for latency histograms."""
-
-    def first_token(self, ttft_s: float) -> None:
-        """A request's first token, ``ttft_s`` after its arrival."""
-        ...
-
-    def decode_run(self, sequences: int, steps: int, first_step_s: float, growth_s: float) -> None:
-        """``steps`` steps gave ``sequences`` tokens each; step i took first_step_s + i * growth_s."""
-        ...
-
-
-class Replica:
-    """One vLLM server. Drive it with ``submit`` and ``advance``; times never go back."""
+class Replica(VllmServer):
+    """One vLLM server that jumps from change to change."""
 
     def __init__(self, profile: Profile, requests: RequestTable, name: str, index: int, now: float) -> None:
-        step = profile.step_time
-        self.name = name
-        self.index = index
-        self.in_flight = 0
-        self.run_end = inf
-        self.busy_s = 0.0
-        self.prompt_tokens = 0
-        self.generated_tokens = 0
-        self.finished = 0
-        self.last_finish = now
-        self.observer: StepObserver | None = None
-        self._requests = requests
+        super().__init__(profile, requests, name, index, now)
+        step, scheduler = profile.step_time, profile.scheduler
         self._base = step.base_ms / 1e3
         self._per_sequence = step.per_sequence_us / 1e6
         self._per_kv_token = step.per_kv_token_ns / 1e9
@@ -94,34 +44,23 @@ class Replica:
         self._eager_launch_s = max(step.prefill_floor_ms, step.eager_floor_ms) / 1e3
         self._output_delay = step.output_delay_ms / 1e3
         self._graph_tokens = step.cuda_graph_tokens
-        self._overhead = step.request_overhead_ms / 1e3
-        self._overhead_per_token = step.request_overhead_per_prompt_token_us / 1e6
-        self._output_s = step.per_output_token_us / 1e6
-        self._async = profile.scheduler.async_scheduling
-        self._budget = profile.scheduler.max_num_batched_tokens
-        self._max_seqs = profile.scheduler.max_num_seqs
-        self._block = profile.scheduler.block_size_tokens
-        self.total_blocks = profile.memory.usable_blocks(self._block)
-        window = profile.memory.sliding_window_tokens
-        self._groups = 2 if window else 1
-        self._window_blocks = window // self._block + 1 if window else 0
-        self._window_tokens = self._window_blocks * self._block
-        self.gpu_memory_mib = (profile.memory.weights_gib + profile.memory.kv_cache_gib) * 1024
-        self._free = self.total_blocks
+        self._async = scheduler.async_scheduling
+        self._budget = scheduler.max_num_batched_tokens
+        self._max_seqs = scheduler.max_num_seqs
+        self._caching = scheduler.enable_prefix_caching
+        self._api = ApiServer(step, now)
+        self._decoding = Decoding(profile)
+        self._block = self._decoding.block
+        self._blocks: KvBlocks = (PrefixCache if self._caching else KvBlocks)(self.total_blocks)
         self._waiting: deque[Sequence] = deque()
         self._running: dict[int, Sequence] = {}  # by row, in order of admission
+        self._admitted = 0
         self._partial: Sequence | None = None  # the newest running one, prompt not yet complete
         self._completing: list[Sequence] = []  # their last prompt piece is in this step
         self._first: list[Sequence] = []  # first tokens of the step that has just ended
         self._last: list[Sequence] = []  # last tokens of the step that has just ended
-        self._ends: list[tuple[int, int, int, Sequence]] = []  # (last step, row, joined, sequence)
-        self._crossings: list[tuple[int, int, int, Sequence]] = []  # (step past the window, joined, row, ...)
-        self._held = 0  # blocks of what has just ended: async scheduling plans one step without them
-        self._held_sequences = 0
-        self._decoding = 0
-        self._windowed = 0  # decoding sequences longer than the sliding window
-        self._kv_tokens = 0.0  # tokens that the decoding sequences read, before this run
-        self._growth = [0] * self._block  # blocks needed, by the step (mod block) that needs them
+        self._held: list[Sequence] = []  # have just ended; async scheduling plans a step without them
+        self._held_blocks = 0
         self._step = 0  # first step of the run in progress, or the next one when idle
         self._run_start = now
         self._run_steps = 0  # 0 when idle
@@ -129,8 +68,7 @@ class Replica:
         self._growth_s = 0.0
         self._launch_from = now  # when the host can begin to launch the next step
         self._launched = now  # when it has launched the step in progress, if that has a prompt
-        self._front = now  # when the API server is done with everything so far
-        self._delivered = 0  # steps of the run in progress that it has been given
+        self._delivered = 0  # steps of the run in progress that the API server has been given
 
     @property
     def running(self) -> int:
@@ -138,10 +76,7 @@ class Replica:
         return len(self._running)
 
     def waiting(self, now: float) -> int:
-        """``vllm:num_requests_waiting``: passed over by the scheduler, or preempted.
-
-        vLLM reads its input between two plans, so what arrived since is in no gauge yet.
-        """
+        """``vllm:num_requests_waiting``: passed over by the scheduler, or preempted."""
         waiting = len(self._waiting)
         if waiting and self._run_steps:
             step = self._step + self._steps_done(now)
@@ -156,17 +91,19 @@ class Replica:
         requests = self._requests
         requests.replica[row] = self.index
         self.in_flight += 1
-        sequence = Sequence(row, requests.prompt_tokens[row], requests.output_tokens[row], self._step)
+        prompt = requests.prompt_tokens[row]
+        keys = block_keys(requests, row, self._block) if self._caching else []
+        sequence = Sequence(row, prompt, requests.output_tokens[row], self._step, keys)
         self._waiting.append(sequence)
         if not self._run_steps:
-            self._front = max(self._front, now) + self._overhead_s(sequence.prompt)
+            self._api.accept(prompt, now)
             self._run_start = self._launch_from = self._launched = now
             self._plan(now)
             return
         done = self._steps_done(now)
         if done:
             self._deliver(done)
-        self._front = max(self._front, now) + self._overhead_s(sequence.prompt)
+        self._api.accept(prompt, now)
         # Async scheduling has planned the next step already, unless it still launches this one.
         lag = 2 if self._async and now >= self._launched else 1
         sequence.eligible = self._step + done + lag
@@ -180,10 +117,10 @@ class Replica:
 
     def kv_usage(self, now: float) -> float:
         """``vllm:kv_cache_usage_perc`` (0 to 1) at ``now``, within the run in progress."""
-        used = self.total_blocks - self._free - self._held
-        if self._decoding and self._run_steps > 1:
+        used = self.total_blocks - self._blocks.free - self._held_blocks
+        if self._decoding.count and self._run_steps > 1:
             # The blocks of a run's first step are taken when it is planned.
-            used += self._blocks_needed(self._step + 1, min(self._steps_done(now), self._run_steps - 1))
+            used += self._decoding.blocks_for(self._step + 1, min(self._steps_done(now), self._run_steps - 1))
         return used / self.total_blocks
 
     def busy_until(self, now: float) -> float:
@@ -192,7 +129,9 @@ class Replica:
 
     def tokens_generated_until(self, now: float) -> int:
         """Tokens emitted up to ``now``."""
-        return self.generated_tokens + (self._steps_done(now) * self._decoding if self._run_steps else 0)
+        return self.generated_tokens + (
+            self._steps_done(now) * self._decoding.count if self._run_steps else 0
+        )
 
     def tokens_of(self, row: int, now: float) -> int:
         """Tokens that a running request has up to ``now``; 0 while it waits (preempted ones too)."""
@@ -220,7 +159,7 @@ class Replica:
             return
         sequence.output = self._requests.output_tokens[row] = tokens
         if sequence.joined >= 0:
-            heappush(self._ends, (sequence.last_step(), row, sequence.joined, sequence))
+            self._decoding.expect_end(sequence)
             self._shorten(sequence.last_step() - self._step + 1)
 
     # -- runs -------------------------------------------------------------------------------
@@ -252,49 +191,36 @@ class Replica:
             self._run_steps = steps
             self.run_end = self._run_start + self._run_time(steps)
 
-    def _overhead_s(self, prompt_tokens: int) -> float:
-        """What the API server needs for a request before the engine has it."""
-        return self._overhead + self._overhead_per_token * prompt_tokens
-
     def _deliver(self, steps: int) -> None:
-        """Gives the API server the outputs of the run's first ``steps`` steps, but not of its last.
-
-        It handles one token after the other, so a step is out at ``F = max(F, ready) + tokens * cost``.
-        Step ends are convex in their number, hence the last F follows from the first or the last end.
-        """
+        """Gives the API server the outputs of the run's first ``steps`` steps, but not of its last."""
         before, self._delivered = self._delivered, steps
-        new = steps - before
-        if new > 0:
-            cost = self._decoding * self._output_s
+        if steps > before:
             start = self._run_start + self._output_delay
-            busy = max(self._front, start + self._run_time(before + 1)) + new * cost
-            self._front = max(busy, start + self._run_time(steps) + cost)
+            first, last = start + self._run_time(before + 1), start + self._run_time(steps)
+            self._api.send_steps(steps - before, self._decoding.count, first, last)
 
     def _finish_run(self) -> None:
         steps, end = self._run_steps, self.run_end
         decoding = self._decoding
-        outputs = decoding + len(self._completing)
+        outputs = decoding.count + len(self._completing)
         if steps > 1:
             self._deliver(steps - 1)
         self._delivered = 0
-        if self._held_sequences:
+        if self._held:
             self._release()
         self.busy_s += end - self._run_start
         self._launch_from = end
         if self._async:
             last_step_s = self._first_step_s + self._growth_s * (steps - 1)
             self._launch_from = max(self._launched, end - last_step_s)
-        if decoding:
+        if decoding.count:
             self._count_decoding(steps)
         self._step += steps
         self._run_start = end
         if self._completing:
             self._join(end)
-        ends, last = self._ends, self._step - 1
-        while ends and ends[0][0] <= last:
-            _, _, joined, sequence = heappop(ends)
-            if sequence.joined == joined:  # else it was preempted since
-                self._complete(sequence, end, self._leave_decoding(sequence, self._step))
+        while (ended := decoding.ended(self._step - 1)) is not None:
+            self._complete(ended, end, decoding.leave(ended, self._step))
         self._plan(end)
         if outputs:
             self._send(outputs, end)
@@ -303,39 +229,37 @@ class Replica:
         """What the decoding sequences took and gave in the run that has just ended."""
         decoding = self._decoding
         if steps > 1:
-            self._free -= self._blocks_needed(self._step + 1, steps - 1)
-        self._kv_tokens += (decoding - self._windowed / 2) * steps
-        self.generated_tokens += decoding * steps
+            self._blocks.take(decoding.blocks_for(self._step + 1, steps - 1))
+        decoding.kv_tokens += decoding.reads() * steps
+        self.generated_tokens += decoding.count * steps
         if self.observer is not None:
-            self.observer.decode_run(decoding, steps, self._first_step_s, self._growth_s)
+            self.observer.decode_run(decoding.count, steps, self._first_step_s, self._growth_s)
 
     def _send(self, outputs: int, end: float) -> None:
         """The API server sends the tokens of the run's last step, which ended at ``end``."""
         if self._run_steps:
             # With async scheduling the host looks at outputs when it has launched the next step.
             end = (max(end, self._launched) if self._async else end) + self._output_delay
-        self._front = max(self._front, end) + outputs * self._output_s
+        self._api.send(outputs, end)
         if self._first or self._last:
             self._stamp()
 
     def _stamp(self) -> None:
         """Latencies of the first and last tokens that the API server has just sent."""
-        requests = self._requests
+        requests, api = self._requests, self._api
         for sequence in self._first:
-            ttft = self._front + self._overhead_s(sequence.prompt) - requests.arrival_s[sequence.row]
+            ttft = api.front + api.overhead_s(sequence.prompt) - requests.arrival_s[sequence.row]
             requests.ttft_s[sequence.row] = ttft
             if self.observer is not None:
                 self.observer.first_token(ttft)
         for sequence in self._last:
             row = sequence.row
-            e2e = self._front + self._overhead_s(sequence.prompt) - requests.arrival_s[row]
-            requests.complete(row, e2e)
+            requests.complete(row, api.front + api.overhead_s(sequence.prompt) - requests.arrival_s[row])
         self._first.clear()
         self._last.clear()
 
     def _join(self, end: float) -> None:
         """Sequences whose prompt is complete emit a token and decode from the next step on."""
-        step = self._step - 1
         for sequence in self._completing:
             self.generated_tokens += 1
             if sequence.generated == 0:
@@ -343,55 +267,16 @@ class Replica:
             sequence.computed = sequence.tokens_to_compute()
             sequence.generated += 1
             if sequence.generated == sequence.output:
-                self._complete(sequence, end, self._blocks(sequence.computed))
-                continue
-            sequence.joined = step
-            self._decoding += 1
-            self._kv_tokens += sequence.computed
-            self._growth[(step + 1 - sequence.computed) % self._block] += self._groups
-            heappush(self._ends, (sequence.last_step(), sequence.row, step, sequence))
-            if self._window_tokens:
-                self._expect_crossing(sequence)
+                self._complete(sequence, end, self._decoding.blocks_of(sequence.computed))
+            else:
+                self._decoding.join(sequence, self._step - 1)
         self._completing.clear()
-
-    def _expect_crossing(self, sequence: Sequence) -> None:
-        """Notes the step in which a sequence that has just joined outgrows the sliding window."""
-        beyond = sequence.computed - self._window_tokens
-        if beyond > 0:
-            self._kv_tokens -= beyond / 2
-        step = sequence.joined + 1 + max(-beyond, 0)
-        heappush(self._crossings, (step, sequence.joined, sequence.row, sequence))
-
-    def _cross(self) -> None:
-        """Half of the layers stop growing for the sequences that outgrow the window with this step."""
-        crossings = self._crossings
-        while crossings and crossings[0][0] <= self._step:
-            _, joined, _, sequence = heappop(crossings)
-            if sequence.joined == joined:
-                sequence.windowed = True
-                self._windowed += 1
-                self._growth[(joined + 1 - sequence.computed) % self._block] -= 1
-
-    def _leave_decoding(self, sequence: Sequence, next_step: int) -> int:
-        """Takes a sequence out of the decoding ones before ``next_step``; the blocks that it had."""
-        computed = sequence.computed + next_step - 1 - sequence.joined
-        blocks = self._groups
-        self._kv_tokens -= computed
-        if sequence.windowed or computed > self._window_tokens > 0:
-            self._kv_tokens += (computed - self._window_tokens) / 2
-        if sequence.windowed:
-            sequence.windowed = False
-            self._windowed -= 1
-            blocks = 1
-        self._growth[(sequence.joined + 1 - sequence.computed) % self._block] -= blocks
-        self._decoding -= 1
-        sequence.joined = -1
-        return self._blocks(computed)
 
     def _complete(self, sequence: Sequence, end: float, blocks: int) -> None:
         del self._running[sequence.row]
-        self._held += blocks
-        self._held_sequences += 1
+        sequence.held = blocks
+        self._held.append(sequence)
+        self._held_blocks += blocks
         self.in_flight -= 1
         self.finished += 1
         self.last_finish = end
@@ -399,25 +284,24 @@ class Replica:
 
     def _release(self) -> None:
         """What ended a step ago is free for the next plan."""
-        self._free += self._held
-        self._held = self._held_sequences = 0
+        if self._caching:
+            self._held.sort(key=lambda sequence: sequence.admitted)  # the order in which they are freed
+        for sequence in self._held:
+            self._blocks.give_back(sequence.held, sequence.named)
+        self._held.clear()
+        self._held_blocks = 0
 
     # -- planning ---------------------------------------------------------------------------
 
     def _plan(self, now: float) -> None:
         """Plans the run that begins at ``now``, or goes idle."""
-        if self._held_sequences and (not self._async or not self._running):
+        if self._held and (not self._async or not self._running):
             self._release()
-        if self._crossings:
-            self._cross()
-        preempted = False
-        needed = self._growth[self._step % self._block]
-        if needed <= self._free:
-            self._free -= needed
-        else:
-            preempted = self._take_blocks_for_decoding()
+        decoding = self._decoding
+        decoding.cross(self._step)
+        preempted = self._take_blocks_for_decoding()
         chunk_tokens, chunk_cost = 0, 0
-        budget = self._budget - self._decoding
+        budget = self._budget - decoding.count
         if self._partial is not None:
             chunk_tokens, chunk_cost = self._continue_prompt(self._partial, budget)
             budget -= chunk_tokens
@@ -429,14 +313,13 @@ class Replica:
         if not self._running:
             self._rest(now)
             return
-        step_s = self._base + self._per_sequence * self._decoding + self._per_kv_token * self._kv_tokens
-        reads = self._decoding - self._windowed / 2
-        self._first_step_s, self._growth_s = step_s, self._per_kv_token * reads
+        step_s = self._base + self._per_sequence * decoding.count + self._per_kv_token * decoding.kv_tokens
+        self._first_step_s, self._growth_s = step_s, self._per_kv_token * decoding.reads()
         self._run_steps = 1
         self._launched = self._launch_from
         if chunk_tokens:
             step_s += self._per_prompt_token * chunk_tokens + self._per_prompt_token_squared * chunk_cost
-            graphs = chunk_tokens + self._decoding <= self._graph_tokens
+            graphs = chunk_tokens + decoding.count <= self._graph_tokens
             self._launched += self._launch_s if graphs else self._eager_launch_s
             self._first_step_s = max(step_s, self._launched - now)
             self.prompt_tokens += chunk_tokens
@@ -455,71 +338,34 @@ class Replica:
 
     def _run_length(self, preempted: bool) -> int:
         """How many equal decoding steps follow, the one just planned included."""
-        ends = self._ends
-        while ends[0][3].joined != ends[0][2]:
-            heappop(ends)
-        steps = ends[0][0] - self._step + 1
+        steps = self._decoding.steps_alike(self._step)
         if self._waiting:
             # A head that is not held back by blocks or sequences can be planned when its step comes.
-            held = preempted or self._held_sequences
+            held = preempted or self._held
             wait = 1 if held else max(self._waiting[0].eligible - self._step, 0)
             if wait and wait < steps:
                 steps = wait
-        if self._crossings:
-            steps = min(steps, self._crossings[0][0] - self._step)
-        turn = self._groups * self._decoding - self._windowed
-        if steps > 1 and turn * ((steps - 1) // self._block + 1) > self._free:
-            steps = self._steps_within_blocks(steps, turn)
-        return steps
-
-    def _steps_within_blocks(self, steps: int, turn: int) -> int:
-        """The longest run (at most ``steps``) whose later steps find theirs; ``turn`` in ``block`` steps."""
-        whole = self._free // turn
-        left = self._free - whole * turn
-        length = 1 + whole * self._block
-        while length < steps:
-            left -= self._growth[(self._step + length) % self._block]
-            if left < 0:
-                break
-            length += 1
-        return min(length, steps)
-
-    def _blocks(self, tokens: int) -> int:
-        """KV blocks of a sequence; with a sliding window the second group stops growing there."""
-        blocks = -(-tokens // self._block)
-        return blocks + min(blocks, self._window_blocks) if self._window_blocks else blocks
-
-    def _blocks_needed(self, step: int, steps: int) -> int:
-        """Blocks that the decoding sequences take in ``steps`` steps from ``step`` on."""
-        growth, size = self._growth, self._block
-        blocks = steps // size * sum(growth) if steps >= size else 0
-        first = step % size
-        last = first + steps % size
-        if last <= size:
-            blocks += sum(growth[first:last])
-        else:
-            blocks += sum(growth[first:]) + sum(growth[: last - size])
-        return blocks
+        return self._decoding.steps_within(self._blocks.free, self._step, steps)
 
     def _take_blocks_for_decoding(self) -> bool:
         """Blocks of the coming step, preempting the newest until they suffice; whether any was."""
         preempted = False
-        slot = self._step % self._block
-        while self._growth[slot] > self._free:
+        while (needed := self._decoding.blocks_for_step(self._step)) > self._blocks.free:
             self._preempt_newest()
             preempted = True
-        self._free -= self._growth[slot]
+        self._blocks.take(needed)
         return preempted
 
     def _preempt_newest(self) -> None:
         row, sequence = self._running.popitem()
         if sequence is self._partial:
-            self._free += self._blocks(sequence.computed)
+            blocks = self._decoding.blocks_of(sequence.computed)
             self._partial = None
         else:
-            sequence_joined = sequence.joined
-            self._free += self._leave_decoding(sequence, self._step)
-            sequence.generated += self._step - 1 - sequence_joined
+            joined = sequence.joined
+            blocks = self._decoding.leave(sequence, self._step)
+            sequence.generated += self._step - 1 - joined
+        self._blocks.give_back(blocks, sequence.named)
         sequence.computed = 0
         sequence.eligible = self._step
         self._requests.preempt(row)
@@ -529,16 +375,18 @@ class Replica:
         """The next piece of the prompt in flight: its tokens and its quadratic cost; (0, 0) if preempted."""
         done = sequence.computed
         chunk = min(sequence.tokens_to_compute() - done, budget)
-        blocks = self._blocks(done + chunk) - self._blocks(done)
-        if blocks > self._free:
+        blocks = self._decoding.blocks_of(done + chunk) - self._decoding.blocks_of(done)
+        if blocks > self._blocks.free:
             self._preempt_newest()
             return 0, 0
-        self._free -= blocks
+        self._blocks.take(blocks)
         self._compute(sequence, chunk)
         return chunk, chunk * (2 * done + chunk)
 
     def _compute(self, sequence: Sequence, chunk: int) -> None:
         sequence.computed += chunk
+        if sequence.keys:
+            self._blocks.name(sequence.named, sequence.keys, sequence.computed // self._block)
         if sequence.computed == sequence.tokens_to_compute():
             self._partial = None
             self._completing.append(sequence)
@@ -550,23 +398,38 @@ class Replica:
         tokens = cost = 0
         waiting, running = self._waiting, self._running
         alone = not running
-        places = self._max_seqs - self._held_sequences
+        places = self._max_seqs - len(self._held)
         while waiting and budget > 0 and len(running) < places:
             sequence = waiting[0]
             if sequence.eligible > self._step and not alone:
                 break
-            whole = sequence.tokens_to_compute()
-            # The blocks behind the window are given back only once the prompt is computed.
-            if self._groups * -(-whole // self._block) > self._free:
+            if not self._reserve(sequence):
                 break
             waiting.popleft()
             running[sequence.row] = sequence
-            if self._requests.queue_s[sequence.row] != self._requests.queue_s[sequence.row]:  # NaN
-                self._requests.queue_s[sequence.row] = now - self._requests.arrival_s[sequence.row]
-            chunk = min(whole, budget)
-            self._free -= self._blocks(chunk)
+            self._requests.schedule(sequence.row, now, sequence.computed)
+            done = sequence.computed
+            chunk = min(sequence.tokens_to_compute() - done, budget)
+            self._blocks.take(self._decoding.blocks_of(done + chunk) - self._decoding.blocks_of(done))
             self._compute(sequence, chunk)
             budget -= chunk
             tokens += chunk
-            cost += chunk * chunk
+            cost += chunk * (2 * done + chunk)
         return tokens, cost
+
+    def _reserve(self, sequence: Sequence) -> bool:
+        """Takes over what is cached of a sequence's beginning, if the blocks for the rest are free."""
+        whole = sequence.tokens_to_compute()
+        # The blocks behind the window are given back only once the prompt is computed.
+        needed = self._decoding.groups * -(-whole // self._block)
+        self._admitted += 1
+        sequence.admitted = self._admitted
+        if not sequence.keys:
+            return needed <= self._blocks.free
+        found = self._blocks.find(sequence.keys, (whole - 1) // self._block)  # the last token is computed
+        if needed - len(found) + self._blocks.unused(found) > self._blocks.free:
+            return False
+        self._blocks.use(found)
+        sequence.named = found
+        sequence.computed = len(found) * self._block
+        return True

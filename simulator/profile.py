@@ -80,6 +80,8 @@ class Scheduler(_Part):
     block_size_tokens: Count = 16
     async_scheduling: Flag = True
     """Step k + 1 is planned while k runs, so a request that arrives in k joins k + 2."""
+    enable_prefix_caching: Flag = False
+    """Full blocks of prompts are found again, where the trace says what is in them (``hash_ids``)."""
 
     def __post_init__(self) -> None:
         if self.max_num_seqs > self.max_num_batched_tokens:
@@ -125,6 +127,10 @@ class Profile(_Part):
     step_time: StepTime
     scheduler: Scheduler
     memory: Memory
+
+    def __post_init__(self) -> None:
+        if self.scheduler.enable_prefix_caching and self.memory.sliding_window_tokens is not None:
+            raise ValueError("enable_prefix_caching is not modelled for models with a sliding window")
 
 
 _PROFILES = Path(__file__).parent / "profiles"

@@ -6,7 +6,7 @@ from array import array
 from collections import Counter
 from dataclasses import dataclass
 from enum import IntEnum
-from math import nan
+from math import isnan, nan
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -30,11 +30,17 @@ class TokenLimit(NamedTuple):
     tokens: int
 
 
+HASH_BLOCK_TOKENS = 512
+"""Prompt tokens that one of a trace's ``hash_ids`` stands for: what Mooncake's traces use."""
+
+
 class RequestTable:
     """One row per replayed request, in arrival order, as columns; and what completed requests took.
 
     Times in seconds. ``queue_s``, ``ttft_s`` and ``e2e_s`` are counted from the arrival and NaN
-    where they never happened; ``replica`` is -1 until the request was routed.
+    where they never happened; ``replica`` is -1 until the request was routed. ``hash_ids`` name the
+    content of a prompt in pieces of ``hash_block_tokens``, where the trace does; ``hit_tokens`` of it
+    were found in the prefix cache.
 
     With ``keep_rows=False`` the row of a request that has ended is used again, so that ten million
     requests fit: then only the ``done_*`` columns (in order of completion) and the counts speak of
@@ -48,11 +54,15 @@ class RequestTable:
         "done_output_tokens",
         "done_ttft_s",
         "e2e_s",
+        "hash_block_tokens",
+        "hash_ids",
+        "hit_tokens",
         "keep_rows",
         "outcome",
         "output_tokens",
         "preempted",
         "preemptions",
+        "prefix_hit_tokens",
         "prompt_tokens",
         "queue_s",
         "rejected",
@@ -64,7 +74,8 @@ class RequestTable:
 
     def __init__(self, *, keep_rows: bool = True) -> None:
         self.keep_rows = keep_rows
-        self.requests = self.rejected = self.preempted = 0
+        self.requests = self.rejected = self.preempted = self.prefix_hit_tokens = 0
+        self.hash_block_tokens = HASH_BLOCK_TOKENS
         self.rejected_by: Counter[TokenLimit] = Counter()
         self._free: list[int] = []
         self.arrival_s = array("d")
@@ -76,6 +87,8 @@ class RequestTable:
         self.preemptions = array("i")
         self.replica = array("i")
         self.outcome = array("b")
+        self.hit_tokens = array("i")
+        self.hash_ids: list[tuple[int, ...]] = []
         self.done_ttft_s = array("d")
         self.done_e2e_s = array("d")
         self.done_output_tokens = array("i")
@@ -88,11 +101,15 @@ class RequestTable:
         """How many requests completed."""
         return len(self.done_e2e_s)
 
-    def add(self, arrival_s: float, prompt_tokens: int, output_tokens: int) -> int:
+    def add(
+        self, arrival_s: float, prompt_tokens: int, output_tokens: int, hash_ids: tuple[int, ...] = ()
+    ) -> int:
         """A request that has not ended yet; returns its row."""
         self.requests += 1
         if self._free:
-            return self._reuse(self._free.pop(), arrival_s, prompt_tokens, output_tokens)
+            row = self._reuse(self._free.pop(), arrival_s, prompt_tokens, output_tokens)
+            self.hash_ids[row] = hash_ids
+            return row
         self.arrival_s.append(arrival_s)
         self.prompt_tokens.append(prompt_tokens)
         self.output_tokens.append(output_tokens)
@@ -102,6 +119,8 @@ class RequestTable:
         self.preemptions.append(0)
         self.replica.append(-1)
         self.outcome.append(Outcome.UNFINISHED)
+        self.hit_tokens.append(0)
+        self.hash_ids.append(hash_ids)
         return len(self.arrival_s) - 1
 
     def _reuse(self, row: int, arrival_s: float, prompt_tokens: int, output_tokens: int) -> int:
@@ -109,10 +128,17 @@ class RequestTable:
         self.prompt_tokens[row] = prompt_tokens
         self.output_tokens[row] = output_tokens
         self.queue_s[row] = self.ttft_s[row] = self.e2e_s[row] = nan
-        self.preemptions[row] = 0
+        self.preemptions[row] = self.hit_tokens[row] = 0
         self.replica[row] = -1
         self.outcome[row] = Outcome.UNFINISHED
         return row
+
+    def schedule(self, row: int, now: float, hit_tokens: int) -> None:
+        """A request is admitted, ``hit_tokens`` of its prompt being cached; the first time counts."""
+        if isnan(self.queue_s[row]):
+            self.queue_s[row] = now - self.arrival_s[row]
+            self.hit_tokens[row] = hit_tokens
+            self.prefix_hit_tokens += hit_tokens
 
     def preempt(self, row: int) -> None:
         """Counts a preemption."""
