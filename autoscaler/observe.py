@@ -7,7 +7,8 @@ missing, never 0.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from itertools import chain
 from math import inf, isfinite
 
 from autoscaler.decision.fleet import survey
@@ -70,29 +71,29 @@ def reading(
         return Reading(metric.name, error=answer.error)
     left_out = tuple(f"the rest ({warning})" for warning in answer.warnings)
     if metric.signal in QUANTILE_SIGNALS:
-        ours = (one for one in answer.buckets if one.namespace == namespace)
-        fresh = [one for one in ours if _is_usable(one, now - max_age_seconds)]
+        ours = (answer.histograms.get((namespace, pod.name)) for pod in pods)
+        fresh = [one for one in ours if one is not None and _is_usable(one, now - max_age_seconds)]
         return _quantile(metric, fresh, pods, left_out)
-    points = _about_target(metric, answer.points, namespace, frozenset(pod.name for pod in pods))
+    points = _about_target(metric, answer, namespace, pods)
     samples = tuple(Sample(point.value, point.timestamp, point.pod) for point in points)
     return Reading(metric.name, samples, missing=left_out)
 
 
-def _about_target(
-    metric: Metric, points: Iterable[Point], namespace: str, names: frozenset[str]
-) -> Iterable[Point]:
+def _about_target(metric: Metric, answer: Answer, namespace: str, pods: Collection[Pod]) -> Iterable[Point]:
+    if metric.signal is None and metric.target.type is not TargetType.PODS_AVERAGE:
+        return answer.points  # the query itself says what belongs to the metric
+    ours = answer.in_namespace.get(namespace, {})
     if metric.signal is None:
-        if metric.target.type is not TargetType.PODS_AVERAGE:
-            return points  # the query itself says what belongs to the metric
-        return (
-            point
-            for point in points
-            if point.namespace in (None, namespace) and (point.pod is None or point.pod in names)
-        )
-    ours = (point for point in points if point.namespace == namespace)
+        # A query may have dropped the namespace, and must not have dropped the pod: then the engine tells.
+        anywhere = answer.in_namespace.get(None, {})
+        return chain(_of(pods, ours), _of(pods, anywhere), ours.get(None, ()), anywhere.get(None, ()))
     if CATALOGUE[metric.signal].scope is Scope.CLUSTER:
-        return ours
-    return (point for point in ours if point.pod in names)
+        return chain.from_iterable(ours.values())
+    return _of(pods, ours)
+
+
+def _of(pods: Collection[Pod], points: Mapping[str | None, Sequence[Point]]) -> Iterable[Point]:
+    return chain.from_iterable(points.get(pod.name, ()) for pod in pods)
 
 
 def _is_usable(buckets: Buckets, oldest: float) -> bool:

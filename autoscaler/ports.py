@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol, TypeAlias
 
 from autoscaler.decision.types import Pod
@@ -52,7 +53,7 @@ class Buckets:
     pod: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Answer:
     """What a source knows about a question.
 
@@ -64,6 +65,19 @@ class Answer:
     buckets: tuple[Buckets, ...] = ()
     error: str | None = None
     warnings: tuple[str, ...] = ()
+
+    @cached_property
+    def in_namespace(self) -> Mapping[str | None, Mapping[str | None, Sequence[Point]]]:
+        """The points by namespace and by pod: one answer is read by a thousand policies."""
+        found: dict[str | None, dict[str | None, list[Point]]] = {}
+        for point in self.points:
+            found.setdefault(point.namespace, {}).setdefault(point.pod, []).append(point)
+        return found
+
+    @cached_property
+    def histograms(self) -> Mapping[tuple[str, str], Buckets]:
+        """The buckets by namespace and pod."""
+        return {(one.namespace, one.pod): one for one in self.buckets}
 
 
 class MetricSource(Protocol):
