@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from autoscaler.kube.api import Object
 from autoscaler.kube.policies import PolicyObjects
@@ -51,12 +50,10 @@ class KubeOwners:
         scalers: Sequence[Watched[ScalerObjects]],
         policies: Watched[PolicyObjects] | None,
         targets: KubeTargets,
-        clock: Callable[[], float] = time.time,
     ) -> None:
         self._scalers = scalers
         self._policies = policies
         self._targets = targets
-        self._clock = clock
 
     def claims(self, stored: StoredPolicy) -> Sequence[Claim]:
         """See ``ports.Owners.claims``."""
@@ -85,7 +82,7 @@ class KubeOwners:
         workloads = self._targets.workloads(TargetKey(stored.namespace, ref))
         if workloads is None:
             return
-        meddlers = workloads.meddlers(stored.namespace, ref.name, self._clock())
+        meddlers = workloads.meddlers(stored.namespace, ref.name)
         for manager, count in sorted(meddlers.items()):
             yield Claim(f"field manager {manager}", f"it changed the replicas {count} times of late")
 

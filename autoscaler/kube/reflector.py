@@ -94,13 +94,20 @@ class Reflector:
         """How long ago the server last told that the copy is right; infinite before the first list."""
         return self._clock() - self._heard
 
-    def check(self, max_age_seconds: float = MAX_AGE_SECONDS) -> None:
-        """Raises ``ClusterError`` when the copy is not complete, or nobody was heard for too long."""
-        problem = f": {self._problem}" if self._problem else ""
+    def check_complete(self) -> None:
+        """Raises ``ClusterError`` when the first list is not complete."""
         if not self._synced.is_set():
-            raise ClusterError(f"{self.path} was not read yet{problem}")
-        if self.age_seconds > max_age_seconds:
-            raise ClusterError(f"{self.path} is {self.age_seconds:.0f} s old{problem}")
+            raise ClusterError(f"{self.path} was not read yet{self._why}")
+
+    def check(self) -> None:
+        """Raises ``ClusterError`` when the copy is not complete, or nobody was heard for too long."""
+        self.check_complete()
+        if self.age_seconds > MAX_AGE_SECONDS:
+            raise ClusterError(f"{self.path} is {self.age_seconds:.0f} s old{self._why}")
+
+    @property
+    def _why(self) -> str:
+        return f": {self._problem}" if self._problem else ""
 
     def _run(self) -> None:
         failures = 0

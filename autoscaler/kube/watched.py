@@ -75,7 +75,7 @@ class Watched(Generic[S]):
             ClusterError: some were never listed.
         """
         for reflector, _ in self._copies.values():
-            reflector.check(max_age_seconds=float("inf"))
+            reflector.check_complete()
         return [sink for _, sink in self._copies.values()]
 
     def _copy(self, namespace: str) -> tuple[Reflector, S]:

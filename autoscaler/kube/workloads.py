@@ -6,40 +6,37 @@ write carries the resourceVersion either way, so that a copy that lags is found 
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from autoscaler.kube.api import FIELD_MANAGER, Object
 from autoscaler.ports import Scale
 from autoscaler.selectors import selector_of, selector_text
-from autoscaler.timestamps import from_rfc3339
 
 MEDDLING_CHANGES = 3
 MEDDLING_SECONDS = 600.0
 """A person changes replicas now and then; who does it so often in so short a time is a program."""
 
 
-@dataclass(frozen=True, slots=True)
-class Meddling:
-    """A change of the replicas by a field manager that is not ours."""
-
-    manager: str
-    timestamp: float
-
-
 @dataclass(slots=True)
 class _Workload:
+    """``meddling``: which field managers changed the replicas, and when it was seen."""
+
     scale: Scale
-    meddling: deque[Meddling]
+    meddling: deque[tuple[str, float]]
 
 
 class Workloads:
-    """A reflector's sink for one kind."""
+    """A reflector's sink for one kind. ``clock`` tells seconds, of any origin."""
 
-    def __init__(self, scale_of: Callable[[Object], Scale]) -> None:
+    def __init__(
+        self, scale_of: Callable[[Object], Scale], clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._scale_of = scale_of
+        self._clock = clock
         self._workloads: dict[tuple[str, str], _Workload] = {}
 
     def scale(self, namespace: str, name: str) -> Scale | None:
@@ -47,16 +44,12 @@ class Workloads:
         workload = self._workloads.get((namespace, name))
         return workload.scale if workload else None
 
-    def meddlers(self, namespace: str, name: str, now: float) -> dict[str, int]:
-        """Field managers that keep changing the replicas, and how often they did of late.
-
-        ``now`` is in seconds since the epoch.
-        """
+    def meddlers(self, namespace: str, name: str) -> dict[str, int]:
+        """Field managers that keep changing the replicas, and how often they did of late."""
         workload = self._workloads.get((namespace, name))
-        counts: dict[str, int] = {}
-        for change in tuple(workload.meddling) if workload else ():
-            if change.timestamp > now - MEDDLING_SECONDS:
-                counts[change.manager] = counts.get(change.manager, 0) + 1
+        recent = self._clock() - MEDDLING_SECONDS
+        changes = tuple(workload.meddling) if workload else ()
+        counts = Counter(manager for manager, seen in changes if seen > recent)
         return {manager: count for manager, count in counts.items() if count >= MEDDLING_CHANGES}
 
     def replace(self, objects: Iterable[Object]) -> None:
@@ -76,7 +69,7 @@ class Workloads:
             self._workloads[_key(obj)] = _Workload(scale, deque(maxlen=4 * MEDDLING_CHANGES))
             return
         if scale.replicas != old.scale.replicas:
-            old.meddling.extend(_meddling(obj))
+            old.meddling.extend((manager, self._clock()) for manager in _strangers(obj))
         old.scale = scale
 
     def drop(self, obj: Object) -> None:
@@ -88,16 +81,18 @@ def _key(obj: Object) -> tuple[str, str]:
     return obj["metadata"].get("namespace", ""), obj["metadata"]["name"]
 
 
-def _meddling(obj: Object) -> Iterator[Meddling]:
-    """Who set the replicas last, unless it was this controller or another replica of it."""
-    setters = [
-        Meddling(str(entry.get("manager", "")), from_rfc3339(entry["time"]))
+def _strangers(obj: Object) -> set[str]:
+    """Who set the replicas that an object has now; nobody, where this controller did.
+
+    Setting a field takes it from the managers that had it. (An entry made through the scale
+    subresource bears no time.)
+    """
+    setters = {
+        str(entry.get("manager", ""))
         for entry in obj["metadata"].get("managedFields") or ()
-        if "time" in entry and "f:replicas" in ((entry.get("fieldsV1") or {}).get("f:spec") or {})
-    ]
-    last = max(setters, key=lambda setter: setter.timestamp, default=None)
-    if last is not None and last.manager != FIELD_MANAGER:
-        yield last
+        if "f:replicas" in ((entry.get("fieldsV1") or {}).get("f:spec") or {})
+    }
+    return set() if FIELD_MANAGER in setters else setters
 
 
 # What a scale is made from, kind by kind.

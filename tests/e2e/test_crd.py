@@ -14,10 +14,10 @@ from autoscaler.policy.crd import custom_resource_definition
 from autoscaler.policy.document import read_documents
 from autoscaler.policy.library import library_names, library_path
 from autoscaler.policy.load import load_policy_object, load_policy_text
+from tests.e2e.kube_world import install_policies
 from tests.policy.broken import WRONG_LINES, WRONG_METRICS, with_spec
 from tests.policy.build import VALID
 from tests.servers.api import Api
-from tests.servers.eventually import eventually
 
 pytestmark = pytest.mark.e2e
 
@@ -37,9 +37,7 @@ LENIENT = {
 @pytest.fixture(scope="module")
 def api(control_plane) -> Api:
     api = Api(control_plane.kubeconfig)
-    api.apply(custom_resource_definition())
-    root = POLICIES.partition("/namespaces")[0]
-    eventually(lambda: root in api.get("/")["paths"], within=20)
+    install_policies(api)
     return api
 
 

@@ -18,7 +18,7 @@ def pod(name: str, namespace: str = "chat", **changed: Any) -> dict[str, Any]:
 
 
 def deployment(name: str = "vllm", replicas: int = 2, version: int = 1, **changed: Any) -> dict[str, Any]:
-    """A Deployment; ``gpus`` of its pod, ``selector``, and ``setters`` [(manager, time)] change it."""
+    """A Deployment; ``gpus`` of its pod, ``selector``, and the ``setters`` of its replicas change it."""
     limits = {"nvidia.com/gpu": str(changed["gpus"])} if "gpus" in changed else {}
     fields: dict[str, Any] = {"f:spec": {"f:replicas": {}}}
     return {
@@ -27,8 +27,7 @@ def deployment(name: str = "vllm", replicas: int = 2, version: int = 1, **change
             "namespace": changed.get("namespace", "chat"),
             "resourceVersion": str(version),
             "managedFields": [
-                {"manager": manager, "time": moment, "fieldsV1": fields}
-                for manager, moment in changed.get("setters", ())
+                {"manager": manager, "fieldsV1": fields} for manager in changed.get("setters", ())
             ],
         },
         "spec": {

@@ -4,13 +4,11 @@ import pytest
 
 from autoscaler.kube.workloads import WATCHED_KINDS, Workloads
 from autoscaler.ports import Scale
-from autoscaler.timestamps import from_rfc3339
 
 from .objects import deployment
 
 APPS = WATCHED_KINDS["apps/v1", "Deployment"][1]
 GROUPS = WATCHED_KINDS["leaderworkerset.x-k8s.io/v1", "LeaderWorkerSet"][1]
-NOON = from_rfc3339("2026-03-01T12:00:00Z")
 
 
 def test_a_deployments_scale_is_what_its_subresource_would_say():
@@ -53,7 +51,7 @@ def test_one_replica_of_a_leader_worker_set_is_a_group(template, gpus):
     assert workloads.scale("chat", "big") == Scale(3, 2, leaders, "5", gpus)
 
 
-def test_a_new_list_forgets_what_is_gone_and_keeps_who_meddled():
+def test_a_new_list_forgets_what_is_gone():
     workloads = Workloads(APPS)
     workloads.replace([deployment("a"), deployment("b")])
     workloads.replace([deployment("b", replicas=5)])
@@ -66,38 +64,61 @@ def test_a_new_list_forgets_what_is_gone_and_keeps_who_meddled():
 # Who keeps changing the replicas
 
 
-def watched(*changes: tuple[int, str, str]) -> Workloads:
-    """A Deployment at 1 replica, then changes (replicas, field manager, time of the day)."""
-    workloads = Workloads(APPS)
-    workloads.put(deployment(replicas=1))
-    for replicas, manager, clock in changes:
-        workloads.put(deployment(replicas=replicas, setters=[(manager, f"2026-03-01T{clock}Z")]))
-    return workloads
+class Story:
+    """A Deployment at 1 replica, and what happens to it, minute by minute."""
+
+    def __init__(self):
+        self.now = 0.0
+        self.workloads = Workloads(APPS, clock=lambda: self.now)
+        self.workloads.put(deployment(replicas=1))
+
+    def change(self, minute: float, replicas: int, *setters: str):
+        self.now = minute * 60
+        self.workloads.put(deployment(replicas=replicas, setters=setters))
+
+    def meddlers(self, minute: float) -> dict[str, int]:
+        self.now = minute * 60
+        return self.workloads.meddlers("chat", "vllm")
 
 
-def test_a_program_that_keeps_changing_the_replicas_is_named():
-    workloads = watched((5, "gitops", "11:55:00"), (1, "gitops", "11:57:00"), (5, "gitops", "11:59:00"))
-    assert workloads.meddlers("chat", "vllm", NOON) == {"gitops": 3}
+@pytest.fixture
+def story():
+    return Story()
 
 
-@pytest.mark.parametrize(
-    ("story", "changes"),
-    [
-        ("a person, twice", [(5, "kubectl", "11:55:00"), (1, "kubectl", "11:59:00")]),
-        ("too long ago", [(5, "gitops", "11:30:00"), (1, "gitops", "11:49:00"), (5, "gitops", "11:59:00")]),
-        ("ourselves", [(n, "vllm-autoscaler", f"11:5{n}:00") for n in range(2, 8)]),
-        ("other fields", [(1, "gitops", f"11:5{n}:00") for n in range(2, 8)]),
-    ],
-)
-def test_who_changes_them_now_and_then_is_not(story, changes):
-    assert watched(*changes).meddlers("chat", "vllm", NOON) == {}, story
+def test_a_program_that_keeps_changing_the_replicas_is_named_until_it_stops(story):
+    for minute, replicas in ((1, 5), (3, 1), (5, 5)):
+        story.change(minute, replicas, "gitops")
+    assert story.meddlers(6) == {"gitops": 3}
+    assert story.meddlers(11.5) == {}
 
 
-def test_the_last_setter_is_blamed_and_not_whoever_set_them_before():
-    workloads = Workloads(APPS)
-    workloads.put(deployment(replicas=1))
-    early = ("gitops", "2026-03-01T11:50:00Z")
-    for minute, replicas in ((55, 2), (57, 3), (59, 4)):
-        late = ("vllm-autoscaler", f"2026-03-01T11:{minute}:00Z")
-        workloads.put(deployment(replicas=replicas, setters=[early, late]))
-    assert workloads.meddlers("chat", "vllm", NOON) == {}
+def test_a_person_who_changes_them_now_and_then_is_not(story):
+    for minute, replicas in ((1, 5), (3, 1), (14, 5), (16, 1)):
+        story.change(minute, replicas, "kubectl")
+    assert story.meddlers(16) == {}
+
+
+def test_nor_are_we_or_another_replica_of_ours(story):
+    for minute in range(2, 8):
+        story.change(minute, minute, "vllm-autoscaler")
+    assert story.meddlers(8) == {}
+
+
+def test_nor_is_who_owns_the_same_value_beside_us(story):
+    for minute in range(2, 8):
+        story.change(minute, minute, "vllm-autoscaler", "gitops")
+    assert story.meddlers(8) == {}
+
+
+def test_nor_is_who_changes_something_else(story):
+    for minute in range(2, 8):
+        story.change(minute, 1, "gitops")
+    assert story.meddlers(8) == {}
+
+
+def test_a_new_list_keeps_who_meddled(story):
+    for minute, replicas in ((1, 5), (2, 1)):
+        story.change(minute, replicas, "gitops")
+    story.workloads.replace([deployment(replicas=7, setters=["gitops"])])
+    assert story.meddlers(3) == {"gitops": 3}

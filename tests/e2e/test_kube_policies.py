@@ -1,0 +1,225 @@
+"""ScalingPolicy objects, their status, events about them and their rivals, in a real API server."""
+
+from __future__ import annotations
+
+import pytest
+
+from autoscaler.kube.api import ApiError
+from autoscaler.kube.lease import LeaderElection, LeaseSettings
+from autoscaler.policy.status import History, PastRecommendation, PolicyStatus, read_status
+from autoscaler.policy.vocabulary import Mode
+from autoscaler.ports import TargetKey
+from tests.e2e.kube_world import POLICIES, install_definition, install_policies, policy, watching, workload
+from tests.servers.api import Api
+from tests.servers.eventually import eventually
+
+pytestmark = pytest.mark.e2e
+
+BAD_CRON = [{"name": "day", "cron": "0 25 * * *", "durationSeconds": 60, "minReplicas": 1}]
+DEPLOYMENTS = "/apis/apps/v1/namespaces/{}/deployments"
+HPAS = "/apis/autoscaling/v2/namespaces/{}/horizontalpodautoscalers"
+REF = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "vllm"}
+KEDA = {
+    "apiVersion": "apiextensions.k8s.io/v1",
+    "kind": "CustomResourceDefinition",
+    "metadata": {"name": "scaledobjects.keda.sh"},
+    "spec": {
+        "group": "keda.sh",
+        "scope": "Namespaced",
+        "names": {"kind": "ScaledObject", "plural": "scaledobjects", "singular": "scaledobject"},
+        "versions": [
+            {
+                "name": "v1alpha1",
+                "served": True,
+                "storage": True,
+                "schema": {
+                    "openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+                },
+            }
+        ],
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def api(control_plane):
+    api = Api(control_plane.kubeconfig)
+    install_policies(api)
+    return api
+
+
+@pytest.fixture
+def namespace(api):
+    return api.post("/api/v1/namespaces", {"metadata": {"generateName": "policies-"}})["metadata"]["name"]
+
+
+@pytest.fixture
+def cluster(control_plane, namespace):
+    with watching(control_plane.kubeconfig, namespace) as watched:
+        yield watched
+
+
+def in_force(cluster):
+    return {one.name: one for one in cluster.policies.policies()}
+
+
+def test_policies_come_change_and_go_without_a_restart(api, cluster, namespace):
+    path = POLICIES.format(namespace)
+    api.post(path, policy())
+    stored = eventually(lambda: in_force(cluster).get("chat"))
+    assert (stored.namespace, stored.policy.spec.max_replicas, stored.generation) == (namespace, 10, 1)
+    api.patch(f"{path}/chat", {"spec": {"maxReplicas": 20}})
+    eventually(lambda: in_force(cluster)["chat"].policy.spec.max_replicas == 20)
+    api.delete(f"{path}/chat")
+    eventually(lambda: not in_force(cluster))
+
+
+def test_what_only_the_loader_can_refuse_keeps_the_last_good_policy(api, cluster, namespace):
+    path = POLICIES.format(namespace)
+    api.post(path, policy())
+    eventually(lambda: in_force(cluster))
+    api.patch(f"{path}/chat", {"spec": {"schedules": BAD_CRON}})
+    stored = eventually(lambda: in_force(cluster)["chat"].problem and in_force(cluster)["chat"])
+    assert "spec.schedules[0].cron: has a wrong hour field" in stored.problem
+    assert stored.policy.spec.schedules == ()
+    api.post(path, policy("never-good", schedules=BAD_CRON))
+    (refused,) = eventually(cluster.policies.refused)
+    assert (refused.name, in_force(cluster).keys()) == ("never-good", {"chat"})
+
+
+def test_a_status_survives_to_the_bit_and_changes_nothing_else(api, cluster, namespace):
+    path = POLICIES.format(namespace)
+    api.post(path, policy())
+    stored = eventually(lambda: in_force(cluster).get("chat"))
+    now = 1_772_353_800.123456
+    history = History(
+        target="apps/v1/Deployment/vllm",
+        recommendations=tuple(PastRecommendation(replicas=n, time=now + n / 7) for n in range(240)),
+        failing_since=now,
+    )
+    status = PolicyStatus(mode=Mode.ACTIVE, current_replicas=2, last_scale_time=now, history=history)
+    cluster.policies.write_status(stored, status.as_json())
+    again = eventually(lambda: (one := in_force(cluster)["chat"]).status and one)
+    found = read_status(again.status)
+    assert found is not None
+    assert found.history == history
+    assert again.policy is stored.policy
+    assert api.get(f"{path}/chat")["metadata"]["generation"] == 1
+    cluster.policies.write_status(stored, PolicyStatus(mode=Mode.PAUSED).as_json())
+    assert "history" not in api.get(f"{path}/chat")["status"], "the old status is gone as a whole"
+
+
+def test_a_status_for_an_object_that_was_replaced_is_not_written(api, cluster, namespace):
+    path = POLICIES.format(namespace)
+    api.post(path, policy())
+    stored = eventually(lambda: in_force(cluster).get("chat"))
+    api.delete(f"{path}/chat")
+    api.post(path, policy())
+    with pytest.raises(ApiError) as caught:
+        cluster.policies.write_status(stored, {"mode": "Active"})
+    assert caught.value.status == 422
+    assert "status" not in api.get(f"{path}/chat")
+
+
+# Events
+
+
+def test_events_stand_beside_their_policy_and_are_counted(api, cluster, namespace):
+    api.post(POLICIES.format(namespace), policy())
+    stored = eventually(lambda: in_force(cluster).get("chat"))
+    for _ in range(3):
+        cluster.events.emit(stored, "Normal", "SuccessfulRescale", "New size: 3; reason: above target")
+    path = f"/api/v1/namespaces/{namespace}/events"
+
+    def counted():
+        items = api.get(path)["items"]
+        return items if [one["count"] for one in items] == [3] else None
+
+    (event,) = eventually(counted)
+    assert event["involvedObject"]["uid"] == stored.uid
+    assert (event["type"], event["reason"]) == ("Normal", "SuccessfulRescale")
+
+
+# Owners
+
+
+def claims(cluster, name="chat"):
+    return [claim.owner for claim in cluster.owners.claims(in_force(cluster)[name])]
+
+
+def test_an_hpa_on_the_same_workload_is_found_and_forgotten_when_it_goes(api, cluster, namespace):
+    api.post(POLICIES.format(namespace), policy())
+    eventually(lambda: in_force(cluster))
+    assert claims(cluster) == []
+    hpa = {
+        "apiVersion": "autoscaling/v2",
+        "kind": "HorizontalPodAutoscaler",
+        "metadata": {"name": "h"},
+        "spec": {"scaleTargetRef": REF, "maxReplicas": 3},
+    }
+    api.post(HPAS.format(namespace), hpa)
+    eventually(lambda: claims(cluster) == [f"HorizontalPodAutoscaler {namespace}/h"])
+    api.delete(f"{HPAS.format(namespace)}/h")
+    eventually(lambda: claims(cluster) == [])
+
+
+def test_keda_is_found_where_it_is_installed(control_plane, api, namespace):
+    install_definition(api, KEDA)
+    with watching(control_plane.kubeconfig, namespace) as cluster:
+        api.post(POLICIES.format(namespace), policy())
+        eventually(lambda: in_force(cluster))
+        scaled = {
+            "apiVersion": "keda.sh/v1alpha1",
+            "kind": "ScaledObject",
+            "metadata": {"name": "k"},
+            "spec": {"scaleTargetRef": {"name": "vllm"}},
+        }
+        api.post(f"/apis/keda.sh/v1alpha1/namespaces/{namespace}/scaledobjects", scaled)
+        eventually(lambda: claims(cluster) == [f"ScaledObject {namespace}/k"])
+
+
+def test_of_two_policies_for_one_workload_the_older_goes_on(api, cluster, namespace):
+    for name in ("a", "b"):
+        api.post(POLICIES.format(namespace), policy(name))
+    eventually(lambda: len(in_force(cluster)) == 2)
+    assert (claims(cluster, "a"), claims(cluster, "b")) == ([], [f"ScalingPolicy {namespace}/a"])
+
+
+def test_a_program_that_keeps_changing_the_replicas_is_found(api, cluster, namespace):
+    api.post(DEPLOYMENTS.format(namespace), workload())
+    api.post(POLICIES.format(namespace), policy())
+    eventually(lambda: in_force(cluster))
+    target = TargetKey(namespace, in_force(cluster)["chat"].policy.spec.scale_target_ref)
+    eventually(lambda: cluster.targets.workloads(target))
+    assert claims(cluster) == []
+    path = f"{DEPLOYMENTS.format(namespace)}/vllm/scale?fieldManager=gitops"
+    for replicas in (5, 1, 5):
+        api.patch(path, {"spec": {"replicas": replicas}})
+    eventually(lambda: claims(cluster) == ["field manager gitops"])
+
+
+# The lease
+
+
+def candidate(cluster, namespace, identity):
+    settings = LeaseSettings(namespace, "vllm-autoscaler", identity, seconds=7)
+    return LeaderElection(cluster.api, settings)
+
+
+def test_a_leader_that_ends_hands_over_at_once_and_one_that_dies_after_its_lease(api, cluster, namespace):
+    first, second, third = (candidate(cluster, namespace, name) for name in ("one", "two", "three"))
+    first.start()
+    eventually(first.holds)
+    second.start()
+    lease = f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases/vllm-autoscaler"
+    assert api.get(lease)["spec"]["holderIdentity"] == "one"
+    assert not second.holds()
+    first.stop()
+    eventually(second.holds, within=5)
+    second._stopped.set()  # dies: renews no more, gives nothing back
+    third.start()
+    eventually(third.holds, within=20)
+    assert not second.holds()
+    spec = api.get(lease)["spec"]
+    assert (spec["holderIdentity"], spec["leaseTransitions"]) == ("three", 2)
+    third.stop()
