@@ -27,10 +27,10 @@ from autoscaler.telemetry.metrics import Metrics, Standing
 REFRESH_SECONDS = 300.0
 """A status that says nothing new is written this often."""
 
-BURST = 5
+BURST = 10
 """This many new statuses of one policy may follow each other at once; see ``REGAIN_SECONDS``."""
 
-REGAIN_SECONDS = 30.0
+REGAIN_SECONDS = 10.0
 """How long it takes until one more status may be written early."""
 
 _log = logging.getLogger(__name__)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from autoscaler.policy.crd import GROUP, VERSION, custom_resource_definition
 from tests.e2e.cluster import Cluster, Rounds
 from tests.e2e.endpoints import Endpoints
 from tests.e2e.fleet import Fleet
@@ -23,6 +24,13 @@ def cluster(request, tmp_path_factory):
         return Cluster(Path(named), folder)
     plane = request.getfixturevalue("control_plane")
     return Cluster(plane.kubeconfig, folder, plane)
+
+
+@pytest.fixture(scope="session")
+def crd(cluster):
+    """The kind ScalingPolicy, ready to be used."""
+    cluster.api.apply(custom_resource_definition())
+    eventually(lambda: f"/apis/{GROUP}/{VERSION}" in cluster.api.get("/")["paths"], within=20)
 
 
 @pytest.fixture(scope="session")
