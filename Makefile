@@ -144,9 +144,16 @@ LOCK = $(BIN)/pip-compile --quiet --no-config --no-header --generate-hashes --al
 dashboards: setup ## write deploy/dashboards/*.json from panels.yaml
 	$(BIN)/python -m tools.dashboards
 
+.PHONY: sbom
+sbom: setup ## write dist/sbom.cdx.json, the CycloneDX bill of materials of the image's Python packages
+	@mkdir -p dist
+	$(BIN)/cyclonedx-py requirements requirements/runtime.txt --pyproject pyproject.toml \
+		--output-reproducible --output-file dist/sbom.cdx.json
+
 .PHONY: lock
 lock: setup ## pin requirements/*.txt anew; LOCK_OPTIONS=--upgrade takes the latest versions
 	$(LOCK) --output-file requirements/runtime.txt pyproject.toml
+	$(LOCK) --output-file requirements/build.txt requirements/build.in
 	$(LOCK) --constraint requirements/runtime.txt --output-file requirements/dev.txt \
 		pyproject.toml requirements/dev.in
 

@@ -16,7 +16,7 @@ from autoscaler.cli.main import COMMANDS
 
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
-REQUIREMENTS = ("runtime.txt", "dev.txt")
+REQUIREMENTS = ("runtime.txt", "build.txt", "dev.txt")
 
 # Brackets keep the patterns from finding themselves.
 FOREIGN = {
@@ -119,8 +119,9 @@ def test_the_build_backend_is_pinned(requirement):
 
 
 def test_the_tools_are_those_of_dev_in():
-    lines = (ROOT / "requirements/dev.in").read_text().splitlines()
-    tools = {canonicalize_name(line) for line in lines if line and not line.startswith("#")}
+    inputs = ("requirements/dev.in", "requirements/build.in")
+    lines = [line for name in inputs for line in (ROOT / name).read_text().splitlines()]
+    tools = {canonicalize_name(line) for line in lines if line and not line.startswith(("#", "-r"))}
     assert tools <= pins("dev.txt").keys()
 
 
