@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 
@@ -13,6 +14,7 @@ from autoscaler.adapter.authenticate import UnauthorizedError
 from autoscaler.adapter.discovery import Document
 from autoscaler.adapter.gate import ForbiddenError, Gate
 from autoscaler.adapter.paths import HEALTH, Asked, access, parse_target
+from autoscaler.adapter.telemetry import Telemetry
 from autoscaler.adapter.wire import status
 from autoscaler.errors import ClusterError
 from autoscaler.ports import Access
@@ -29,14 +31,28 @@ _JSON = {**_SERVER, "Content-Type": "application/json", "Cache-Control": "no-cac
 class App:
     """Answers requests. ``unready``: what is missing to answer them well, empty when nothing is."""
 
-    def __init__(self, gate: Gate, answers: Answers, unready: Callable[[], Sequence[str]]) -> None:
+    def __init__(
+        self,
+        gate: Gate,
+        answers: Answers,
+        unready: Callable[[], Sequence[str]],
+        telemetry: Telemetry,
+    ) -> None:
         self._gate = gate
+        self._telemetry = telemetry
         self._answers = answers
         self._unready = unready
         self._in_flight = 0
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        """One request; errors are answers as well, and tell nothing about us."""
+        """One request, answered and counted."""
+        began = time.perf_counter()
+        response = await self._answered(request)
+        self._telemetry.answered(response.status, time.perf_counter() - began)
+        return response
+
+    async def _answered(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Errors are answers as well, and tell nothing about us."""
         if self._in_flight >= MAX_IN_FLIGHT:
             return _refusal(429, "TooManyRequests", "too many requests, please try again later")
         self._in_flight += 1

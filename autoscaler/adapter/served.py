@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -98,22 +98,38 @@ class Served:
         }
 
 
-def serve(policies: Iterable[StoredPolicy], exports: Iterable[tuple[str, MetricExport]]) -> Served:
-    """What policies and exports declare; each export comes with the namespace that it is served in."""
+def serve(
+    policies: Iterable[StoredPolicy],
+    exports: Iterable[tuple[str, MetricExport]],
+    queries_in: Collection[str] = (),
+) -> Served:
+    """What policies and exports declare; each export comes with the namespace that it is served in.
+
+    ``queries_in``: the namespaces whose policies may ask free queries, which read across
+    namespaces; ``*`` is all. Exports are the operator's own, and may.
+    """
     measures: list[Measure] = []
     problems: list[str] = []
     for stored in policies:
         for metric in stored.policy.spec.metrics:
-            if _NAME.fullmatch(metric.name):
-                measures += _of_policy(stored, metric)
+            problem = _problem(stored.namespace, metric, queries_in)
+            if problem:
+                problems.append(f"{stored.namespace}/{stored.name}: {metric.name!r} {problem}")
             else:
-                where = f"{stored.namespace}/{stored.name}"
-                problems.append(f"{where}: the name {metric.name!r} cannot stand in a URL: give it another")
+                measures += _of_policy(stored, metric)
     for namespace, export in exports:
         selector = selector_text(export.spec.selector.requirements)
         for exported in export.spec.metrics:
             measures += _of_export(namespace, selector, exported)
     return Served(measures, problems)
+
+
+def _problem(namespace: str, metric: Metric, queries_in: Collection[str]) -> str:
+    if not _NAME.fullmatch(metric.name):
+        return "cannot stand in a URL: give the metric another name"
+    if metric.query is not None and namespace not in queries_in and "*" not in queries_in:
+        return f"is a free query, and none are allowed in {namespace}: see --allow-queries-in"
+    return ""
 
 
 def resource_of(ref: ScaleTargetRef) -> Resource:

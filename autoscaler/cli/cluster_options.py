@@ -10,21 +10,21 @@ import click
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
-_OPTIONS = (
+_CONNECTION = (
     click.option(
         "--kubeconfig",
         metavar="FILE",
         help="How to reach the cluster.  [default: $KUBECONFIG, the cluster this runs in, ~/.kube/config]",
     ),
     click.option("--context", metavar="NAME", help="Which context of the kubeconfig."),
-    click.option(
-        "--namespace",
-        "-n",
-        "namespaces",
-        multiple=True,
-        metavar="NAME",
-        help="Only this namespace; may be repeated.  [default: all]",
-    ),
+)
+_NAMESPACES = click.option(
+    "--namespace",
+    "-n",
+    "namespaces",
+    multiple=True,
+    metavar="NAME",
+    help="Only this namespace; may be repeated.  [default: all]",
 )
 _FOLDER = click.option(
     "--policies",
@@ -35,11 +35,16 @@ _FOLDER = click.option(
 )
 
 
-def cluster_options(command: _Command) -> _Command:
-    """Adds ``kubeconfig``, ``context`` and ``namespaces`` to a click command."""
-    for option in reversed(_OPTIONS):
+def connection_options(command: _Command) -> _Command:
+    """Adds ``kubeconfig`` and ``context`` to a click command."""
+    for option in reversed(_CONNECTION):
         command = option(command)
     return command
+
+
+def cluster_options(command: _Command) -> _Command:
+    """Adds ``kubeconfig``, ``context`` and ``namespaces`` to a click command."""
+    return connection_options(_NAMESPACES(command))
 
 
 def folder_option(command: _Command) -> _Command:

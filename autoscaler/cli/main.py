@@ -58,6 +58,10 @@ COMMANDS = {
     "replay": LazyCommand(
         "autoscaler.cli.replay:replay_command", "Decide a decision log again, or by another policy."
     ),
+    "adapter": LazyCommand(
+        "autoscaler.cli.adapter:adapter", "Serve the metrics APIs, so that a stock HPA can read them."
+    ),
+    "certs": LazyCommand("autoscaler.cli.certs:certs", "Issue and renew the adapter's certificate."),
     "schema": LazyCommand(
         "autoscaler.cli.schema:schema", "Print the JSON Schema of a policy for editors, or the CRD."
     ),

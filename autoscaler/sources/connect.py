@@ -11,13 +11,15 @@ from autoscaler.sources.prometheus import PrometheusSource
 from autoscaler.sources.rounds import Pace
 from autoscaler.sources.routed import RoutedSource
 from autoscaler.sources.sessions import GoogleSession, google_credentials, login, with_tls
-from autoscaler.sources.shared import ClosableSource, SharedSource
+from autoscaler.sources.shared import FRESH_SECONDS, ClosableSource, SharedSource
 
 MANAGED_PROMETHEUS = "https://monitoring.googleapis.com/v1/projects/{}/location/global/prometheus"
 
 
-def open_source(settings: MetricSettings) -> SharedSource:
+def open_source(settings: MetricSettings, fresh_seconds: float = FRESH_SECONDS) -> SharedSource:
     """The source that the settings describe. Nothing is sent yet; close it when done.
+
+    ``fresh_seconds``: how long an answer is reused.
 
     Raises:
         QueryError: there are no credentials for Google.
@@ -27,8 +29,8 @@ def open_source(settings: MetricSettings) -> SharedSource:
     prometheus = PrometheusSource(_connection(settings), area, pace)
     project = settings.cloud_monitoring_project or settings.google_project
     if project is None:
-        return SharedSource(RoutedSource(prometheus))
-    return SharedSource(RoutedSource(prometheus, lambda: _cloud(project, pace)))
+        return SharedSource(RoutedSource(prometheus), fresh_seconds)
+    return SharedSource(RoutedSource(prometheus, lambda: _cloud(project, pace)), fresh_seconds)
 
 
 def _connection(settings: MetricSettings) -> Connection:

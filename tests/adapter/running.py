@@ -17,6 +17,7 @@ from autoscaler.adapter.certificates import Keys, utc_now, with_authority, with_
 from autoscaler.adapter.gate import Gate
 from autoscaler.adapter.served import Served
 from autoscaler.adapter.server import listen
+from autoscaler.adapter.telemetry import Telemetry
 from autoscaler.adapter.tls import KeyPair, LiveContext
 
 from .authority import Client
@@ -62,7 +63,7 @@ async def running(folder: Path, served: Served, judge: Judge, trusted: Trusted) 
     world.issue()
     ticks = iter(range(1, 1_000_000))
     live = LiveContext(KeyPair(folder / "tls.crt", folder / "tls.key"), trusted, lambda: float(next(ticks)))
-    app = App(Gate(judge, trusted), Answers(lambda: world.served, board), lambda: world.missing)
+    app = App(Gate(judge, trusted), Answers(lambda: world.served, board), lambda: world.missing, Telemetry())
     listening = await listen(app, "127.0.0.1", 0, live.context)
     world.url = f"https://localhost:{listening.port}"
     try:

@@ -64,7 +64,15 @@ def test_a_name_that_cannot_stand_in_a_url_is_a_problem():
     metric = {"name": "a/b", "query": "x", "target": {"type": "PodsAverage", "averageValue": 1}}
     declared = served(policy(metric))
     assert list(declared.measures) == []
-    assert "chat/chat: the name 'a/b' cannot stand in a URL" in declared.problems[0]
+    assert declared.problems == ["chat/chat: 'a/b' cannot stand in a URL: give the metric another name"]
+
+
+def test_a_policys_free_query_is_served_only_where_queries_are_allowed():
+    metric = {"name": "m", "query": "x", "target": {"type": "PodsAverage", "averageValue": 1}}
+    assert not list(served(policy(metric), queries_in=()).measures)
+    assert "--allow-queries-in" in served(policy(metric), queries_in=("other",)).problems[0]
+    for namespace in ("chat", "*"):
+        assert list(served(policy(metric), queries_in=(namespace,)).measures)
 
 
 def test_a_leader_worker_set_is_a_resource_of_its_own_group():

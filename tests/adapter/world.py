@@ -60,8 +60,10 @@ WAITING = {"name": "num_requests_waiting", "signal": "waiting", "aliases": ["gcm
 TTFT = {"signal": "ttft", "target": {"type": "Value", "value": 1}, "windowSeconds": 60}
 
 
-def served(*policies: StoredPolicy, exports: Iterable[MetricExport] = ()) -> Served:
-    return serve(policies, [("chat", one) for one in exports])
+def served(
+    *policies: StoredPolicy, exports: Iterable[MetricExport] = (), queries_in: Sequence[str] = ("*",)
+) -> Served:
+    return serve(policies, [("chat", one) for one in exports], queries_in)
 
 
 @dataclass

@@ -1,0 +1,85 @@
+"""Whom an extended API server believes: read again and again, because authorities rotate."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+
+from autoscaler.errors import ClusterError
+from autoscaler.kube.api import Api, Object
+from autoscaler.ports import Trust
+
+CONFIG_MAP = "/api/v1/namespaces/kube-system/configmaps/extension-apiserver-authentication"
+PERIOD_SECONDS = 10.0
+"""Rotations overlap for much longer. A get of one name is all that it needs, and all that it may."""
+
+log = logging.getLogger(__name__)
+
+
+class KubeTrust:
+    """``ports.TrustSource`` over ``kube-system/extension-apiserver-authentication``."""
+
+    def __init__(self, api: Api, period_seconds: float = PERIOD_SECONDS) -> None:
+        self._api = api
+        self._period_seconds = period_seconds
+        self._trust: Trust | None = None
+        self._problem = ""
+        self._stopped = threading.Event()
+        self._first = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="trust", daemon=True)
+
+    def start(self) -> None:
+        """Begins to read, in a thread."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ends it; what was read last stays."""
+        self._stopped.set()
+
+    def wait(self, seconds: float) -> bool:
+        """Whether it was read within a time."""
+        return self._first.wait(seconds)
+
+    def trust(self) -> Trust:
+        """See ``ports.TrustSource.trust``."""
+        if self._trust is None:
+            raise ClusterError(f"the authentication of the cluster was not read yet{self._problem}")
+        return self._trust
+
+    def _run(self) -> None:
+        while not self._stopped.is_set():
+            try:
+                self._look()
+            except (ClusterError, ValueError) as error:
+                if self._problem != f": {error}":
+                    log.warning("%s: %s", CONFIG_MAP, error)
+                self._problem = f": {error}"
+            self._stopped.wait(self._period_seconds if self._trust else min(self._period_seconds, 1.0))
+
+    def _look(self) -> None:
+        found = read_trust(self._api.get(CONFIG_MAP).get("data") or {})
+        if found != self._trust:
+            self._trust = found  # one object as long as nothing changes
+        self._problem = ""
+        self._first.set()
+
+
+def read_trust(data: Object) -> Trust:
+    """The ConfigMap's data. Raises ``ValueError`` where a list of names is no list of strings."""
+    return Trust(
+        client_ca=data.get("client-ca-file", ""),
+        requestheader_ca=data.get("requestheader-client-ca-file", ""),
+        allowed_names=_names(data, "requestheader-allowed-names"),
+        username_headers=_names(data, "requestheader-username-headers"),
+        group_headers=_names(data, "requestheader-group-headers"),
+        uid_headers=_names(data, "requestheader-uid-headers"),
+        extra_prefixes=_names(data, "requestheader-extra-headers-prefix"),
+    )
+
+
+def _names(data: Object, key: str) -> tuple[str, ...]:
+    names = json.loads(data.get(key) or "[]")
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ValueError(f"{key} must be a JSON list of strings")
+    return tuple(names)
