@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
+
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +45,8 @@ class MetricSettings:
             found.append(
                 "--google-project answers for every cluster in its metrics scope: name yours with --cluster"
             )
+        if self.google_project is not None and self.prometheus_url and not _is_private(self.prometheus_url):
+            found.append("--prometheus-url must be https:// with --google-project: it is sent a token")
         if self.token_file is not None and self.username is not None:
             found.append("--prometheus-token-file and --prometheus-username are both set: keep one")
         if self.google_project is not None and (self.token_file or self.username):
@@ -51,3 +56,9 @@ class MetricSettings:
         if self.key_file is not None and self.cert_file is None:
             found.append("--prometheus-key-file needs --prometheus-cert-file")
         return tuple(found)
+
+
+def _is_private(url: str) -> bool:
+    """Whether nobody on the way can read what is sent there."""
+    parts = urlsplit(url)
+    return parts.scheme == "https" or parts.hostname in _LOOPBACK

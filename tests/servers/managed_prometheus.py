@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+import ssl
 import time
 from collections import deque
 from collections.abc import Mapping
@@ -47,12 +48,14 @@ def google_error(code: int, status: str, message: str) -> bytes:
 class ManagedPrometheus:
     """The proxy. ``url`` is what Managed Prometheus' URL up to ``/prometheus`` is.
 
-    ``tokens``: those that are valid now; None asks for none. ``queries``: what was asked, in order.
+    ``tls``: serves https. ``authorizations``: the headers of that name. ``tokens``: those that are valid
+    now; None asks for none. ``queries``: what was asked, in order.
     Without ``upstream`` every query finds nothing.
     """
 
-    def __init__(self, upstream: str | None = None) -> None:
+    def __init__(self, upstream: str | None = None, tls: ssl.SSLContext | None = None) -> None:
         self.upstream = upstream
+        self.authorizations: list[str] = []
         self.tokens: set[str] | None = None
         self.faults: deque[Fault] = deque()
         self.queries: list[str] = []
@@ -61,7 +64,10 @@ class ManagedPrometheus:
         self.most_at_once = 0
         self._lock = Lock()
         self._server = _Server(("127.0.0.1", 0), self._handler())
-        self.url = f"http://127.0.0.1:{self._server.server_port}{PATH}"
+        if tls is not None:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
+        scheme = "http" if tls is None else "https"
+        self.url = f"{scheme}://127.0.0.1:{self._server.server_port}{PATH}"
 
     def answer(self, path: str, token: str | None, form: Mapping[str, list[str]]) -> Fault:
         """What a request gets."""
@@ -93,7 +99,8 @@ class ManagedPrometheus:
 
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0))).decode()
-                kind, _, token = self.headers.get("Authorization", "").partition(" ")
+                proxy.authorizations.append(self.headers.get("Authorization", ""))
+                kind, _, token = proxy.authorizations[-1].partition(" ")
                 with proxy._lock:
                     proxy.at_once += 1
                     proxy.most_at_once = max(proxy.most_at_once, proxy.at_once)

@@ -1,0 +1,154 @@
+"""`autoscale query`: the queries of a policy, and what a server answers."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from autoscaler.cli.main import cli
+from autoscaler.policy.library import library_path
+from tests.servers.managed_prometheus import Fault, ManagedPrometheus
+from tests.servers.metadata import MetadataServer
+from tests.servers.process import free_port
+
+CHAT = str(library_path("chat"))
+SERVER = ("--prometheus-url", "http://prometheus")
+PASSWORD = ("--prometheus-username", "me", "--prometheus-password-file", CHAT)
+CLOUD = """\
+apiVersion: vllm-autoscaler.io/v1alpha1
+kind: ScalingPolicy
+metadata: {name: jobs, namespace: batch}
+spec:
+  scaleTargetRef: {kind: Deployment, name: vllm}
+  maxReplicas: 10
+  guards: {remainingCapacity: {enabled: false}}
+  metrics:
+    - cloudMonitoring: {filter: 'metric.type="x"'}
+      maxAgeSeconds: 300
+      target: {type: AverageValue, averageValue: 10}
+"""
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(cli, ["query", *arguments], env={"PROMETHEUS_URL": ""})
+
+
+def found(pod: str, value: float, timestamp: float) -> Fault:
+    labels = {"namespace": "default", "pod": pod}
+    parts = [("value", value), ("time", timestamp)]
+    series: list[dict[str, Any]] = [
+        {"metric": {**labels, "autoscaler_part": part}, "value": [0, str(number)]} for part, number in parts
+    ]
+    data = {"resultType": "vector", "result": series}
+    return Fault(body=json.dumps({"status": "success", "data": data}).encode())
+
+
+def test_without_a_server_the_queries_are_shown():
+    result = run(CHAT)
+    assert result.exit_code == 0
+    assert 'vllm:num_requests_running{namespace="default"}' in result.output
+    assert "kvCacheUsage, remainingCapacity/kvCacheUsage\n" in result.output
+
+
+def test_the_cluster_and_the_namespace_are_in_them():
+    result = run(CHAT, "-n", "models", "--cluster", "prod")
+    assert 'vllm:num_requests_running{cluster="prod", namespace="models"}' in result.output
+
+
+def test_values_are_shown_with_their_ages():
+    with ManagedPrometheus() as server:
+        server.faults.extend([found("vllm-0", 12, 100.0)] * 3)
+        result = run(CHAT, "--prometheus-url", server.url)
+    assert result.exit_code == 0
+    assert " 12 " in result.output
+    assert "vllm-0" in result.output
+    assert " s old" in result.output
+
+
+def test_a_metric_without_a_value_is_a_finding():
+    with ManagedPrometheus() as server:
+        result = run(CHAT, "--prometheus-url", server.url)
+    assert result.exit_code == 1
+    assert "no value" in result.output
+
+
+def test_a_failure_is_shown_with_its_reason():
+    result = run(CHAT, "--prometheus-url", f"http://127.0.0.1:{free_port()}", "--metrics-deadline", "0.2")
+    assert result.exit_code == 1
+    assert "Connection refused" in result.output
+
+
+def test_cloud_monitoring_needs_a_project(tmp_path: Path):
+    file = tmp_path / "jobs.yaml"
+    file.write_text(CLOUD)
+    assert 'metric.type="x"' in run(str(file)).output
+    result = run(str(file), "--prometheus-url", "http://127.0.0.1:1")
+    assert result.exit_code == 1
+    assert "--cloud-monitoring-project names its project" in result.output
+
+
+def test_a_broken_policy_is_told_as_everywhere(tmp_path: Path):
+    file = tmp_path / "broken.yaml"
+    file.write_text("kind: ScalingPolicy\n")
+    assert run(str(file)).exit_code == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--prometheus-url", "prometheus:9090"], "must begin with http:// or https://"),
+        (["--google-project", "p"], "name yours with --cluster"),
+        ([*SERVER, *PASSWORD[:2]], "go together"),
+        ([*SERVER, "--prometheus-key-file", CHAT], "needs --prometheus-cert-file"),
+        (
+            [*SERVER, "--prometheus-token-file", CHAT, *PASSWORD],
+            "keep one",
+        ),
+        (
+            ["--google-project", "p", "--cluster", "c", "--prometheus-token-file", CHAT],
+            "brings its own token",
+        ),
+        (
+            ["--google-project", "p", "--cluster", "c", "--prometheus-url", "http://prometheus.example"],
+            "must be https://",
+        ),
+    ],
+)
+def test_options_that_do_not_fit_together_are_a_wrong_command_line(options: list[str], message: str):
+    result = run(CHAT, *options)
+    assert result.exit_code == 2
+    assert message in result.output
+
+
+def test_workload_identity_is_all_that_managed_prometheus_needs():
+    """A process of its own, as google-auth looks for the metadata server when it is imported."""
+    with ManagedPrometheus() as server, MetadataServer(lambda: "issued") as metadata:
+        server.tokens = {"issued"}
+        command = [sys.executable, "-m", "autoscaler", "query", CHAT, "--google-project", "models-prod"]
+        command += ["--cluster", "prod", "--prometheus-url", server.url]
+        hidden = {"GOOGLE_APPLICATION_CREDENTIALS", "CLOUDSDK_CONFIG", "HOME"}
+        environment = {name: value for name, value in os.environ.items() if name not in hidden}
+        environment |= metadata.environment | {"CLOUDSDK_CONFIG": "/nonexistent", "NO_PROXY": "*"}
+        done = subprocess.run(
+            command,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            cwd=Path(__file__).parents[2],
+        )
+        tokens = [path for path in metadata.asked if "/token" in path]
+    assert done.stderr == ""
+    assert done.returncode == 1  # nothing is scraped there
+    assert "failed" not in done.stdout
+    assert len(server.queries) == 3
+    assert all('cluster="prod"' in query for query in server.queries)
+    assert len(tokens) == 1
+    assert "monitoring.read" in tokens[0]
