@@ -88,7 +88,7 @@ class Options:
 @click.option("--lease-name", default="vllm-autoscaler", metavar="NAME", help="The Lease's name.")
 @click.option(
     "--lease-seconds",
-    type=click.IntRange(6, 3600),
+    type=click.IntRange(10, 3600),
     default=15,
     metavar="S",
     help="How long a dead leader keeps it.",

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from autoscaler.policy.crd import GROUP, VERSION, custom_resource_definition
 from tests.e2e.cluster import Cluster, Rounds
+from tests.e2e.controller import RunningController
 from tests.e2e.endpoints import Endpoints
 from tests.e2e.fleet import Fleet
 from tests.e2e.scripted import Script, vllm
@@ -98,3 +100,19 @@ def script(namespace, endpoints):
     """Pods of the namespace that say what the test dictates: at first, that they idle."""
     endpoints.openers[namespace] = told = Script(lambda _: vllm())
     return told
+
+
+@pytest.fixture
+def start(cluster, prometheus, namespace, tmp_path):
+    """Starts controllers for the namespace; by default one that need not be elected."""
+    with ExitStack() as running:
+
+        def started(
+            name: str = "controller", *options: str, kubeconfig: Path = cluster.kubeconfig
+        ) -> RunningController:
+            chosen = options or ("--no-leader-election",)
+            where = (f"--namespace={namespace}", f"--lease-namespace={namespace}", "--metrics-deadline=2")
+            controller = RunningController(tmp_path / name, kubeconfig, prometheus.url, *where, *chosen)
+            return running.enter_context(controller)
+
+        yield started
