@@ -54,7 +54,9 @@ def install_policies(api: Api) -> None:
     install_definition(api, custom_resource_definition())
 
 
-def scalable(group: str, kind: str, selector_path: str = ".status.selector") -> dict[str, Any]:
+def scalable(
+    group: str, kind: str, selector_path: str = ".status.selector", version: str = "v1"
+) -> dict[str, Any]:
     """A definition of a kind with a scale subresource, as an operator for vLLM may bring one."""
     plural = f"{kind.lower()}s"
     return {
@@ -67,7 +69,7 @@ def scalable(group: str, kind: str, selector_path: str = ".status.selector") -> 
             "names": {"kind": kind, "plural": plural, "singular": kind.lower()},
             "versions": [
                 {
-                    "name": "v1",
+                    "name": version,
                     "served": True,
                     "storage": True,
                     "subresources": {
@@ -85,6 +87,10 @@ def scalable(group: str, kind: str, selector_path: str = ".status.selector") -> 
             ],
         },
     }
+
+
+KEDA = scalable("keda.sh", "ScaledObject", version="v1alpha1")
+"""KEDA's kind, as far as anybody here looks at it."""
 
 
 def workload(kind: str = "Deployment", name: str = "vllm", replicas: int = 2) -> dict[str, Any]:

@@ -9,7 +9,15 @@ from autoscaler.kube.lease import LeaderElection, LeaseSettings
 from autoscaler.policy.status import History, PastRecommendation, PolicyStatus, read_status
 from autoscaler.policy.vocabulary import Mode
 from autoscaler.ports import TargetKey
-from tests.e2e.kube_world import POLICIES, install_definition, install_policies, policy, watching, workload
+from tests.e2e.kube_world import (
+    KEDA,
+    POLICIES,
+    install_definition,
+    install_policies,
+    policy,
+    watching,
+    workload,
+)
 from tests.servers.api import Api
 from tests.servers.eventually import eventually
 
@@ -19,26 +27,6 @@ BAD_CRON = [{"name": "day", "cron": "0 25 * * *", "durationSeconds": 60, "minRep
 DEPLOYMENTS = "/apis/apps/v1/namespaces/{}/deployments"
 HPAS = "/apis/autoscaling/v2/namespaces/{}/horizontalpodautoscalers"
 REF = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "vllm"}
-KEDA = {
-    "apiVersion": "apiextensions.k8s.io/v1",
-    "kind": "CustomResourceDefinition",
-    "metadata": {"name": "scaledobjects.keda.sh"},
-    "spec": {
-        "group": "keda.sh",
-        "scope": "Namespaced",
-        "names": {"kind": "ScaledObject", "plural": "scaledobjects", "singular": "scaledobject"},
-        "versions": [
-            {
-                "name": "v1alpha1",
-                "served": True,
-                "storage": True,
-                "schema": {
-                    "openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
-                },
-            }
-        ],
-    },
-}
 
 
 @pytest.fixture(scope="module")
