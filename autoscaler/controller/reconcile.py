@@ -68,16 +68,16 @@ class Memory:
 
     status: PolicyStatus | None = None
     state: ScalingState | None = None
-    _target: str = ""
+    target: str = ""
     _clock_offset: float = 0.0
     _doubt: _Doubt | None = None
 
     def recall(self, stored: StoredPolicy, scale: Scale, clock: Clock, now: float) -> ScalingState:
         """The engine's memory for a decision at ``now``."""
         target = target_name(stored.policy.spec.scale_target_ref)
-        if self.state is None or self._target != target:
+        if self.state is None or self.target != target:
             self.state = begin(self.status, target, scale.replicas, now)
-            self._target, self._clock_offset, self._doubt = target, clock.offset, None
+            self.target, self._clock_offset, self._doubt = target, clock.offset, None
         jump = clock.offset - self._clock_offset
         if abs(jump) > JUMP_SECONDS:
             self.state = shift(self.state, jump)

@@ -1,0 +1,86 @@
+"""The controller and the simulator, fed the same observations, decide the same."""
+
+from __future__ import annotations
+
+from itertools import accumulate
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from autoscaler.policy.library import library_names, library_path
+from autoscaler.policy.load import load_policies
+from autoscaler.policy.models import ScalingPolicy
+from autoscaler.records import DecisionRecord
+from simulator.profile import load_profile
+from simulator.replay import simulate
+from simulator.result import Slo
+from simulator.scenario import Scenario
+from simulator.startup import load_startup
+from simulator.trace import Trace, bundled_trace
+from tests.decision.builders import metric, policy
+from tests.parity.playback import controlled, simulated
+
+PROFILE = load_profile("gemma2-9b-h100")
+SLO = Slo(2.0, 0.1)
+Requests = list[tuple[float, int, int]]
+
+
+def recorded(scaling: ScalingPolicy, requests: Requests, **scenario: object) -> tuple[DecisionRecord, ...]:
+    given_: dict = {"profile": PROFILE, "startup": load_startup("60"), "slo": SLO, "clock_start": 0.0}
+    return simulate(requests, scaling, Scenario(**given_ | scenario)).decisions
+
+
+def same(scaling: ScalingPolicy, records: tuple[DecisionRecord, ...]) -> None:
+    assert controlled(scaling, records) == simulated(records)
+
+
+@pytest.fixture(scope="module")
+def busy() -> Requests:
+    """Ten minutes of real traffic, four times as dense."""
+    return list(Trace(bundled_trace("azure-conv")).window(span_s=600, rate_scale=4.0))
+
+
+@pytest.mark.parametrize("name", library_names())
+def test_every_policy_of_the_library(name: str, busy: Requests) -> None:
+    (loaded,) = load_policies(library_path(name))
+    records = recorded(loaded.policy, busy)
+    assert len(records) >= 10
+    same(loaded.policy, records)
+
+
+@pytest.mark.parametrize(
+    "scaling",
+    [
+        policy(metric("500m", "Value", signal="ttft"), maxReplicas=8),
+        policy(metric(3, signal="waiting"), mode="DryRun"),
+        policy(metric(3, signal="waiting"), semantics="HPA"),
+        policy(metric(3, "AverageValue", signal="gatewayQueue"), metric(8, signal="running"), minReplicas=0),
+        policy(
+            metric(20, signal="running"),
+            schedules=[{"name": "rush", "cron": "*/7 * * * *", "durationSeconds": 120, "minReplicas": 3}],
+        ),
+        policy(metric(20, signal="running"), freeze="ScaleDown", syncPeriodSeconds=7),
+    ],
+    ids=["ttft", "dry run", "HPA", "from zero", "schedules", "frozen"],
+)
+def test_every_way_to_decide(scaling: ScalingPolicy, busy: Requests) -> None:
+    records = recorded(scaling, busy)
+    assert len({record.decision.reason for record in records}) >= 2
+    same(scaling, records)
+
+
+ARRIVALS = st.lists(
+    st.tuples(st.floats(0.01, 20), st.integers(16, 4000), st.integers(1, 400)), min_size=1, max_size=60
+)
+
+
+@settings(max_examples=20)
+@given(ARRIVALS, st.sampled_from([1.0, 15.0, 40.0]), st.sampled_from([0.0, 5.0, 70.0]))
+def test_any_traffic_and_any_lag(gaps: Requests, interval: float, lag: float) -> None:
+    times = accumulate(gap for gap, _, _ in gaps)
+    requests = [(time, prompt, output) for time, (_, prompt, output) in zip(times, gaps, strict=True)]
+    scaling = policy(metric(2, signal="waiting"), metric("400m", signal="kvCacheUsage"), maxReplicas=6)
+    records = recorded(scaling, requests, scrape_interval_s=interval, metrics_lag_s=lag)
+    if records:
+        same(scaling, records)
