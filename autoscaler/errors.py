@@ -85,6 +85,11 @@ class TargetError(AutoscalerError):
 class RequestError(AutoscalerError):
     """An inference server refuses a request, and will refuse it again."""
 
+    def __init__(self, message: str, status: int | None = None) -> None:
+        """``status``: HTTP's, if it came to that."""
+        self.status = status
+        super().__init__(message)
+
 
 class TemporaryError(AutoscalerError):
     """Trying again may help."""
@@ -101,6 +106,13 @@ class SourceError(TemporaryError):
 
 class ServerError(TemporaryError):
     """An inference server is overloaded, gone, or did not answer in time."""
+
+    def __init__(
+        self, message: str, retry_after_seconds: float | None = None, *, unavailable: bool = False
+    ) -> None:
+        """``unavailable``: it has not begun with the request, so this says nothing about the request."""
+        self.unavailable = unavailable
+        super().__init__(message, retry_after_seconds)
 
 
 class ClusterError(TemporaryError):

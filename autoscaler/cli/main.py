@@ -40,6 +40,7 @@ COMMANDS = {
     ),
     "emulate": LazyCommand("autoscaler.cli.emulate:emulate", "Serve as vLLM does, without a GPU."),
     "load": LazyCommand("autoscaler.cli.load:load", "Replay a trace against a real server."),
+    "batch": LazyCommand("autoscaler.cli.batch:batch", "Send a file's rows to a server, resumably."),
     "calibrate": LazyCommand("autoscaler.cli.calibrate:calibrate", "Fit a profile to what a real vLLM did."),
     "validate": LazyCommand("autoscaler.cli.validate:validate", "Check policy files and list every problem."),
     "policies": LazyCommand(

@@ -24,6 +24,7 @@ _TRY_AGAIN = {
     HTTPStatus.TOO_EARLY,
     HTTPStatus.TOO_MANY_REQUESTS,
 }
+_NOT_BEGUN = {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}
 _MESSAGE_LENGTH = 500
 
 
@@ -116,7 +117,8 @@ class Endpoint:
         except aiohttp.InvalidURL:
             raise RequestError(f"{self.url!r} is no URL; write it like http://localhost:8000") from None
         except (aiohttp.ClientError, OSError) as error:
-            raise ServerError(f"{type(error).__name__}: {error}") from None
+            nobody = isinstance(error, aiohttp.ClientConnectorError)
+            raise ServerError(f"{type(error).__name__}: {error}", unavailable=nobody) from None
 
 
 async def _failure(response: aiohttp.ClientResponse) -> RequestError | ServerError:
@@ -130,8 +132,9 @@ async def _failure(response: aiohttp.ClientResponse) -> RequestError | ServerErr
         message = text
     said = f"{response.status} {response.reason}: {' '.join(message.split())[:_MESSAGE_LENGTH]}"
     if response.status >= HTTPStatus.INTERNAL_SERVER_ERROR or response.status in _TRY_AGAIN:
-        return ServerError(said, _retry_after(response.headers.get("Retry-After")))
-    return RequestError(said)
+        wait = _retry_after(response.headers.get("Retry-After"))
+        return ServerError(said, wait, unavailable=response.status in _NOT_BEGUN)
+    return RequestError(said, response.status)
 
 
 def _retry_after(header: str | None) -> float | None:

@@ -1,0 +1,169 @@
+"""One run of a batch: sends what has no result yet, as fast as the server takes it, and keeps each result."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from autoscaler.batch.asks import Ask
+from autoscaler.batch.journal import Journal, Result
+from autoscaler.batch.window import Window
+from autoscaler.client.endpoint import Endpoint
+from autoscaler.errors import RequestError, ServerError
+
+ALL_ROWS_ALIKE = {401, 403, 404, 405}
+"""Refusals that say nothing about the row: a key, an address or a model is wrong."""
+
+
+async def find_model(endpoint: Endpoint, window: Window, patience_s: float) -> str:
+    """The server's first model, as soon as it says so.
+
+    Raises:
+        RequestError: it refuses to.
+        ServerError: it was not there for longer than the patience.
+    """
+    started, failures = _now(), 0
+    while True:
+        try:
+            return await endpoint.model()
+        except ServerError:
+            failures += 1
+            pause_s = window.pause_s(failures)
+            if _now() + pause_s - started > patience_s:
+                raise
+            await asyncio.sleep(pause_s)
+
+
+@dataclass(slots=True)
+class Run:
+    """Sends requests and keeps results.
+
+    ``model``: for the asks that name none. ``attempts``: how often a row is sent before it gets an
+    error; a server that is overloaded or not there does not count. ``patience_s``: for so long it may
+    be so before the run gives up.
+    """
+
+    endpoint: Endpoint
+    journal: Journal
+    window: Window
+    model: str
+    attempts: int
+    patience_s: float
+    on_result: Callable[[Result], None] = lambda _: None
+    in_flight: int = 0
+    sent: int = 0
+    _last_answer: float = 0.0
+    _changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def run(self, asks: Iterable[Ask]) -> None:
+        """Sends every ask that the journal has no result of.
+
+        Raises:
+            InputError: the journal has a result for another ask of that row, or cannot be written.
+            RequestError: the server refuses all rows alike.
+            ServerError: it was not there, or overloaded, for longer than the patience.
+        """
+        self._last_answer = _now()
+        try:
+            await self._send_all(asks)
+        except ExceptionGroup as errors:  # the task group's; whatever went wrong first ended the others
+            raise errors.exceptions[0] from None
+
+    async def _send_all(self, asks: Iterable[Ask]) -> None:
+        # Rows are read as places become free; those that wait for another attempt keep theirs.
+        places = asyncio.Semaphore(self.window.most)
+        async with asyncio.TaskGroup() as tasks:
+            for ask in asks:
+                if self.journal.has(ask.row, ask.key):
+                    continue
+                await places.acquire()
+                await self._enter()
+                task = tasks.create_task(self._row(ask))
+                task.add_done_callback(lambda _: places.release())
+
+    async def _row(self, ask: Ask) -> None:
+        """Sends one row until it has a result. The caller has entered for the first attempt."""
+        failures = 0
+        while True:
+            sent_at = _now()
+            try:
+                answer = await self._post(ask)
+            except RequestError as error:
+                if error.status in ALL_ROWS_ALIKE:
+                    raise
+                return self._keep(_failed(ask, failures + 1, str(error)))
+            except ServerError as error:
+                self._refused(error, sent_at)
+                failures += not error.unavailable
+                if failures >= self.attempts:
+                    return self._keep(_failed(ask, failures, str(error)))
+            else:
+                self.window.answered()
+                self._last_answer = _now()
+                return self._keep(_result(ask, failures + 1, answer))
+            if failures:
+                await asyncio.sleep(self.window.pause_s(failures))
+            await self._enter()
+
+    async def _post(self, ask: Ask) -> dict[str, Any]:
+        self.sent += 1
+        try:
+            return await self.endpoint.post(ask.path, {"model": self.model, **ask.body})
+        finally:
+            self.in_flight -= 1
+            self._changed.set()
+
+    async def _enter(self) -> None:
+        """Waits for a place in the window."""
+        while True:
+            pause_s = self.window.paused_until - _now()
+            if pause_s > 0:
+                await asyncio.sleep(pause_s)
+            elif self.in_flight < self.window.limit:
+                self.in_flight += 1
+                return
+            else:
+                self._changed.clear()
+                await self._changed.wait()
+
+    def _refused(self, error: ServerError, sent_at: float) -> None:
+        now = _now()
+        self.window.refused(sent_at, now, error.retry_after_seconds)
+        if error.unavailable and now - self._last_answer > self.patience_s:
+            message = f"no answer for {self.patience_s:g} s, the last was: {error}"
+            raise ServerError(message, unavailable=True)
+
+    def _keep(self, result: Result) -> None:
+        self.journal.append(result)
+        self.on_result(result)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def _failed(ask: Ask, attempts: int, error: str) -> Result:
+    return Result(ask.row, ask.id, ask.key, None, None, None, None, attempts, " ".join(error.split()))
+
+
+def _result(ask: Ask, attempts: int, answer: dict[str, Any]) -> Result:
+    """The first choice of an answer."""
+    try:
+        choice = answer["choices"][0]
+        output = choice["message"]["content"] if "message" in choice else choice["text"]
+        usage = answer.get("usage") or {}
+        return Result(
+            row=ask.row,
+            id=ask.id,
+            key=ask.key,
+            output=output,
+            finish_reason=choice.get("finish_reason"),
+            prompt_tokens=usage.get("prompt_tokens"),
+            completion_tokens=usage.get("completion_tokens"),
+            attempts=attempts,
+            error=None,
+        )
+    except (LookupError, TypeError, AttributeError):
+        return _failed(ask, attempts, "the answer has no choice with text")

@@ -1,0 +1,202 @@
+"""`autoscale batch INPUT --url … --output …`: every row of a file to a server, each result once."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from autoscaler.cli.finite import FiniteRange
+
+if TYPE_CHECKING:
+    from autoscaler.batch.asks import Ask
+    from autoscaler.batch.journal import Journal, Result
+    from autoscaler.client.endpoint import Endpoint
+    from autoscaler.client.prompts import Form
+
+_FILE = click.Path(dir_okay=False, path_type=Path)
+_INTERRUPTED = 130
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """The command's options, as given."""
+
+    input_file: Path
+    url: str
+    output: Path
+    model: str | None
+    endpoint: Form
+    prompt_column: str
+    parameters: Mapping[str, Any]
+    concurrency: int
+    attempts: int
+    request_timeout: float
+    patience: float
+    retry_errors: bool
+    api_key_env: str
+
+
+def _parameters(_ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> dict[str, Any]:
+    """``NAME=VALUE`` as a mapping; a value is JSON where it can be read as such, else text."""
+    given: dict[str, Any] = {}
+    for text in values:
+        name, separator, value = text.partition("=")
+        if not (name and separator):
+            raise click.BadParameter(f"{text!r}: write NAME=VALUE, like max_tokens=256", param=param)
+        try:
+            given[name] = json.loads(value)
+        except ValueError:
+            given[name] = value
+    return given
+
+
+@click.command(context_settings={"show_default": True})
+@click.argument("input_file", metavar="INPUT", type=_FILE)
+@click.option("--url", required=True, help="The server, like http://localhost:8000.")
+@click.option(
+    "-o",
+    "--output",
+    required=True,
+    type=_FILE,
+    metavar="FILE",
+    help="Where results go: .jsonl as they come; .csv and .parquet at the end, from a .jsonl beside them.",
+)
+@click.option("--model", metavar="NAME", help="The model to ask for.  [default: the first that it lists]")
+@click.option(
+    "--endpoint", type=click.Choice(["chat", "completions"]), default="chat", help="What a prompt becomes."
+)
+@click.option("--prompt-column", default="prompt", metavar="NAME", help="The column that holds the prompt.")
+@click.option(
+    "--param",
+    "parameters",
+    multiple=True,
+    callback=_parameters,
+    metavar="NAME=VALUE",
+    help="A parameter of every request, like max_tokens=256 or temperature=0.",
+)
+@click.option(
+    "--concurrency",
+    type=click.IntRange(1, 10_000),
+    default=64,
+    metavar="N",
+    help="At most N requests in flight; fewer while the server refuses some.",
+)
+@click.option(
+    "--attempts",
+    type=click.IntRange(1, 1000),
+    default=5,
+    metavar="N",
+    help="Send a row that fails N times; then it gets an error.",
+)
+@click.option(
+    "--request-timeout",
+    type=FiniteRange(0, min_open=True),
+    default=600.0,
+    metavar="S",
+    help="A request that takes longer has failed.",
+)
+@click.option(
+    "--patience",
+    type=FiniteRange(0),
+    default=1800.0,
+    metavar="S",
+    help="Give up after so long without any answer; a server that scales from zero needs minutes.",
+)
+@click.option("--retry-errors", is_flag=True, help="Send the rows again that have an error.")
+@click.option(
+    "--api-key-env",
+    default="OPENAI_API_KEY",
+    metavar="NAME",
+    help="The environment variable that holds the API key, if it is set.",
+)
+def batch(**given: Any) -> int:
+    """Send every row of INPUT to an OpenAI-compatible server, and keep each answer exactly once.
+
+    \b
+    autoscale batch prompts.jsonl --url http://localhost:8000 -o results.jsonl --param max_tokens=256
+    autoscale batch prompts.csv --url http://vllm:8000 -o results.parquet --concurrency 256
+
+    INPUT is JSON lines, CSV or Parquet, with a column prompt (or messages, or OpenAI's body). Stopped
+    in any way, kill -9 included, the same command goes on where it was. Status 1: a row has an
+    error, or the server was gone for too long.
+    """  # noqa: D301 (click wants the character, not a backslash)
+    return asyncio.run(_interruptible(Options(**given)))
+
+
+async def _interruptible(options: Options) -> int:
+    """Ctrl-C and SIGTERM end the run; what is in flight will be sent again by the next."""
+    work = asyncio.ensure_future(_run(options))
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, work.cancel)
+    try:
+        return await work
+    except asyncio.CancelledError:
+        click.echo("Interrupted; the same command goes on from here", err=True)
+        return _INTERRUPTED
+
+
+async def _run(options: Options) -> int:
+    from autoscaler.batch.journal import Journal
+    from autoscaler.batch.tables import TABLES, check_table, write_table
+    from autoscaler.client.endpoint import Endpoint
+
+    check_table(options.output)
+    is_table = options.output.suffix in TABLES
+    path = options.output.with_name(options.output.name + ".jsonl") if is_table else options.output
+    key = os.environ.get(options.api_key_env)
+    with Journal(path, retry_errors=options.retry_errors) as journal:
+        async with Endpoint(options.url, api_key=key, timeout_s=options.request_timeout) as endpoint:
+            await _send(endpoint, journal, options)
+        if is_table:
+            write_table(options.output, list(journal.results()))
+        click.echo(f"{len(journal.done):,} rows, {journal.failed:,} with an error: {options.output}")
+        return int(journal.failed > 0)
+
+
+async def _send(endpoint: Endpoint, journal: Journal, options: Options) -> None:
+    from autoscaler.batch.asks import Asking
+    from autoscaler.batch.run import Run, find_model
+    from autoscaler.batch.window import Window
+
+    chosen = {"model": options.model} if options.model is not None else {}
+    asking = Asking(options.endpoint, options.prompt_column, {**chosen, **options.parameters})
+    total, left = _count(asking.read(options.input_file), journal)
+    if not left:
+        return
+    window = Window(options.concurrency, Random())
+    model = options.model or await find_model(endpoint, window, options.patience)
+    with _progress(total, len(journal.done)) as on_result:
+        run = Run(endpoint, journal, window, model, options.attempts, options.patience, on_result)
+        await run.run(asking.read(options.input_file))
+
+
+def _count(asks: Iterable[Ask], journal: Journal) -> tuple[int, int]:
+    """All rows, and those without a result; finds every row that is wrong before the first is sent."""
+    total = left = 0
+    for ask in asks:
+        total += 1
+        left += not journal.has(ask.row, ask.key)
+    journal.check_size(total - left)
+    return total, left
+
+
+@contextmanager
+def _progress(total: int, done: int) -> Iterator[Callable[[Result], None]]:
+    """A bar with the time left, where somebody watches."""
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    with click.progressbar(length=total, label="Rows", file=sys.stderr, show_pos=True) as bar:
+        bar.update(done)
+        yield lambda _: bar.update(1)
