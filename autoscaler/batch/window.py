@@ -5,8 +5,6 @@ from __future__ import annotations
 from random import Random
 
 FIRST = 4.0
-SHORTEST_PAUSE_S = 0.5
-LONGEST_PAUSE_S = 30.0
 
 
 class Window:
@@ -14,10 +12,16 @@ class Window:
 
     Up to the first refusal every answer adds one place (so the window doubles each round trip); after
     it, a whole window of answers does. Pure: ``now`` is an argument, in seconds.
+
+    Pauses begin with at most ``shortest_pause_s`` and double with each refusal, up to ``longest_pause_s``.
     """
 
-    def __init__(self, most: int, chance: Random) -> None:
+    def __init__(
+        self, most: int, chance: Random, shortest_pause_s: float = 0.5, longest_pause_s: float = 30.0
+    ) -> None:
         self.most = most
+        self._shortest_s = shortest_pause_s
+        self._longest_s = longest_pause_s
         self.paused_until = 0.0
         self._limit = min(FIRST, float(most))
         self._chance = chance
@@ -52,5 +56,5 @@ class Window:
 
     def pause_s(self, failures: int) -> float:
         """A pause after so many failures on end: doubling, bounded, and never the same for two clients."""
-        longest = min(SHORTEST_PAUSE_S * 2.0 ** (failures - 1), LONGEST_PAUSE_S)
+        longest = min(self._shortest_s * 2.0 ** min(failures - 1, 60), self._longest_s)
         return longest * self._chance.uniform(0.5, 1.0)

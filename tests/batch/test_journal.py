@@ -110,7 +110,7 @@ def test_another_file_is_never_touched(path, text, says):
 def test_a_second_result_for_a_row_is_found(path):
     write(path, result(0))
     path.write_bytes(path.read_bytes() * 2)
-    with pytest.raises(InputError, match="out.jsonl:2: --output: row 0 has a second result"):
+    with pytest.raises(InputError, match=r"out\.jsonl:2: --output: row 0 has a second result"):
         Journal(path).__enter__()
 
 

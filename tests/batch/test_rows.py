@@ -30,7 +30,10 @@ JSON_LINES = '{"prompt": "one", "id": 7}\n\n{"prompt": "two\\nlines"}\n'
 
 def test_json_lines_number_rows_and_skip_blank_lines(tmp_path):
     rows = list(read_rows(written(tmp_path, "in.jsonl", JSON_LINES)))
-    assert [(row.number, row.line, row.columns["prompt"]) for row in rows] == [(0, 1, "one"), (1, 3, "two\nlines")]
+    assert [(row.number, row.line, row.columns["prompt"]) for row in rows] == [
+        (0, 1, "one"),
+        (1, 3, "two\nlines"),
+    ]
 
 
 def test_json_lines_may_be_gzip(tmp_path):
@@ -69,8 +72,16 @@ def test_parquet_needs_its_extra(tmp_path, monkeypatch):
     ("columns", "path", "body"),
     [
         ({"prompt": "Hi"}, "/v1/chat/completions", {"messages": [{"role": "user", "content": "Hi"}]}),
-        ({"messages": [{"role": "user"}], "prompt": 1}, "/v1/chat/completions", {"messages": [{"role": "user"}]}),
-        ({"body": {"prompt": [1], "max_tokens": 9}, "url": "/v1/completions"}, "/v1/completions", {"prompt": [1]}),
+        (
+            {"messages": [{"role": "user"}], "prompt": 1},
+            "/v1/chat/completions",
+            {"messages": [{"role": "user"}]},
+        ),
+        (
+            {"body": {"prompt": [1], "max_tokens": 9}, "url": "/v1/completions"},
+            "/v1/completions",
+            {"prompt": [1]},
+        ),
     ],
 )
 def test_what_a_row_asks(tmp_path, columns, path, body):
@@ -94,7 +105,9 @@ def test_the_id_is_the_rows_own_or_its_number(tmp_path, columns, expected):
 
 
 def test_the_key_tells_what_is_asked_not_in_which_order(tmp_path):
-    path = written(tmp_path, "in.jsonl", '{"body": {"a": 1, "b": 2}}\n{"body": {"b": 2, "a": 1}}\n{"body": {"a": 1}}')
+    path = written(
+        tmp_path, "in.jsonl", '{"body": {"a": 1, "b": 2}}\n{"body": {"b": 2, "a": 1}}\n{"body": {"a": 1}}'
+    )
     first, same, other = asks(path)
     assert first.key == same.key != other.key
     assert asks(path, Asking("chat", "prompt", {"max_tokens": 6}))[0].key != first.key
@@ -125,7 +138,7 @@ def test_what_is_wrong_is_named_with_its_line(tmp_path, name, text, says):
 
 @pytest.mark.parametrize("name", ["no.jsonl", "no.csv"])
 def test_a_file_that_is_not_there(tmp_path, name):
-    with pytest.raises(InputError, match="no such file|No such file"):
+    with pytest.raises(InputError, match=r"no such file|No such file"):
         asks(tmp_path / name)
 
 

@@ -7,7 +7,7 @@ from random import Random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autoscaler.batch.window import LONGEST_PAUSE_S, SHORTEST_PAUSE_S, Window
+from autoscaler.batch.window import Window
 
 
 def window(most: int = 64) -> Window:
@@ -63,12 +63,12 @@ def test_pauses_double_until_an_answer_comes():
         found.refused(sent_at=now, now=now + 0.001, retry_after_s=None)
         pauses.append(found.paused_until - now)
         now = found.paused_until
-    longest = [min(SHORTEST_PAUSE_S * 2**number, LONGEST_PAUSE_S) for number in range(9)]
+    longest = [min(0.5 * 2**number, 30.0) for number in range(9)]
     assert all(most / 2 <= pause <= most + 0.01 for pause, most in zip(pauses, longest, strict=True))
     assert found.limit == 1
     found.answered()
     found.refused(sent_at=now, now=now, retry_after_s=None)
-    assert found.paused_until - now <= SHORTEST_PAUSE_S
+    assert found.paused_until - now <= 0.5
 
 
 EVENTS = st.lists(st.sampled_from(["answered", "refused"]), max_size=300)

@@ -1,0 +1,157 @@
+"""``autoscale batch`` as users run it: killed, resumed, in three formats, and what is refused."""
+
+from __future__ import annotations
+
+import csv
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.request import urlopen
+
+import pytest
+
+from autoscaler.cli.main import main
+from tests.cli.emulated import emulate
+
+ROWS = 300
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    with emulate("--port", "0", "--speed", "10", "--model", "m") as (_, urls):
+        yield urls["vllm-0"]
+
+
+@pytest.fixture
+def prompts(tmp_path) -> Path:
+    path = tmp_path / "prompts.jsonl"
+    rows = [{"id": f"q{number}", "prompt": f"What is {number}?"} for number in range(ROWS)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def results(path: Path) -> list[dict]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def asked(url: str) -> int:
+    """Chats that the server was asked for and that it has ended, answered or not, or still runs."""
+    with urlopen(f"{url}/metrics") as answer:
+        lines = answer.read().decode().splitlines()
+    counted = ("vllm:request_success_total{", "vllm:num_requests_running{", "vllm:num_requests_waiting{")
+    return sum(int(float(line.rsplit(" ", 1)[1])) for line in lines if line.startswith(counted))
+
+
+def command(*arguments: object) -> list[str]:
+    return [sys.executable, "-m", "autoscaler", "batch", *map(str, arguments)]
+
+
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGKILL, -9), (signal.SIGTERM, 130), (signal.SIGINT, 130)]
+)
+def test_stopped_in_any_way_it_goes_on_and_each_row_stands_there_once(url, prompts, tmp_path, number, status):
+    """At most what was in flight is sent again: 16 requests for each of the two times."""
+    output = tmp_path / "results.jsonl"
+    arguments = (prompts, "--url", url, "-o", output, "--concurrency", "16", "--param", "max_tokens=60")
+    before = asked(url)
+    for reached in (40, 150):
+        with subprocess.Popen(command(*arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+            while not output.exists() or output.read_bytes().count(b"\n") < reached:
+                assert process.poll() is None
+            process.send_signal(number)
+            process.communicate(timeout=60)
+        assert process.returncode == status
+        kept = output.read_bytes().count(b"\n")
+        assert reached <= kept < ROWS
+    assert main(["batch", *map(str, arguments)]) == 0
+    rows = results(output)
+    assert sorted(row["row"] for row in rows) == list(range(ROWS))
+    assert {row["id"] for row in rows} == {f"q{number}" for number in range(ROWS)}
+    assert all(row["output"] and row["error"] is None for row in rows)
+    assert ROWS <= asked(url) - before <= ROWS + 2 * 16
+
+
+def test_again_it_sends_nothing_though_the_server_is_gone(url, prompts, tmp_path, capsys):
+    arguments = [str(prompts), "-o", str(tmp_path / "results.jsonl"), "--param", "max_tokens=2"]
+    assert main(["batch", *arguments, "--url", url]) == 0
+    kept = (tmp_path / "results.jsonl").read_bytes()
+    assert main(["batch", *arguments, "--url", "http://127.0.0.1:9"]) == 0
+    assert (tmp_path / "results.jsonl").read_bytes() == kept
+    assert f"{ROWS} rows, 0 with an error" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_tables_are_sorted_and_a_second_run_leaves_them(url, prompts, tmp_path, kind):
+    output = tmp_path / f"results.{kind}"
+    arguments = ["batch", str(prompts), "--url", url, "-o", str(output), "--param", "max_tokens=3"]
+    for _ in range(2):
+        assert main(arguments) == 0
+        rows = read_table(output)
+        assert [int(row["row"]) for row in rows] == list(range(ROWS))
+        assert rows[7]["id"] == "q7"
+        assert rows[7]["output"].startswith(" the and")
+        assert rows[7]["error"] in ("", None)
+
+
+def read_table(path: Path) -> list[dict]:
+    if path.suffix == ".csv":
+        with path.open(newline="") as file:
+            return list(csv.DictReader(file))
+    from pyarrow.parquet import read_table
+
+    return read_table(path).to_pylist()
+
+
+def test_a_row_that_fails_is_an_error_in_the_file_and_in_the_status(url, tmp_path, capsys):
+    source, output = tmp_path / "in.csv", tmp_path / "out.jsonl"
+    source.write_text("id,text\na,Hello\nb," + 40_000 * "x" + "\n")
+    arguments = ["batch", str(source), "--url", url, "-o", str(output), "--prompt-column", "text"]
+    assert main(arguments) == 1
+    assert "2 rows, 1 with an error" in capsys.readouterr().out
+    failed = next(row for row in results(output) if row["id"] == "b")
+    assert "maximum context length is 8192" in failed["error"]
+    assert main(arguments) == 1  # and it is not sent again, unless
+    assert main([*arguments, "--retry-errors"]) == 1
+    assert sorted(row["id"] for row in results(output)) == ["a", "b"]
+
+
+def test_a_body_of_openais_batches_goes_out_as_it_is(url, tmp_path):
+    source, output = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    body = {"model": "m", "prompt": [1, 2, 3], "max_tokens": 4, "ignore_eos": True}
+    source.write_text(
+        json.dumps({"custom_id": "c-1", "method": "POST", "url": "/v1/completions", "body": body})
+    )
+    assert main(["batch", str(source), "--url", url, "-o", str(output)]) == 0
+    (row,) = results(output)
+    assert (row["id"], row["prompt_tokens"], row["completion_tokens"]) == ("c-1", 3, 4)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "says"),
+    [
+        (("--url", "http://x"), 2, "Missing option '-o'"),
+        (("--url", "http://x", "-o", "out.jsonl", "--param", "max_tokens"), 2, "write NAME=VALUE"),
+        (("--url", "http://x", "-o", "/no/such/folder/x.jsonl"), 1, "No such file or directory"),
+        (("--url", "http://127.0.0.1:9", "-o", "out.jsonl", "--patience", "0"), 1, "Cannot connect"),
+        (
+            ("--url", "http://127.0.0.1:9", "-o", "out.jsonl", "--prompt-column", "text"),
+            1,
+            "prompts.jsonl:1: text:",
+        ),
+        (("--url", "no url", "-o", "out.jsonl"), 1, "is no URL"),
+    ],
+)
+def test_what_is_wrong_is_said(prompts, tmp_path, monkeypatch, capsys, arguments, status, says):
+    monkeypatch.chdir(tmp_path)
+    assert main(["batch", str(prompts), *arguments]) == status
+    assert says in capsys.readouterr().err
+
+
+def test_another_parameter_is_another_batch(url, prompts, tmp_path, capsys):
+    arguments = ["batch", str(prompts), "--url", url, "-o", str(tmp_path / "results.jsonl")]
+    assert main([*arguments, "--param", "max_tokens=1"]) == 0
+    assert main([*arguments, "--param", "max_tokens=2"]) == 1
+    assert "row 0 was asked something else (text, model or parameters)" in capsys.readouterr().err
