@@ -30,11 +30,12 @@ def make_window(most: int = 64) -> Window:
 
 
 def asks(count: int) -> list[Ask]:
-    body = {"prompt": [1, 2, 3], "max_tokens": 20, "ignore_eos": True}
-    return [
-        Ask(row, f"id-{row}", "/v1/completions", {**body, "user": str(row)}, f"key-{row}")
-        for row in range(count)
-    ]
+    return [Ask(row, f"id-{row}", "/v1/completions", body(row), f"key-{row}") for row in range(count)]
+
+
+def body(row: int) -> dict:
+    """Its ``user`` tells a server which row it is."""
+    return {"prompt": [1, 2, 3], "max_tokens": 20, "ignore_eos": True, "user": str(row)}
 
 
 @dataclass
