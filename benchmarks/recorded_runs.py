@@ -35,14 +35,18 @@ class Server(NamedTuple):
     base_ms: float
     per_kv_token_ns: float
     per_prefill_token_us: float
+    experts_ms: float = 0.0
+    experts_share: float = 0.0
 
 
-# The KV capacity of the first was recorded. The others never came near theirs: 0.9 of the memory less
-# the weights. The third names 128 sequences in its record and ran 256, so 256 it is.
+# The KV capacity of the first was recorded; the others never came near theirs. The third names 128
+# sequences in its record and ran 256, so 256 it is; these held 339,232 tokens at one moment, which is
+# more than fits beside weights of 2 bytes, so its 128 experts (8 for each token) are read at 1 byte:
+# 28.9e9 bytes at 1.79e12 bytes/s.
 SERVERS = (
     Server("RTX4090_Llama-3.1-8B", 256, 41_408, 16.0, 130.0, 97.0),
     Server("RTXPRO6000_Llama-3.1-8B", 128, 540_000, 9.0, 73.0, 40.0),
-    Server("RTXPRO6000_Qwen3-30B-A3B-Instruct-2507", 256, 250_000, 10.0, 55.0, 20.0),
+    Server("RTXPRO6000_Qwen3-30B-A3B-Instruct-2507", 256, 350_000, 10.0, 55.0, 20.0, 16.0, 8 / 128),
     Server("RTXPRO6000_Qwen3-32B", 128, 440_000, 18.0, 73.0, 80.0),
 )
 
@@ -62,6 +66,8 @@ def profile(server: Server) -> Profile:
             per_kv_token_ns=server.per_kv_token_ns,
             per_prefill_token_us=server.per_prefill_token_us,
             per_prefill_token_squared_ns=1.0,
+            experts_ms=server.experts_ms,
+            experts_share=server.experts_share,
         ),
         scheduler=Scheduler(max_num_seqs=server.max_num_seqs, max_num_batched_tokens=BUDGET_TOKENS),
         memory=Memory(weights_gib=16.0, kv_cache_tokens=server.kv_cache_tokens, kv_cache_gib=20.0),

@@ -38,6 +38,8 @@ class Replica(VllmServer):
         self._base = step.base_ms / 1e3
         self._per_sequence = step.per_sequence_us / 1e6
         self._per_kv_token = step.per_kv_token_ns / 1e9
+        self._experts_s = step.experts_ms / 1e3
+        self._idle_share = 1.0 - step.experts_share  # of the experts, for one token
         self._per_prompt_token = step.per_prefill_token_us / 1e6
         self._per_prompt_token_squared = step.per_prefill_token_squared_ns / 1e9
         self._launch_s = step.prefill_floor_ms / 1e3
@@ -314,6 +316,8 @@ class Replica(VllmServer):
             self._rest(now)
             return
         step_s = self._base + self._per_sequence * decoding.count + self._per_kv_token * decoding.kv_tokens
+        if self._experts_s:
+            step_s += self._experts_s * (1.0 - self._idle_share ** (decoding.count + chunk_tokens))
         self._first_step_s, self._growth_s = step_s, self._per_kv_token * decoding.reads()
         self._run_steps = 1
         self._launched = self._launch_from

@@ -50,7 +50,7 @@ PULL = 0.004
 """Weight of a coefficient's squared log distance from its start: decides what the data leave open."""
 
 _TOGETHER = (
-    ("base_ms", "per_sequence_us", "per_kv_token_ns"),
+    ("base_ms", "per_sequence_us", "per_kv_token_ns", "experts_ms"),
     ("per_prefill_token_us", "per_prefill_token_squared_ns", "prefill_floor_ms", "eager_floor_ms"),
 )
 _WIDEST = 3.0  # a coefficient stays within exp(±3) of its start
@@ -125,7 +125,7 @@ class _Search:
         progress: Callable[[float], None] | None,
     ) -> None:
         self._base = base
-        self._names = tuple(COEFFICIENTS)
+        self._names = (*COEFFICIENTS, "experts_ms") if base.step_time.experts_ms else tuple(COEFFICIENTS)
         given = asdict(base.step_time)
         self._start = [given[name] or COEFFICIENTS[name] for name in self._names]
         self._recordings = [list(recording.episodes()) for recording in recordings]

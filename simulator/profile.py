@@ -28,6 +28,7 @@ class Limits:
 
 NonNegative = Annotated[float, Limits(ge=0.0, le=1e9)]
 Positive = Annotated[float, Limits(gt=0.0, le=1e9)]
+Share = Annotated[float, Limits(ge=0.0, lt=1.0)]
 Count = Annotated[int, Limits(ge=1, le=2**40)]
 Flag = Annotated[bool, Limits()]
 
@@ -47,6 +48,9 @@ class StepTime(_Part):
     ``prefill_floor`` (or ``eager_floor``) from the moment it can begin, which with async scheduling is
     while the step before runs. With a sliding window, a cached token beyond it counts half.
 
+    A mixture of experts also reads those that any of a step's ``n`` tokens is routed to, as if routing
+    were even: ``experts * (1 - (1 - experts_share) ** n)``.
+
     The API server then handles every output token (``per_output_token``) one after the other.
     """
 
@@ -55,6 +59,10 @@ class StepTime(_Part):
     per_kv_token_ns: NonNegative
     per_prefill_token_us: NonNegative
     per_prefill_token_squared_ns: NonNegative
+    experts_ms: NonNegative = 0.0
+    """Mixture of experts: reading the weights of all of them."""
+    experts_share: Share = 0.0
+    """The share of its experts that a token is routed to (8 of 128: 0.0625)."""
     prefill_floor_ms: NonNegative = 0.0
     """Launching a step with a prompt (piecewise CUDA graphs) takes the host this long."""
     eager_floor_ms: NonNegative = 0.0

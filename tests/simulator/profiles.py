@@ -13,6 +13,8 @@ def make_profile(**given: Any) -> Profile:
         "step_time": {
             "base_ms": 10.0,
             "per_sequence_us": 0.0,
+            "experts_ms": 0.0,
+            "experts_share": 0.0,
             "per_kv_token_ns": 0.0,
             "per_prefill_token_us": 0.0,
             "per_prefill_token_squared_ns": 0.0,

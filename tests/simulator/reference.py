@@ -210,6 +210,9 @@ class Reference:
         return (
             cost.base_ms / 1e3
             + cost.per_sequence_us / 1e6 * len(decoding)
+            + cost.experts_ms
+            / 1e3
+            * (1.0 - (1.0 - cost.experts_share) ** sum(tokens for _, tokens in chunks))
             + cost.per_kv_token_ns / 1e9 * sum(self.reads(request.computed) for request in decoding)
             + cost.per_prefill_token_us / 1e6 * sum(tokens for _, tokens in prompts)
             + cost.per_prefill_token_squared_ns

@@ -97,6 +97,13 @@ def test_the_time_of_a_step_follows_the_profiles_formula():
     assert table.e2e_s[0] == pytest.approx(prompt + decode + 0.001)
 
 
+def test_a_mixture_reads_the_experts_that_any_token_of_the_step_is_routed_to():
+    profile = make_profile(experts_ms=16.0, experts_share=0.25)
+    table, _ = replay(profile, (0.0, 2, 3))
+    assert table.ttft_s[0] == pytest.approx(0.010 + 0.016 * (1 - 0.75**2)), "two prompt tokens"
+    assert table.e2e_s[0] == pytest.approx(table.ttft_s[0] + 2 * (0.010 + 0.016 * 0.25)), "one each"
+
+
 def test_a_step_with_a_prompt_takes_at_least_the_prefill_floor():
     table, _ = replay(make_profile(prefill_floor_ms=30.0), (0.0, 100, 2))
     assert table.ttft_s[0] == pytest.approx(0.030)
@@ -122,6 +129,8 @@ COSTS = st.fixed_dictionaries(
     {
         "base_ms": st.floats(0.5, 30.0),
         "per_sequence_us": st.floats(0.0, 500.0),
+        "experts_ms": st.one_of(st.just(0.0), st.floats(0.1, 30.0)),
+        "experts_share": st.floats(0.01, 0.5),
         "per_kv_token_ns": st.one_of(st.just(0.0), st.floats(1.0, 5000.0)),
         "per_prefill_token_us": st.floats(0.0, 200.0),
         "per_prefill_token_squared_ns": st.floats(0.0, 100.0),
