@@ -43,9 +43,7 @@ class Playback:
     def pods(self, _namespace: str, _selector: str) -> Sequence[Pod]:
         return self.observation.pods
 
-    def answers(
-        self, questions: Collection[Question], namespaces: Collection[str] = (NAMESPACE,)
-    ) -> Mapping[Question, Answer]:
+    def answers(self, questions: Collection[Question]) -> Mapping[Question, Answer]:
         readings = {reading.metric: reading for reading in self.observation.readings}
         inputs = {question(metric): metric for metric in reversed(self.policy.spec.inputs)}
         return {asked: self._answer(inputs[asked], readings[inputs[asked].name]) for asked in questions}
