@@ -21,21 +21,85 @@ _SUFFIXES = (".yaml", ".yml")
 @click.command()
 @click.argument("paths", nargs=-1, required=True, metavar="FILE|DIR...")
 @click.option("--strict", is_flag=True, help="Exit with 1 on warnings too.")
-def validate(paths: tuple[str, ...], strict: bool) -> None:
+@click.option(
+    "--with",
+    "workloads",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Compare each policy with the manifests of its workload in FILE; may be repeated.",
+)
+@click.option("--cluster", is_flag=True, help="Compare each policy with what the cluster has.")
+@click.option("--kubeconfig", metavar="FILE", help="With --cluster: how to reach it.  [default: kubectl's]")
+@click.option("--context", metavar="NAME", help="With --cluster: which context of the kubeconfig.")
+@click.option(
+    "-n",
+    "--namespace",
+    default="default",
+    metavar="NAME",
+    show_default=True,
+    help="With --cluster: the namespace of policies that name none.",
+)
+def validate(
+    paths: tuple[str, ...],
+    strict: bool,
+    workloads: tuple[Path, ...],
+    cluster: bool,
+    kubeconfig: str | None,
+    context: str | None,
+    namespace: str,
+) -> None:
     """Check policy files: FILE, every *.yaml and *.yml in DIR, or - for standard input.
 
     Problems go to standard output as FILE:LINE: FIELD: MESSAGE, one a line. Warnings are legal but
     harmful to LLM serving; their ids, in brackets, are explained in docs/policy.md. Exits with 1 if
     there is a problem.
-    """
+
+    \b
+    autoscale validate policies/
+    autoscale validate chat.yaml --with deployment.yaml --with podmonitoring.yaml
+    autoscale validate chat.yaml --cluster --namespace chat
+    """  # noqa: D301 (click wants the character, not a backslash)
     policies, errors = _load_all(paths)
     errors += duplicates(policies)
     warnings = [problem for loaded in policies for problem in lint(loaded)]
+    try:
+        warnings += _fit_files(policies, workloads)
+    except PolicyError as error:
+        errors += error.problems
+    if cluster:
+        warnings += _fit_cluster(policies, kubeconfig, context, namespace)
     for problem in _in_order(errors + warnings):
         click.echo(_one_line(problem))
     failed = bool(errors) or (strict and bool(warnings))
     click.echo(f"{_summary(policies, errors, warnings)}: {'not valid' if failed else 'valid'}", err=failed)
     sys.exit(1 if failed else 0)
+
+
+def _fit_files(policies: list[LoadedPolicy], workloads: tuple[Path, ...]) -> list[Problem]:
+    if not workloads:
+        return []
+    from autoscaler.policy.fit import fit
+    from autoscaler.policy.manifests import load_manifests
+
+    manifests = [manifest for path in workloads for manifest in load_manifests(path)]
+    return list(dict.fromkeys(problem for loaded in policies for problem in fit(loaded, manifests)))
+
+
+def _fit_cluster(
+    policies: list[LoadedPolicy], kubeconfig: str | None, context: str | None, namespace: str
+) -> list[Problem]:
+    from autoscaler.kube.api import connect
+    from autoscaler.kube.around import surroundings
+    from autoscaler.policy.fit import fit
+
+    api = connect(kubeconfig, context)
+    found: list[Problem] = []
+    for loaded in policies:
+        metadata, spec = loaded.policy.metadata, loaded.policy.spec
+        manifests = surroundings(api, metadata.namespace or namespace, spec.scale_target_ref)
+        found += fit(loaded, manifests)
+    return list(dict.fromkeys(found))
 
 
 def _load_all(paths: tuple[str, ...]) -> tuple[list[LoadedPolicy], list[Problem]]:

@@ -138,3 +138,37 @@ def test_a_link_to_itself_is_one_problem_and_hides_no_other_file(folder: Path, a
     assert result.exit_code == 1
     assert result.stdout == "self.yaml: cannot be read: too many levels of symbolic links\n"
     assert "1 policy, 1 error: not valid" in result.stderr
+
+
+WORKLOAD = """\
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: vllm}
+spec:
+  template: {spec: {terminationGracePeriodSeconds: 30}}
+"""
+
+
+def test_a_policy_is_compared_with_its_workload(folder: Path) -> None:
+    write(folder, a=GOOD)
+    (folder / "w.yaml").write_text(WORKLOAD)
+    result = run("a.yaml", "--with", "w.yaml")
+    assert result.exit_code == 0
+    assert result.stdout.startswith(
+        "w.yaml:5: spec.template.spec.terminationGracePeriodSeconds: warning: a replica that is removed "
+        "is killed after 30 s"
+    )
+    assert result.stdout.splitlines()[0].endswith("[short-grace-period]")
+    assert run("a.yaml", "--with", "w.yaml", "--strict").exit_code == 1
+
+
+def test_a_workload_that_cannot_be_read_is_a_problem(folder: Path) -> None:
+    write(folder, a=GOOD)
+    result = run("a.yaml", "--with", "none.yaml")
+    assert (result.exit_code, result.stdout) == (1, "none.yaml: does not exist\n")
+
+
+def test_two_policies_with_one_workload_name_its_fault_once(folder: Path) -> None:
+    write(folder, a=GOOD, b=GOOD)
+    (folder / "w.yaml").write_text(WORKLOAD)
+    assert run(".", "--with", "w.yaml").stdout.count("short-grace-period") == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -128,8 +129,8 @@ def everything_it_does(identity: Noted, api: Api, namespace: str) -> None:
     cluster.start()
     assert cluster.wait(20)
     for key in keys:
-        eventually(lambda key=key: cluster.targets.workloads(key))
-        eventually(lambda key=key: cluster.targets.write(key, cluster.targets.read(key), 4))
+        eventually(partial(cluster.targets.workloads, key))
+        cluster.targets.write(key, cluster.targets.read(key), 4)
     stored = eventually(lambda: [one for one in cluster.policies.policies() if one.namespace == namespace])[0]
     cluster.policies.write_status(stored, {"mode": "Active"})
     for _ in range(2):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from autoscaler.policy.fit import RULE_IDS
 from autoscaler.policy.lint import RULES
 from autoscaler.policy.load import load_policy_text
 from autoscaler.policy.schema import json_schema
@@ -54,6 +55,10 @@ def test_the_signal_table_is_the_catalogue() -> None:
 
 def test_every_lint_rule_has_a_row() -> None:
     assert [name for name, _ in ROWS if name in RULES] == list(RULES)
+
+
+def test_so_has_every_rule_about_the_workload() -> None:
+    assert [name for name, _ in ROWS if name in RULE_IDS] == list(RULE_IDS)
 
 
 @pytest.mark.parametrize("example", [text for text in EXAMPLES if text.startswith("apiVersion")])

@@ -1,0 +1,65 @@
+"""What stands around a policy in a cluster: its target, the target's volumes, who scrapes its pods.
+
+For ``autoscale validate --cluster``, with the rights of the person who asks. What cannot be read
+is left out, except the target itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from autoscaler.errors import TargetError
+from autoscaler.kube.api import Api, ApiError, Object
+from autoscaler.kube.discovery import Discovery
+from autoscaler.policy.manifests import Manifest
+from autoscaler.policy.models import ScaleTargetRef
+from autoscaler.ports import TargetKey
+
+_MONITORS = (
+    ("/apis/monitoring.googleapis.com/v1", "podmonitorings", "PodMonitoring"),
+    ("/apis/monitoring.googleapis.com/v1", "clusterpodmonitorings", "ClusterPodMonitoring"),
+    ("/apis/monitoring.coreos.com/v1", "podmonitors", "PodMonitor"),
+    ("/apis/monitoring.coreos.com/v1", "servicemonitors", "ServiceMonitor"),
+)
+
+
+def surroundings(api: Api, namespace: str, ref: ScaleTargetRef) -> list[Manifest]:
+    """The objects to compare a policy for ``ref`` with; empty where the target does not exist.
+
+    Raises:
+        ClusterError: the API did not answer, or the target may not be read.
+    """
+    try:
+        path = Discovery(api).resource(TargetKey(namespace, ref)).path(namespace, ref.name)
+        target = api.get(path)
+    except TargetError:
+        return []
+    except ApiError as error:
+        if error.status != 404:
+            raise
+        return []
+    target |= {"apiVersion": ref.api_version, "kind": ref.kind}
+    claims = f"/api/v1/namespaces/{namespace}/persistentvolumeclaims"
+    found = [_manifest(target), *_listed(api, claims, "PersistentVolumeClaim", "v1")]
+    for root, plural, kind in _MONITORS:
+        scope = "" if kind.startswith("Cluster") else f"/namespaces/{namespace}"
+        version = root.removeprefix("/apis/")
+        found += _listed(api, f"{root}{scope}/{plural}", kind, version)
+    return found
+
+
+def _listed(api: Api, path: str, kind: str, version: str) -> Iterator[Manifest]:
+    try:
+        items = api.get(path).get("items") or ()
+    except ApiError as error:
+        if error.status not in (403, 404):
+            raise
+        return
+    for item in items:
+        yield _manifest({**item, "apiVersion": version, "kind": kind})
+
+
+def _manifest(obj: Object) -> Manifest:
+    metadata = obj["metadata"]
+    place = f"{metadata['namespace']}/" if "namespace" in metadata else ""
+    return Manifest(f"{obj['kind']} {place}{metadata['name']}", obj)
