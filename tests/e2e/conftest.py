@@ -75,15 +75,16 @@ def endpoints(cluster, targets, workloads, emulators):  # noqa: ARG001 (they out
 
 
 @pytest.fixture
-def namespace(cluster, endpoints):
+def namespace(cluster, workloads, endpoints):
     """A namespace; what it held is gone afterwards, and its endpoints are closed."""
     api = cluster.api
     name = api.post("/api/v1/namespaces", {"metadata": {"generateName": "e2e-"}})["metadata"]["name"]
+    workloads.namespaces.add(name)
     yield name
-    for plural in ("deployments", "statefulsets"):
-        api.delete(f"/apis/apps/v1/namespaces/{name}/{plural}")
+    workloads.clear(name)
     eventually(lambda: api.get(f"/api/v1/namespaces/{name}/pods")["items"] == [], within=60)
-    endpoints.openers.pop(name, None)
+    workloads.namespaces.remove(name)
+    endpoints.leave(name)
     api.delete(f"/api/v1/namespaces/{name}")
 
 

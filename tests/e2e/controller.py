@@ -86,9 +86,7 @@ def policy(namespace: str, metrics: Sequence[JSON] | None = None, name: str = "v
 
 def load(waiting: float | str, kv: float | str = 0.1, running: float | str = 1) -> str:
     """What a pod with so much to do says of itself."""
-    labels = '{engine="0",model_name="google/gemma-2-9b-it"}'
-    kv_usage = f"# TYPE vllm:kv_cache_usage_perc gauge\nvllm:kv_cache_usage_perc{labels} {kv}\n"
-    return vllm(running, waiting, kv_usage)
+    return vllm(running, waiting, kv)
 
 
 def replicas(cluster: Cluster, namespace: str, plural: str = "deployments") -> int:

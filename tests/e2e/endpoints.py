@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
@@ -29,43 +30,64 @@ class Opener(Protocol):
 class Endpoints:
     """Writes the targets that Prometheus follows: ready pods, and those that end and still answer.
 
-    A pod whose namespace has no opener has no metrics.
+    A pod whose namespace has no opener has no metrics. ``labels``: what a scrape says of a pod, where a
+    test wants something else than its namespace and name. ``lingering``: pods of these namespaces are
+    scraped even when they are gone. ``others``: further targets, as file_sd has them.
     """
 
     def __init__(self, targets: Path) -> None:
         self.openers: dict[str, Opener] = {}
         self.open: dict[str, Endpoint] = {}
+        self.labels: dict[str, Callable[[JSON], JSON]] = {}
         self.lingering: set[str] = set()
+        self.others: list[JSON] = []
         self._targets = targets
-        self._groups: dict[str, JSON] = {}
+        self._pods: dict[str, JSON] = {}
+        self._written = ""
         self._write()
 
     def sync(self, pods: list[JSON]) -> None:
         """One round, with all pods as they are now."""
         present = {pod["metadata"]["uid"] for pod in pods}
-        before = set(self._groups)
-        for uid in self._groups.keys() - present:
-            if self._groups[uid]["labels"]["namespace"] not in self.lingering:
-                del self._groups[uid]
-                self.open.pop(uid).close()
+        for uid in self.open.keys() - present:
+            if self._pods[uid]["metadata"]["namespace"] not in self.lingering:
+                self._close(uid)
         for pod in pods:
             meta = pod["metadata"]
             opener = self.openers.get(meta["namespace"])
-            if opener and meta["uid"] not in self._groups and is_ready(pod) and not is_going(pod):
-                endpoint = self.open[meta["uid"]] = opener(pod)
-                labels = {"namespace": meta["namespace"], "pod": meta["name"]}
-                self._groups[meta["uid"]] = {"targets": [endpoint.address], "labels": labels}
-        if set(self._groups) != before:
-            self._write()
+            if opener and meta["uid"] not in self.open and is_ready(pod) and not is_going(pod):
+                self.open[meta["uid"]] = opener(pod)
+                self._pods[meta["uid"]] = pod
+        self._write()
 
     def _write(self) -> None:
-        draft = self._targets.with_suffix(".draft")
-        draft.write_text(json.dumps(list(self._groups.values())))
-        draft.replace(self._targets)
+        groups = [
+            {"targets": [endpoint.address], "labels": self._labels(self._pods[uid])}
+            for uid, endpoint in self.open.items()
+        ]
+        text = json.dumps(groups + self.others)
+        if text != self._written:
+            draft = self._targets.with_suffix(".draft")
+            draft.write_text(text)
+            draft.replace(self._targets)
+            self._written = text
+
+    def _labels(self, pod: JSON) -> JSON:
+        meta = pod["metadata"]
+        other = self.labels.get(meta["namespace"])
+        return other(pod) if other else {"namespace": meta["namespace"], "pod": meta["name"]}
+
+    def _close(self, uid: str) -> None:
+        del self._pods[uid]
+        self.open.pop(uid).close()
+
+    def leave(self, namespace: str) -> None:
+        """Forgets what was said of a namespace; the next round closes what is still open."""
+        self.openers.pop(namespace, None)
+        self.labels.pop(namespace, None)
+        self.lingering.discard(namespace)
 
     def close(self) -> None:
         """Closes all."""
-        for endpoint in self.open.values():
-            endpoint.close()
-        self.open.clear()
-        self._groups.clear()
+        for uid in list(self.open):
+            self._close(uid)

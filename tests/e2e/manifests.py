@@ -37,6 +37,19 @@ def stateful_set(namespace: str, replicas: int = 1, ready_after: str = "300ms") 
     return document
 
 
+def leader_worker_set(namespace: str, replicas: int = 1, size: int = 2) -> JSON:
+    """A LeaderWorkerSet named vllm: one replica is a group of ``size`` pods."""
+    return {
+        "apiVersion": "leaderworkerset.x-k8s.io/v1",
+        "kind": "LeaderWorkerSet",
+        "metadata": {"name": "vllm", "namespace": namespace},
+        "spec": {
+            "replicas": replicas,
+            "leaderWorkerTemplate": {"size": size, "workerTemplate": pod_template()},
+        },
+    }
+
+
 def _workload(kind: str, namespace: str, replicas: int, ready_after: str) -> JSON:
     return {
         "apiVersion": "apps/v1",

@@ -8,14 +8,12 @@ from tests.servers.api import JSON
 from tests.servers.exporter import Exporter
 
 
-def vllm(running: float | str = 0, waiting: float | str = 0, more: str = "") -> str:
-    """What a vLLM says of its requests; a value may be any text, such as NaN."""
+def vllm(running: float | str = 0, waiting: float | str = 0, kv: float | str = 0.1) -> str:
+    """What a vLLM says of its load; a value may be any text: NaN, or a value with a time of its own."""
     labels = '{engine="0",model_name="google/gemma-2-9b-it"}'
-    return (
-        "# TYPE vllm:num_requests_running gauge\n"
-        f"vllm:num_requests_running{labels} {running}\n"
-        "# TYPE vllm:num_requests_waiting gauge\n"
-        f"vllm:num_requests_waiting{labels} {waiting}\n{more}"
+    values = {"num_requests_running": running, "num_requests_waiting": waiting, "kv_cache_usage_perc": kv}
+    return "".join(
+        f"# TYPE vllm:{name} gauge\nvllm:{name}{labels} {value}\n" for name, value in values.items()
     )
 
 

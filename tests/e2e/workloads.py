@@ -49,14 +49,15 @@ LEADER_WORKER_SET = Kind(
 
 
 class Workloads:
-    """Keeps the pods of all workloads at their replicas.
+    """Keeps the pods of all workloads in ``namespaces`` at their replicas.
 
-    ``places``: how many pods find a node, over all namespaces; others wait Pending. None: all.
+    ``places``: how many pods find a node; others wait Pending. None: all.
     """
 
     def __init__(
         self, api: Api, kinds: tuple[Kind, ...] = (DEPLOYMENT, STATEFUL_SET, LEADER_WORKER_SET)
     ) -> None:
+        self.namespaces: set[str] = set()
         self.places: int | None = None
         self._api = api
         self._kinds = kinds
@@ -69,6 +70,7 @@ class Workloads:
             ApiException: the API server refused, e.g. as somebody else was faster; the next round sees.
             Exception: as the official client raises where it does not answer.
         """
+        pods = [pod for pod in pods if pod["metadata"]["namespace"] in self.namespaces]
         placed = sum(1 for pod in pods if pod["spec"].get("nodeName"))
         self._free = len(pods) + 1_000_000 if self.places is None else self.places - placed
         owned = defaultdict(list)
@@ -84,11 +86,18 @@ class Workloads:
 
     def _all(self, kind: Kind) -> list[JSON]:
         try:
-            return self._api.get(f"/apis/{kind.version}/{kind.plural}")["items"]
+            found = self._api.get(f"/apis/{kind.version}/{kind.plural}")["items"]
         except ApiException as error:
             if error.status == 404:  # its CustomResourceDefinition is not installed
                 return []
             raise
+        return [one for one in found if one["metadata"]["namespace"] in self.namespaces]
+
+    def clear(self, namespace: str) -> None:
+        """Deletes all workloads of a namespace."""
+        for kind in self._kinds:
+            if any(one["metadata"]["namespace"] == namespace for one in self._all(kind)):
+                self._api.delete(f"/apis/{kind.version}/namespaces/{namespace}/{kind.plural}")
 
     def _reconcile(self, kind: Kind, workload: JSON, pods: list[JSON]) -> None:
         alive = [pod for pod in pods if not is_going(pod)]
