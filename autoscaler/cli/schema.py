@@ -7,7 +7,8 @@ import click
 
 @click.command()
 @click.option("--crd", is_flag=True, help="Print the CustomResourceDefinition instead.")
-def schema(crd: bool) -> None:
+@click.option("--exports", is_flag=True, help="Print the schema of a MetricExport instead.")
+def schema(crd: bool, exports: bool) -> None:
     """Print the JSON Schema of a policy.
 
     Save it next to your policies and begin each with
@@ -23,6 +24,11 @@ def schema(crd: bool) -> None:
         from autoscaler.policy.crd import crd_text
 
         click.echo(crd_text(), nl=False)
+        return
+    if exports:
+        from autoscaler.policy.exports import export_schema_text
+
+        click.echo(export_schema_text(), nl=False)
         return
     from autoscaler.policy.schema import schema_text
 

@@ -6,6 +6,7 @@ already ask for, and serves what no policy uses.
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -28,7 +29,7 @@ from autoscaler.policy.models import (
     Signal,
 )
 from autoscaler.policy.rules import Fault
-from autoscaler.policy.schema import model_schema
+from autoscaler.policy.schema import DIALECT, model_schema
 from autoscaler.policy.vocabulary import CLUSTER_SIGNALS, FRACTION_SIGNALS, QUANTILE_SIGNALS
 from autoscaler.selectors import Requirements, selector_of
 
@@ -129,7 +130,12 @@ class MetricExport(Model):
 @cache
 def export_schema() -> dict[str, Any]:
     """The JSON Schema of a MetricExport."""
-    return model_schema(MetricExport, models, sys.modules[__name__])
+    return {"$schema": DIALECT, **model_schema(MetricExport, models, sys.modules[__name__])}
+
+
+def export_schema_text() -> str:
+    """The schema for editors."""
+    return json.dumps(export_schema(), indent=2, ensure_ascii=False) + "\n"
 
 
 # Rules between fields, over plain data

@@ -13,13 +13,13 @@ from pydantic.alias_generators import to_camel
 from autoscaler.policy import models
 from autoscaler.policy.descriptions import field_descriptions
 
-_DIALECT = "http://json-schema.org/draft-07/schema#"
+DIALECT = "http://json-schema.org/draft-07/schema#"
 
 
 @cache
 def json_schema() -> dict[str, Any]:
     """The schema as data. ``null`` appears nowhere: a field is set or left out."""
-    return {"$schema": _DIALECT, **model_schema(models.ScalingPolicy, models)}
+    return {"$schema": DIALECT, **model_schema(models.ScalingPolicy, models)}
 
 
 def model_schema(model: type[BaseModel], *modules: ModuleType) -> dict[str, Any]:

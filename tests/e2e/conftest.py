@@ -9,12 +9,14 @@ from pathlib import Path
 import pytest
 
 from autoscaler.policy.crd import GROUP, VERSION, custom_resource_definition
+from tests.e2e.adapter import COMPONENTS, GROUPS, HOME, RunningAdapter, certs, install, manifests, mount
 from tests.e2e.cluster import Cluster, Rounds
 from tests.e2e.controller import RunningController
 from tests.e2e.endpoints import Endpoints
 from tests.e2e.fleet import Fleet
 from tests.e2e.scripted import Script, vllm
 from tests.e2e.workloads import Workloads
+from tests.servers.aggregation import available
 from tests.servers.eventually import eventually
 from tests.servers.prometheus import Prometheus
 
@@ -117,3 +119,29 @@ def start(cluster, prometheus, namespace, tmp_path):
             return running.enter_context(controller)
 
         yield started
+
+
+@pytest.fixture(scope="module")
+def own_prometheus(targets, endpoints, tmp_path_factory):  # noqa: ARG001 (who writes the targets)
+    """One that the tests of a module may stop."""
+    with Prometheus(tmp_path_factory.mktemp("adapter-prometheus"), targets=targets) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def adapter(composed, cluster, own_prometheus, tmp_path_factory):  # noqa: ARG001 (it takes APIServices)
+    """Deployed with all its components, its certificate issued, available behind the aggregation layer."""
+    folder = tmp_path_factory.mktemp("adapter")
+    install(cluster.api, manifests(folder, *COMPONENTS))
+    told = certs(cluster.account(HOME, "vllm-autoscaler-certs"))
+    assert "v1beta1.external.metrics.k8s.io: the authority is in its caBundle" in told
+    mount(cluster.api, folder / "tls")
+    with RunningAdapter(folder, cluster, own_prometheus.url) as started:
+        started.connect(cluster.api)
+        for group, versions in GROUPS.items():
+            for version in versions:
+                eventually(lambda g=group, v=version: available(cluster.api, g, v), within=60)
+        yield started
+        for group, versions in GROUPS.items():
+            for version in versions:
+                cluster.api.delete(f"/apis/apiregistration.k8s.io/v1/apiservices/{version}.{group}")
