@@ -16,10 +16,9 @@ from autoscaler.policy.models import Signal
 from autoscaler.signals import CATALOGUE, Kind, Reduction, SignalInfo, Source
 
 PART = "autoscaler_part"
-"""The label that tells what a series of an answer is."""
-VALUE = "value"
+"""The label of the series that are times, which values lack: of each pod, that of its oldest sample."""
 TIME = "time"
-"""Parts: a value, and the time of the oldest sample behind it; several times are one of each source."""
+"""Its value; where a signal has several sources, the others' times are ``time 1`` and so on."""
 
 MAX_NAMESPACES_CHARACTERS = 4096
 """How long the alternative of namespaces in one selector may become; DCGM's query holds 8 of them."""
@@ -55,7 +54,7 @@ def render_query(query: str) -> str:
     """A query of a policy, as it is; of a bare selector the samples' own times are asked as well."""
     if not _SELECTOR.fullmatch(query):
         return query
-    return f"{_part(query, VALUE)}\nor {_part(f'timestamp({query})', TIME)}"
+    return f"{query}\nor {_timed(f'timestamp({query})', TIME)}"
 
 
 def text(value: str) -> str:
@@ -87,13 +86,13 @@ def _one_of(names: list[str]) -> str:
 
 def _query(info: SignalInfo, window: int, area: Area, namespaces: str) -> str:
     values = [_value(info, source, window, area, namespaces) for source in info.sources]
-    parts = [_part(" + ".join(values), VALUE)]
+    parts = [" + ".join(values)]
     for index, source in enumerate(info.sources):
-        parts.append(_part(_time(source, area, namespaces), f"{TIME} {index}" if index else TIME))
+        parts.append(_timed(_time(source, area, namespaces), f"{TIME} {index}" if index else TIME))
     return "\nor ".join(parts)
 
 
-def _part(expression: str, name: str) -> str:
+def _timed(expression: str, name: str) -> str:
     return f'label_replace({expression}, "{PART}", "{name}", "", "")'
 
 

@@ -28,8 +28,7 @@ def one(signal: Signal, *namespaces: str, area: Area = PROD) -> str:
 
 def test_a_gauge_is_one_value_and_one_time_for_each_pod():
     assert one(Signal.WAITING, area=Area()) == (
-        'label_replace(sum by (namespace, pod) (vllm:num_requests_waiting{namespace="chat"}), '
-        '"autoscaler_part", "value", "", "")\n'
+        'sum by (namespace, pod) (vllm:num_requests_waiting{namespace="chat"})\n'
         'or label_replace(min by (namespace, pod) (timestamp(vllm:num_requests_waiting{namespace="chat"})), '
         '"autoscaler_part", "time", "", "")'
     )

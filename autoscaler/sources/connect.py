@@ -15,6 +15,9 @@ from autoscaler.sources.shared import FRESH_SECONDS, ClosableSource, SharedSourc
 
 MANAGED_PROMETHEUS = "https://monitoring.googleapis.com/v1/projects/{}/location/global/prometheus"
 
+_ATTEMPT = 0.8
+"""The share of the deadline that one try may take: asking a slow server anew makes it slower."""
+
 
 def open_source(settings: MetricSettings, fresh_seconds: float = FRESH_SECONDS) -> SharedSource:
     """The source that the settings describe. Nothing is sent yet; close it when done.
@@ -25,7 +28,7 @@ def open_source(settings: MetricSettings, fresh_seconds: float = FRESH_SECONDS) 
         QueryError: there are no credentials for Google.
     """
     area = Area(settings.cluster, settings.location, settings.cluster_project)
-    pace = Pace(deadline=settings.deadline_seconds)
+    pace = Pace(deadline=settings.deadline_seconds, attempt=_ATTEMPT * settings.deadline_seconds)
     prometheus = PrometheusSource(_connection(settings), area, pace)
     project = settings.cloud_monitoring_project or settings.google_project
     if project is None:

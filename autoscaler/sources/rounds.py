@@ -27,7 +27,7 @@ class Pace:
     """
 
     deadline: float = 10.0
-    attempt: float = 5.0
+    attempt: float = 8.0
     concurrency: int = 8
     first_wait: float = 0.25
     longest_wait: float = 4.0

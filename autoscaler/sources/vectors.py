@@ -10,7 +10,7 @@ from typing import Any
 
 from autoscaler.errors import QueryError
 from autoscaler.ports import Buckets, Point
-from autoscaler.rendering import PART, VALUE
+from autoscaler.rendering import PART
 from autoscaler.sources.connection import Result
 
 _Pod = tuple[str, str]
@@ -21,7 +21,7 @@ def pod_points(results: Iterable[Result]) -> tuple[Point, ...]:
     values: dict[_Pod, float] = {}
     times: dict[_Pod, float] = {}
     for pod, labels, value in _by_pod(results):
-        if labels[PART] == VALUE:
+        if PART not in labels:
             values[pod] = value
         else:
             times[pod] = min(value, times.get(pod, value))
@@ -33,7 +33,7 @@ def pod_buckets(results: Iterable[Result]) -> tuple[Buckets, ...]:
     values: dict[_Pod, dict[float, float]] = {}
     times: dict[_Pod, float] = {}
     for pod, labels, value in _by_pod(results):
-        if labels[PART] == VALUE:
+        if PART not in labels:
             values.setdefault(pod, {})[float(labels["le"])] = value
         else:
             times[pod] = min(value, times.get(pod, value))
@@ -63,11 +63,11 @@ def _query_points(result: Result) -> Iterator[Point]:
     times = {
         _identity(one["metric"]): float(one["value"][1])
         for one in result.series
-        if one["metric"].get(PART, VALUE) != VALUE and "value" in one
+        if PART in one["metric"] and "value" in one
     }
     for one in result.series:
         labels = one["metric"]
-        if labels.get(PART, VALUE) != VALUE:
+        if PART in labels:
             continue
         if "value" not in one:
             raise QueryError(

@@ -42,9 +42,9 @@ def run(*arguments: str) -> Result:
 
 def found(pod: str, value: float, timestamp: float) -> Fault:
     labels = {"namespace": "default", "pod": pod}
-    parts = [("value", value), ("time", timestamp)]
+    parts: list[tuple[dict[str, str], float]] = [({}, value), ({"autoscaler_part": "time"}, timestamp)]
     series: list[dict[str, Any]] = [
-        {"metric": {**labels, "autoscaler_part": part}, "value": [0, str(number)]} for part, number in parts
+        {"metric": {**labels, **part}, "value": [0, str(number)]} for part, number in parts
     ]
     data = {"resultType": "vector", "result": series}
     return Fault(body=json.dumps({"status": "success", "data": data}).encode())

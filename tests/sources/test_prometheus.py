@@ -196,7 +196,7 @@ def test_many_namespaces_are_asked_in_parts_and_a_failed_part_makes_the_answer_p
     names = [f"{'n' * 40}-{number:04}" for number in range(2 * MAX_NAMESPACES_CHARACTERS // 40)]
     question = Question(signal=Signal.WAITING)
     source = source_of(server)
-    parts = {"autoscaler_part": "value"}, {"autoscaler_part": "time"}
+    parts = {}, {"autoscaler_part": "time"}
     series = [{"metric": {"namespace": "n", "pod": "p", **part}, "value": [5, "7"]} for part in parts]
     server.faults.extend([Fault(400), *[Fault(body=vector(*series))] * 2])
     told = source.answers([question], names)[question]
