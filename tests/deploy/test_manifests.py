@@ -14,7 +14,7 @@ EXCEPTIONS = {"examples/vllm/overlays/gemma-2-9b-2xl4-filestore": 'container "tu
 
 # Kinds whose Go types the module proxy did not have, checked against their documented fields below.
 UNPUBLISHED = {
-    "PodMonitoring", "ClusterPodMonitoring", "Rules", "LeaderWorkerSet", "GCPBackendPolicy",
+    "PodMonitoring", "ClusterPodMonitoring", "ClusterRules", "LeaderWorkerSet", "GCPBackendPolicy",
     "HealthCheckPolicy", "ScalingPolicy", "MetricExport",
 }  # fmt: skip
 
@@ -31,7 +31,7 @@ DOCUMENTED = {
     },
     "GCPBackendPolicy": {"default", "targetRef"},
     "HealthCheckPolicy": {"default", "targetRef"},
-    "Rules": {"groups"},
+    "ClusterRules": {"groups"},
 }
 
 

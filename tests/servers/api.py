@@ -13,15 +13,22 @@ APPLY = "application/apply-patch+yaml"
 MERGE = "application/merge-patch+json"
 
 # Of the kinds whose plural is not the lower-case kind with an s.
-PLURALS = {"ScalingPolicy": "scalingpolicies"}
+PLURALS = {
+    "ClusterRules": "clusterrules",
+    "NetworkPolicy": "networkpolicies",
+    "PriorityClass": "priorityclasses",
+    "ScalingPolicy": "scalingpolicies",
+}
 CLUSTER_WIDE = {
     "APIService",
     "ClusterRole",
     "ClusterRoleBinding",
+    "ClusterRules",
     "CustomResourceDefinition",
     "Namespace",
     "Node",
     "PersistentVolume",
+    "PriorityClass",
 }
 
 

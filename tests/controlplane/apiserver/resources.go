@@ -10,8 +10,10 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	eventsv1 "k8s.io/api/events/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	schedulingv1 "k8s.io/api/scheduling/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -49,11 +51,13 @@ var resources = []resource{
 	{version: coordinationv1.SchemeGroupVersion, kind: "Lease", plural: "leases"},
 	{version: discoveryv1.SchemeGroupVersion, kind: "EndpointSlice", plural: "endpointslices"},
 	{version: eventsv1.SchemeGroupVersion, kind: "Event", plural: "events"},
+	{version: networkingv1.SchemeGroupVersion, kind: "NetworkPolicy", plural: "networkpolicies"},
 	{version: policyv1.SchemeGroupVersion, kind: "PodDisruptionBudget", plural: "poddisruptionbudgets", status: true},
 	{version: rbacv1.SchemeGroupVersion, kind: "ClusterRole", plural: "clusterroles", clusterWide: true},
 	{version: rbacv1.SchemeGroupVersion, kind: "ClusterRoleBinding", plural: "clusterrolebindings", clusterWide: true},
 	{version: rbacv1.SchemeGroupVersion, kind: "Role", plural: "roles"},
 	{version: rbacv1.SchemeGroupVersion, kind: "RoleBinding", plural: "rolebindings"},
+	{version: schedulingv1.SchemeGroupVersion, kind: "PriorityClass", plural: "priorityclasses", clusterWide: true},
 }
 
 var (
@@ -80,7 +84,8 @@ func newScheme() *runtime.Scheme {
 	metav1.AddToGroupVersion(s, schema.GroupVersion{Version: "v1"})
 	for _, add := range []func(*runtime.Scheme) error{
 		corev1.AddToScheme, appsv1.AddToScheme, autoscalingv2.AddToScheme, coordinationv1.AddToScheme,
-		discoveryv1.AddToScheme, eventsv1.AddToScheme, policyv1.AddToScheme, rbacv1.AddToScheme,
+		discoveryv1.AddToScheme, eventsv1.AddToScheme, networkingv1.AddToScheme, policyv1.AddToScheme,
+		rbacv1.AddToScheme, schedulingv1.AddToScheme,
 		authenticationv1.AddToScheme, authorizationv1.AddToScheme,
 	} {
 		utilruntime.Must(add(s))
