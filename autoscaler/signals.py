@@ -78,6 +78,9 @@ def _dcgm(name: str, scale: float = 1.0) -> Source:
     return Source(Kind.GAUGE, (name, name.lower()), scale, about_other_pods=True)
 
 
+GATEWAY_QUEUE = "inference_extension_flow_control_queue_size"
+"""What the endpoint picker calls its queue; `autoscale batch` exports its own under this name."""
+
 _ENTRIES = (
     SignalInfo(
         Signal.WAITING,
@@ -176,7 +179,7 @@ _ENTRIES = (
         "requests",
         Scope.CLUSTER,
         Reduction.SUM,
-        (Source(Kind.GAUGE, ("inference_extension_flow_control_queue_size",)),),
+        (Source(Kind.GAUGE, (GATEWAY_QUEUE,)),),
         "Requests that wait in front of the replicas, in a gateway or a batch client. Exists at 0 replicas.",
     ),
 )

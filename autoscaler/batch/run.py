@@ -40,15 +40,15 @@ async def find_model(endpoint: Endpoint, window: Window, patience_s: float) -> s
 class Run:
     """Sends requests and keeps results.
 
-    ``model``: for the asks that name none. ``attempts``: how often a row is sent before it gets an
-    error; a server that is overloaded or not there does not count. ``patience_s``: for so long it may
-    be so before the run gives up.
+    ``model``: for the asks that name none; None: the server's first. ``attempts``: how often a row is
+    sent before it gets an error; a server that is overloaded or not there does not count.
+    ``patience_s``: for so long it may be so before the run gives up.
     """
 
     endpoint: Endpoint
     journal: Journal
     window: Window
-    model: str
+    model: str | None
     attempts: int
     patience_s: float
     on_result: Callable[[Result], None] = lambda _: None
@@ -65,6 +65,8 @@ class Run:
             RequestError: the server refuses all rows alike.
             ServerError: it was not there, or overloaded, for longer than the patience.
         """
+        if self.model is None:
+            self.model = await find_model(self.endpoint, self.window, self.patience_s)
         self._last_answer = _now()
         try:
             await self._send_all(asks)

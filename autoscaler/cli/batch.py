@@ -7,8 +7,8 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -21,6 +21,7 @@ from autoscaler.cli.finite import FiniteRange
 if TYPE_CHECKING:
     from autoscaler.batch.asks import Ask
     from autoscaler.batch.journal import Journal, Result
+    from autoscaler.batch.run import Run
     from autoscaler.client.endpoint import Endpoint
     from autoscaler.client.prompts import Form
 
@@ -44,6 +45,8 @@ class Options:
     request_timeout: float
     patience: float
     retry_errors: bool
+    metrics_port: int | None
+    linger: float
     api_key_env: str
 
 
@@ -115,6 +118,19 @@ def _parameters(_ctx: click.Context, param: click.Parameter, values: tuple[str, 
 )
 @click.option("--retry-errors", is_flag=True, help="Send the rows again that have an error.")
 @click.option(
+    "--metrics-port",
+    type=click.IntRange(0, 65535),
+    metavar="PORT",
+    help="Serve /metrics: what waits, which is the signal gatewayQueue.",
+)
+@click.option(
+    "--linger",
+    type=FiniteRange(0, 86400),
+    default=0.0,
+    metavar="S",
+    help="With --metrics-port: serve it for so long after the end, so that a policy sees an empty queue.",
+)
+@click.option(
     "--api-key-env",
     default="OPENAI_API_KEY",
     metavar="NAME",
@@ -166,19 +182,32 @@ async def _run(options: Options) -> int:
 
 async def _send(endpoint: Endpoint, journal: Journal, options: Options) -> None:
     from autoscaler.batch.asks import Asking
-    from autoscaler.batch.run import Run, find_model
+    from autoscaler.batch.run import Run
     from autoscaler.batch.window import Window
 
     chosen = {"model": options.model} if options.model is not None else {}
     asking = Asking(options.endpoint, options.prompt_column, {**chosen, **options.parameters})
     total, left = _count(asking.read(options.input_file), journal)
-    if not left:
-        return
     window = Window(options.concurrency, Random())
-    model = options.model or await find_model(endpoint, window, options.patience)
-    with _progress(total, len(journal.done)) as on_result:
-        run = Run(endpoint, journal, window, model, options.attempts, options.patience, on_result)
-        await run.run(asking.read(options.input_file))
+    run = Run(endpoint, journal, window, options.model, options.attempts, options.patience)
+    async with _queue_told(run, total, options):
+        if left:
+            with _progress(total, len(journal.done)) as run.on_result:
+                await run.run(asking.read(options.input_file))
+
+
+@asynccontextmanager
+async def _queue_told(run: Run, total: int, options: Options) -> AsyncIterator[None]:
+    """Serves what waits; afterwards for so long that a policy sees that nothing does."""
+    if options.metrics_port is None:
+        yield
+        return
+    from autoscaler.batch.metrics import BatchCollector, served
+
+    async with served(BatchCollector(run, total), options.metrics_port) as port:
+        click.echo(f"Metrics on port {port}", err=True)
+        yield
+        await asyncio.sleep(options.linger)
 
 
 def _count(asks: Iterable[Ask], journal: Journal) -> tuple[int, int]:

@@ -40,7 +40,7 @@ def body(row: int) -> dict:
 
 @dataclass
 class Server:
-    """Answers every row, or with a status from ``planned`` (by row, one each time) as long as there are any."""
+    """Answers every row; with a status from ``planned`` (by row) as long as there are any."""
 
     planned: dict[int, list[int]] = field(default_factory=dict)
     retry_after: str | None = None

@@ -49,6 +49,7 @@ def command(*arguments: object) -> list[str]:
     return [sys.executable, "-m", "autoscaler", "batch", *map(str, arguments)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("number", "status"), [(signal.SIGKILL, -9), (signal.SIGTERM, 130), (signal.SIGINT, 130)]
 )
@@ -148,6 +149,35 @@ def test_what_is_wrong_is_said(prompts, tmp_path, monkeypatch, capsys, arguments
     monkeypatch.chdir(tmp_path)
     assert main(["batch", str(prompts), *arguments]) == status
     assert says in capsys.readouterr().err
+
+
+def test_while_the_servers_are_at_0_the_queue_is_told_and_afterwards_that_it_is_empty(url, prompts, tmp_path):
+    """The policy needs it before the first server is there, and after the last row is done."""
+    output = tmp_path / "results.jsonl"
+    waits = command(prompts, "--url", "http://127.0.0.1:9", "-o", output, "--metrics-port", "0")
+    with subprocess.Popen(waits, stderr=subprocess.PIPE, text=True) as process:
+        assert queue(process) == ROWS
+        process.send_signal(signal.SIGKILL)
+    ends = command(prompts, "--url", url, "-o", output, "--metrics-port", "0", "--linger", "3600")
+    with subprocess.Popen([*ends, "--param", "max_tokens=1"], stderr=subprocess.PIPE, text=True) as process:
+        port_of(process)
+        while output.read_bytes().count(b"\n") < ROWS:
+            assert process.poll() is None
+        assert process.poll() is None
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=60)
+
+
+def port_of(process: subprocess.Popen[str]) -> int:
+    assert process.stderr is not None
+    return int(process.stderr.readline().removeprefix("Metrics on port "))
+
+
+def queue(process: subprocess.Popen[str]) -> float:
+    with urlopen(f"http://127.0.0.1:{port_of(process)}/metrics") as answer:
+        lines = answer.read().decode().splitlines()
+    name = "inference_extension_flow_control_queue_size{"
+    return next(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(name))
 
 
 def test_another_parameter_is_another_batch(url, prompts, tmp_path, capsys):
