@@ -48,6 +48,15 @@ def fitted(base: Profile, start: StepTime, *recordings: Recording) -> Profile:
     return replace(base, step_time=fit(begin, recordings))
 
 
+def without_overload(sweep: Recording) -> tuple[Recording, Recording]:
+    """The sweep without the batch that asks for more KV cache than there is, and that batch."""
+    batches = list(sweep.episodes())
+    asked = [sum(request.prompt_tokens + request.output_tokens for request in batch) for batch in batches]
+    overload = batches.pop(asked.index(max(asked)))
+    rest = tuple(request for batch in batches for request in batch)
+    return replace(sweep, requests=rest), replace(sweep, requests=overload)
+
+
 def main() -> None:
     """Fits and predicts, line by line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
@@ -69,6 +78,13 @@ def main() -> None:
     line("shipped profile", "Llama sweep", errors(replay_recording(llama, other), other.requests))
     alone = fitted(gemma, NEUTRAL, sweep)
     line("sweep", "replay", errors(replay_recording(alone, replay), replay.requests))
+    calm, overload = without_overload(sweep)
+    calibrated = fitted(gemma, NEUTRAL, calm)
+    line(
+        "sweep less one batch",
+        "that batch, overloaded",
+        errors(replay_recording(calibrated, overload), overload.requests),
+    )
     half = fitted(gemma, alone.step_time, sweep, replay.until(SPLIT_S))
     pairs = zip(replay_recording(half, replay), replay.requests, strict=True)
     rest = [(ours, real) for ours, real in pairs if real.sent_s >= SPLIT_S]
