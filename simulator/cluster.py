@@ -20,7 +20,7 @@ from simulator.engine import Replica
 from simulator.nodes import NodePool
 from simulator.profile import Profile
 from simulator.result import ReplicaLife, RequestTable, TokenLimit
-from simulator.server import StepObserver
+from simulator.server import StepObserver, VllmServer
 from simulator.startup import StartUp
 from simulator.startup.progress import Start, Starts
 
@@ -42,7 +42,7 @@ class SimulatedPod:
     ``start`` None: the run began with this pod ready.
     """
 
-    replica: Replica
+    replica: VllmServer
     state: PodState
     ordered_s: float
     start: Start | None = None
@@ -78,14 +78,19 @@ class Cluster:
         seed: int,
         observer: Callable[[], StepObserver | None] = lambda: None,
         nodes: NodePool | None = None,
+        server: type[VllmServer] = Replica,
     ) -> None:
-        """``observer`` is called once for every new replica; ``nodes`` None: no limit of nodes."""
+        """``observer`` is called once for every new replica; ``nodes`` None: no limit of nodes.
+
+        ``server``: the engine inside a replica.
+        """
         self.requests = requests
+        self._server = server
         self._observer = observer
         self.desired = 0
         self.gateway: deque[int] = deque()
         self.pods: list[SimulatedPod] = []
-        self.ready: list[Replica] = []
+        self.ready: list[VllmServer] = []
         self.lives: list[ReplicaLife] = []
         self.arrived = 0
         self.last_end = 0.0
@@ -102,7 +107,7 @@ class Cluster:
         self._random = random.Random(seed)
         self._turn = 0
         self._names = 0
-        self._choose: Callable[[], Replica] = {
+        self._choose: Callable[[], VllmServer] = {
             "least-loaded": self._least_loaded,
             "round-robin": self._round_robin,
             "random": self._any,
@@ -199,7 +204,7 @@ class Cluster:
         return max([self.last_end, *(pod.replica.last_finish for pod in self.pods if pod.replica.finished)])
 
     def _new_pod(self, now: float) -> SimulatedPod:
-        replica = Replica(self._profile, self.requests, f"vllm-{self._names}", self._names, now)
+        replica = self._server(self._profile, self.requests, f"vllm-{self._names}", self._names, now)
         self._names += 1
         replica.observer = self._observer()
         self.pods.append(SimulatedPod(replica, PodState.STARTING, now))
@@ -230,7 +235,7 @@ class Cluster:
             (pod.ready_at for pod in self.pods if pod.state is PodState.STARTING), default=inf
         )
 
-    def _least_loaded(self) -> Replica:
+    def _least_loaded(self) -> VllmServer:
         """The replica with the fewest requests in flight; the oldest among equals."""
         chosen = self.ready[0]
         fewest = chosen.in_flight
@@ -239,9 +244,9 @@ class Cluster:
                 chosen, fewest = replica, replica.in_flight
         return chosen
 
-    def _round_robin(self) -> Replica:
+    def _round_robin(self) -> VllmServer:
         self._turn += 1
         return self.ready[(self._turn - 1) % len(self.ready)]
 
-    def _any(self) -> Replica:
+    def _any(self) -> VllmServer:
         return self.ready[self._random.randrange(len(self.ready))]

@@ -11,7 +11,7 @@ import sys
 import zlib
 from pathlib import Path
 
-MODULES = ("cluster", "decoding", "engine", "kv_blocks", "result", "server")
+MODULES = ("cluster", "decoding", "engine", "kv_blocks", "result", "server", "stepped")
 """The inner loops: nearly all of a replay's time is spent in them."""
 
 

@@ -120,6 +120,8 @@ class Replica(VllmServer):
     def kv_usage(self, now: float) -> float:
         """``vllm:kv_cache_usage_perc`` (0 to 1) at ``now``, within the run in progress."""
         used = self.total_blocks - self._blocks.free - self._held_blocks
+        if self._caching:
+            used += self._blocks.shared([sequence.named for sequence in self._held])
         if self._decoding.count and self._run_steps > 1:
             # The blocks of a run's first step are taken when it is planned.
             used += self._decoding.blocks_for(self._step + 1, min(self._steps_done(now), self._run_steps - 1))

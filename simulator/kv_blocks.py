@@ -7,6 +7,8 @@ use are never given away. Of one request, the last block is freed first, so that
 
 from __future__ import annotations
 
+from collections import Counter
+
 from simulator.result import RequestTable
 
 
@@ -61,6 +63,10 @@ class KvBlocks:
 
     def name(self, named: list[NamedBlock], keys: list[int], full: int) -> None:
         """The first ``full`` blocks of a sequence are full now: notes what is in them."""
+
+    def shared(self, ended: list[list[NamedBlock]]) -> int:  # noqa: ARG002
+        """How many of the named blocks of what has ended stay in use, or are counted twice."""
+        return 0
 
 
 class PrefixCache(KvBlocks):
@@ -134,6 +140,12 @@ class PrefixCache(KvBlocks):
             block.users = 1
             named.append(block)
             self._known.setdefault(block.key, []).append(block)
+
+    def shared(self, ended: list[list[NamedBlock]]) -> int:
+        """How many of the named blocks of what has ended stay in use, or are counted twice."""
+        counts = Counter(block for named in ended for block in named)
+        freed = sum(1 for block, count in counts.items() if block.users == count)
+        return counts.total() - freed
 
     def _forget(self, block: NamedBlock) -> None:
         known = self._known[block.key]

@@ -19,6 +19,7 @@ from simulator.scenario import Fixed, Scenario
 if TYPE_CHECKING:  # what only a policy needs is imported when there is one: it is most of the time to start
     from autoscaler.policy.models import ScalingPolicy
     from simulator.controller import Controller
+    from simulator.trace_rows import HashedRequest, Request
 
 GIVE_UP_S = 6 * 3600.0
 """With no request in any replica and none to come, a run that waits this long never finishes."""
@@ -31,7 +32,7 @@ PROGRESS_EVERY = 2048
 
 
 def simulate(
-    requests: Iterable[tuple[float, int, int]],
+    requests: Iterable[Request | HashedRequest],
     scaling: ScalingPolicy | Fixed,
     scenario: Scenario,
     *,
@@ -39,7 +40,7 @@ def simulate(
     inputs: dict[str, object] | None = None,
     progress: Callable[[float], None] | None = None,
 ) -> RunResult:
-    """Replays requests (arrival in s, prompt tokens, output tokens; sorted by arrival) to their end.
+    """Replays requests, sorted by arrival, to their end.
 
     ``progress`` is called now and then with the time of the latest arrival. Deterministic: equal
     arguments give equal results.
@@ -67,12 +68,14 @@ class _Replay:
 
     def __init__(
         self,
-        requests: Iterable[tuple[float, int, int]],
+        requests: Iterable[Request | HashedRequest],
         scaling: ScalingPolicy | Fixed,
         scenario: Scenario,
         progress: Callable[[float], None] | None,
     ) -> None:
-        self.table = RequestTable(keep_rows=scenario.keep_requests)
+        self.table = RequestTable(
+            keep_rows=scenario.keep_requests, hash_block_tokens=scenario.hash_block_tokens
+        )
         self.timeline: list[TimelinePoint] = []
         self.controller: Controller | None = None
         self._progress = progress
@@ -96,6 +99,7 @@ class _Replay:
             scenario.seed,
             self.controller.scraper.new_observer if self.controller else _no_observer,
             self.nodes,
+            scenario.server,
         )
         self.cluster.start_ready(replicas)
         self._next_tick = 0.0 if self._tick_interval < inf else inf

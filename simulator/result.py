@@ -72,10 +72,10 @@ class RequestTable:
         "ttft_s",
     )
 
-    def __init__(self, *, keep_rows: bool = True) -> None:
+    def __init__(self, *, keep_rows: bool = True, hash_block_tokens: int = HASH_BLOCK_TOKENS) -> None:
         self.keep_rows = keep_rows
         self.requests = self.rejected = self.preempted = self.prefix_hit_tokens = 0
-        self.hash_block_tokens = HASH_BLOCK_TOKENS
+        self.hash_block_tokens = hash_block_tokens
         self.rejected_by: Counter[TokenLimit] = Counter()
         self._free: list[int] = []
         self.arrival_s = array("d")

@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from simulator.cluster import Routing
+from simulator.engine import Replica
 from simulator.nodes import NodeLimits
 from simulator.profile import Profile
-from simulator.result import Slo
+from simulator.result import HASH_BLOCK_TOKENS, Slo
+from simulator.server import VllmServer
 from simulator.startup import StartUp
 
 if TYPE_CHECKING:
@@ -35,7 +37,9 @@ class Scenario:
     ``clock_start``: the epoch second of the trace's zero, for schedules. ``timeline_interval_s``:
     None takes a point at every sync, every second for a fixed number of replicas. ``keep_requests``,
     ``keep_decisions``, ``keep_timeline``: whether the result has a row for each, or only what the
-    summary needs. ``nodes`` None: there is always one more node.
+    summary needs. ``nodes`` None: there is always one more node. ``server``: the engine inside a replica,
+    ``simulator.stepped.SteppedReplica`` to check the fast one. ``hash_block_tokens``: how many prompt
+    tokens one of the trace's ``hash_ids`` stands for.
     """
 
     profile: Profile
@@ -54,6 +58,8 @@ class Scenario:
     keep_timeline: bool = True
     nodes: NodeLimits | None = None
     price: Price | None = None
+    server: type[VllmServer] = Replica
+    hash_block_tokens: int = HASH_BLOCK_TOKENS
 
     def timeline_s(self, scaling: ScalingPolicy | Fixed) -> float:
         """Seconds between two points of the timeline."""

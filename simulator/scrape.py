@@ -18,8 +18,8 @@ from autoscaler.decision.types import Observation, Pod, PodPhase, Reading, Sampl
 from autoscaler.histograms import histogram_quantile
 from autoscaler.policy.models import DEFAULT_QUANTILE, Metric, Signal
 from simulator.cluster import Cluster, PodState, SimulatedPod
-from simulator.engine import Replica
 from simulator.series import Series
+from simulator.server import VllmServer
 
 TTFT_EDGES = (
     *(0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0),
@@ -161,7 +161,7 @@ def observed_pod(pod: SimulatedPod, now: float) -> Pod:
     )
 
 
-def _scrape_pod(replica: Replica, now: float) -> PodScrape:
+def _scrape_pod(replica: VllmServer, now: float) -> PodScrape:
     latency = replica.observer if isinstance(replica.observer, LatencyHistograms) else None
     return PodScrape(
         running=replica.running,

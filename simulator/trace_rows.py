@@ -32,6 +32,9 @@ from simulator.trace_formats import (
 Request: TypeAlias = tuple[float, int, int]
 """``(timestamp_s, prompt_tokens, output_tokens)``; seconds since the trace's zero."""
 
+HashedRequest: TypeAlias = tuple[float, int, int, tuple[int, ...]]
+"""The same and ``hash_ids``: what is in the prompt, piece by piece."""
+
 _Columns: TypeAlias = tuple[list[float], list[int], list[int]]
 _Value = TypeVar("_Value")
 _PLAIN_NUMBER = b"0123456789."

@@ -26,7 +26,12 @@ def make_profile(**given: Any) -> Profile:
             "request_overhead_per_prompt_token_us": 0.0,
             "per_output_token_us": 0.0,
         },
-        "scheduler": {"max_num_seqs": 64, "max_num_batched_tokens": 512, "async_scheduling": False},
+        "scheduler": {
+            "max_num_seqs": 64,
+            "max_num_batched_tokens": 512,
+            "async_scheduling": False,
+            "enable_prefix_caching": False,
+        },
         "memory": {
             "weights_gib": 1.0,
             "kv_cache_tokens": 16_000,
