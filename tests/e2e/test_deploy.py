@@ -1,0 +1,119 @@
+"""The installation guide, followed on the control plane: an overlay, an example, and it scales.
+
+No image can be built here, so the controller runs as a process of this machine, with the arguments
+and as the service account that the overlay gives it.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+import requests
+from kubernetes.client import ApiException
+
+from tests.deploy.kustomize import objects
+from tests.e2e.controller import PATIENCE, condition_of, load, replicas
+from tests.servers.api import JSON, Api
+from tests.servers.eventually import eventually
+from tests.servers.process import Server, free_port
+
+pytestmark = pytest.mark.e2e
+
+OVERLAY = "overlays/generic-prometheus"
+EXAMPLE = "examples/vllm/overlays/gemma-2-9b-h100-gcsfuse"
+HOME = "vllm-autoscaler"
+FIRST = ("Namespace", "CustomResourceDefinition", "PriorityClass", "ServiceAccount")
+
+# Kinds of others, which their owners would have installed.
+FOREIGN = {
+    "PodMonitoring": ("monitoring.googleapis.com", "v1", "podmonitorings"),
+    "PrometheusRule": ("monitoring.coreos.com", "v1", "prometheusrules"),
+    "ServiceMonitor": ("monitoring.coreos.com", "v1", "servicemonitors"),
+}
+
+
+def any_fields(kind: str) -> JSON:
+    """A definition of a foreign kind that takes whatever it is given."""
+    group, version, plural = FOREIGN[kind]
+    schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"{plural}.{group}"},
+        "spec": {
+            "group": group,
+            "scope": "Namespaced",
+            "names": {"plural": plural, "kind": kind},
+            "versions": [
+                {"name": version, "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}
+            ],
+        },
+    }
+
+
+def apply_all(api: Api, manifests: list[JSON]) -> None:
+    """As ``kubectl apply --server-side -k``; a new kind takes a moment."""
+    for manifest in sorted(manifests, key=lambda one: one["kind"] not in FIRST):
+        eventually(lambda manifest=manifest: accepted(api, manifest), within=20)
+
+
+def accepted(api: Api, manifest: JSON) -> bool:
+    """Whether the server took it; it does not know a new kind at once."""
+    try:
+        api.apply(manifest)
+    except ApiException as error:
+        if error.status != 404:
+            raise
+        return False
+    return True
+
+
+class Shipped(Server):
+    """The process that the overlay's Deployment describes."""
+
+    def __init__(self, deployment: JSON, settings: dict[str, str], kubeconfig: Path, log: Path) -> None:
+        (container,) = deployment["spec"]["template"]["spec"]["containers"]
+        arguments = [_expanded(argument, settings) for argument in container["args"]]
+        self.port = free_port()
+        here = ["--kubeconfig", str(kubeconfig), "--metrics-address=127.0.0.1", f"--metrics-port={self.port}"]
+        super().__init__([sys.executable, "-m", "autoscaler", *arguments, *here], log, settings)
+
+    def ready(self) -> bool:
+        """As the readiness probe asks."""
+        return requests.get(f"http://127.0.0.1:{self.port}/readyz", timeout=2).ok
+
+
+def _expanded(argument: str, settings: dict[str, str]) -> str:
+    for name, value in settings.items():
+        argument = argument.replace(f"$({name})", value)
+    return argument
+
+
+def moved(manifests: list[JSON], namespace: str) -> list[JSON]:
+    """The example in the test's namespace."""
+    for manifest in manifests:
+        manifest["metadata"]["namespace"] = namespace
+    return manifests
+
+
+def test_the_guide_as_written(composed, cluster, prometheus, namespace, script, tmp_path):
+    api = cluster.api
+    for kind in FOREIGN:
+        api.apply(any_fields(kind))
+    overlay = objects(OVERLAY)
+    apply_all(api, overlay)
+    apply_all(api, overlay)  # again, and nothing is in its own way
+
+    apply_all(api, moved(objects(EXAMPLE), namespace))
+    # A real API server defaults spec.replicas to 1; the composed one has no defaults.
+    api.patch(f"/apis/apps/v1/namespaces/{namespace}/deployments/vllm/scale", {"spec": {"replicas": 1}})
+
+    (deployment,) = (one for one in overlay if one["kind"] == "Deployment")
+    settings = {"PROMETHEUS_URL": prometheus.url, "POD_NAME": "vllm-autoscaler-0", "POD_NAMESPACE": HOME}
+    kubeconfig = composed.kubeconfig_of_service_account(HOME, "vllm-autoscaler")
+    with Shipped(deployment, settings, kubeconfig, tmp_path / "controller.log"):
+        eventually(lambda: condition_of(cluster, namespace, "ScalingActive") is not None, PATIENCE)
+        script.change(lambda _: load(running=70, waiting=0))
+        eventually(lambda: replicas(cluster, namespace) == 3, 2 * PATIENCE)
