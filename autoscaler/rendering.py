@@ -1,8 +1,8 @@
 """Questions about signals as PromQL: one query for all workloads of some namespaces. Pure.
 
 A query answers with values and with the samples' own times, which an instant query otherwise
-hides, told apart by a label: Managed Prometheus has no staleness, so a value may be
-minutes old. Nothing here is beyond the PromQL of Prometheus 2.42, and metric names are matched
+hides, told apart by a label: Managed Prometheus has no staleness, so a value may be minutes old.
+Nothing here is beyond the PromQL of Prometheus 2.42, and metric names are matched
 exactly, as Managed Prometheus (2.44) asks for.
 """
 
@@ -97,17 +97,11 @@ def _timed(expression: str, name: str) -> str:
 
 
 def _value(info: SignalInfo, source: Source, window: int, area: Area, namespaces: str) -> str:
-    operator = _AGGREGATION[info.series]
-    if source.kind is Kind.GAUGE:
-        found = _by_pod(source, area, namespaces, operator, "", lambda selector: selector)
-    elif source.kind is Kind.COUNTER:
-        found = _by_pod(
-            source, area, namespaces, operator, "", lambda selector: f"rate({selector}[{window}s])"
-        )
-    else:
-        found = _by_pod(
-            source, area, namespaces, operator, "_bucket", lambda selector: f"rate({selector}[{window}s])"
-        )
+    def take(selector: str) -> str:
+        return selector if source.kind is Kind.GAUGE else f"rate({selector}[{window}s])"
+
+    suffix = "_bucket" if source.kind is Kind.HISTOGRAM else ""
+    found = _by_pod(source, area, namespaces, _AGGREGATION[info.series], suffix, take)
     return found if source.scale == 1.0 else f"{source.scale:g} * {found}"
 
 

@@ -106,3 +106,5 @@ def _answer(question: Question, outcomes: Sequence[Result | str]) -> Answer:
         return Answer(points=pod_points(results), warnings=warnings)
     except QueryError as error:
         return Answer(error=str(error))
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        return Answer(error=f"the server's answer is malformed: {error!r}")

@@ -91,6 +91,9 @@ def test_the_servers_warnings_make_the_answer_partial_and_its_remarks_do_not(ser
         (b'{"kind":"Status"}', "is no Prometheus API"),
         (b"[]", "is no Prometheus API"),
         (b"", "is no Prometheus API"),
+        (vector({"value": [5, "7"]}), "malformed: KeyError('metric')"),
+        (vector({"metric": {}, "value": [5, "seven"]}), "malformed: ValueError"),
+        (b'{"status":"success","data":{"resultType":"vector","result":7}}', "malformed: TypeError"),
     ],
 )
 def test_what_is_no_instant_vector_is_an_error(server, body, reason):
