@@ -7,6 +7,7 @@ not tell is not guessed.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 from typing import Any
 
 from autoscaler.errors import Problem
@@ -32,6 +33,7 @@ _MONITORS = {
     "PodMonitor": "podMetricsEndpoints",
 }
 """Kinds that say what is scraped, and where in their spec the ports are."""
+_QUANTITIES = {"averageValue", "value", "tolerance", "kvCacheUsage", "waiting"}
 _SINGLE_NODE = {"ReadWriteOnce", "ReadWriteOncePod"}
 
 Rule = Callable[[LoadedPolicy, Manifest, Sequence[Manifest]], Iterator[Problem]]
@@ -40,11 +42,21 @@ Rule = Callable[[LoadedPolicy, Manifest, Sequence[Manifest]], Iterator[Problem]]
 def fit(loaded: LoadedPolicy, manifests: Sequence[Manifest]) -> tuple[Problem, ...]:
     """The warnings for one policy, given its workload and what belongs to it."""
     targets = [manifest for manifest in manifests if _is_target(loaded, manifest)]
+    own = _unquoted_fractions(loaded, (), loaded.root.data)
     if not targets:
-        return (_missing(loaded, manifests),)
-    return tuple(
-        problem for target in targets for rule in RULES for problem in rule(loaded, target, manifests)
-    )
+        return (*own, _missing(loaded, manifests))
+    fitting = (rule(loaded, target, manifests) for target in targets for rule in RULES)
+    return (*own, *chain.from_iterable(fitting))
+
+
+def _unquoted_fractions(loaded: LoadedPolicy, path: FieldPath, value: Any) -> Iterator[Problem]:
+    """A CRD cannot say "a number or a text", only "an integer or a text"."""
+    if isinstance(value, float) and path[-1] in _QUANTITIES:
+        message = f'an API server takes a fraction as text only; write "{value:g}", in quotes'
+        yield loaded.problem(path, _warning(message, "unquoted-fraction"))
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for step, part in inner:
+        yield from _unquoted_fractions(loaded, (*path, step), part)
 
 
 def _is_target(loaded: LoadedPolicy, manifest: Manifest) -> bool:
@@ -174,6 +186,7 @@ def _fixed_replicas(_: LoadedPolicy, target: Manifest, __: Sequence[Manifest]) -
 
 RULES: tuple[Rule, ...] = (_short_grace_period, _single_node_volume, _unscraped, _fixed_replicas)
 RULE_IDS = (
+    "unquoted-fraction",
     "target-missing",
     "target-kind",
     "short-grace-period",

@@ -35,8 +35,8 @@ LENIENT = {
 
 
 @pytest.fixture(scope="module")
-def api(control_plane) -> Api:
-    api = Api(control_plane.kubeconfig)
+def api(cluster) -> Api:
+    api = cluster.api
     install_policies(api)
     return api
 

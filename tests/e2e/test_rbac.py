@@ -90,8 +90,8 @@ def shipped() -> list[dict[str, Any]]:
 
 
 @pytest.fixture(scope="module")
-def api(control_plane, shipped) -> Api:
-    api = Api(control_plane.kubeconfig)
+def api(cluster, shipped) -> Api:
+    api = cluster.api
     for manifest in sorted(
         shipped, key=lambda one: one["kind"] not in ("Namespace", "CustomResourceDefinition")
     ):
@@ -104,9 +104,9 @@ def api(control_plane, shipped) -> Api:
 
 
 @pytest.fixture
-def identity(control_plane) -> Noted:
+def identity(cluster) -> Noted:
     configuration = Configuration()
-    kubeconfig = control_plane.kubeconfig_of_service_account(HOME, "vllm-autoscaler")
+    kubeconfig = cluster.account(HOME, "vllm-autoscaler")
     config.load_kube_config(str(kubeconfig), client_configuration=configuration, persist_config=False)
     return Noted(configuration)
 

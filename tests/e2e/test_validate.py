@@ -8,7 +8,6 @@ from click.testing import CliRunner
 
 from autoscaler.cli.validate import validate
 from tests.e2e.kube_world import install_definition, policy, scalable, workload
-from tests.servers.api import Api
 
 pytestmark = pytest.mark.e2e
 
@@ -17,8 +16,8 @@ MONITORS = "/apis/monitoring.googleapis.com/v1/namespaces/{}/podmonitorings"
 
 
 @pytest.fixture(scope="module")
-def api(control_plane):
-    api = Api(control_plane.kubeconfig)
+def api(cluster):
+    api = cluster.api
     install_definition(api, MONITORING)
     return api
 
@@ -29,11 +28,11 @@ def namespace(api):
 
 
 @pytest.fixture
-def check(control_plane, namespace, tmp_path):
+def check(cluster, namespace, tmp_path):
     def run(**changed):
         path = tmp_path / "p.yaml"
         path.write_text(yaml.safe_dump(policy(**changed)))
-        options = ["--cluster", "--kubeconfig", str(control_plane.kubeconfig), "--namespace", namespace]
+        options = ["--cluster", "--kubeconfig", str(cluster.kubeconfig), "--namespace", namespace]
         return CliRunner().invoke(validate, [str(path), *options])
 
     return run

@@ -106,6 +106,15 @@ def test_a_policy_with_a_namespace_means_the_workload_there(tmp_path):
         assert len(fit(loaded, load_manifests(path))) == count
 
 
+def test_a_fraction_without_quotes_is_refused_by_an_api_server(found):
+    guard = "guards: {remainingCapacity: {kvCacheUsage: 0.5, waiting: 2}}"
+    assert found(DEPLOYMENT, "behavior: {scaleUp: {tolerance: 0.2}}", guard) == [
+        "p11 unquoted-fraction",
+        "p12 unquoted-fraction",
+    ]
+    assert found(DEPLOYMENT, 'behavior: {scaleUp: {tolerance: "0.2"}}') == []
+
+
 # Volumes
 
 
