@@ -63,6 +63,8 @@ COMMANDS = {
         "autoscaler.cli.adapter:adapter", "Serve the metrics APIs, so that a stock HPA can read them."
     ),
     "certs": LazyCommand("autoscaler.cli.certs:certs", "Issue and renew the adapter's certificate."),
+    "hpa": LazyCommand("autoscaler.cli.hpa:hpa", "Write the HPA manifests for a policy."),
+    "import": LazyCommand("autoscaler.cli.import_:import_", "Turn HPAs and ScaledObjects into policies."),
     "schema": LazyCommand(
         "autoscaler.cli.schema:schema", "Print the JSON Schema of a policy for editors, or the CRD."
     ),

@@ -22,10 +22,9 @@ from autoscaler.policy.schema import json_schema
 KIND = "ScalingPolicy"
 _START = f"a policy begins with apiVersion: {API_VERSION} and kind: {KIND}"
 _FOREIGN = {
-    "HorizontalPodAutoscaler": (
-        "to move one here, copy its spec, give every metric a signal or a query, and set semantics: HPA"
-    ),
-    "ScaledObject": "to move KEDA's here, turn each trigger into a metric with a query and a target",
+    "HorizontalPodAutoscaler": "`autoscale import` turns one into a policy",
+    "ScaledObject": "`autoscale import` turns KEDA's into a policy",
+    "MetricExport": "exports go to `autoscale adapter --exports`",
     "ScaledJob": "jobs are not scaled here, only workloads with replicas",
     "VerticalPodAutoscaler": "pods are not resized here, only their number changes",
     "PodAutoscaler": "to move AIBrix's here, turn each metric source into a metric with a target",

@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo, available_timezones
 from autoscaler.policy.models import Schedule, Spec
 
 CRON_FIELDS = "minute (0-59), hour (0-23), day of month (1-31), month (1-12) and day of week (0-7, SUN-SAT)"
+_SOME_MONDAY = 1_704_067_200.0  # 2024-01-01, outside of summer time
 
 
 def active_schedules(spec: Spec, now: float) -> tuple[str, ...]:
@@ -28,19 +29,19 @@ def active_schedules(spec: Spec, now: float) -> tuple[str, ...]:
 
 def _is_open(schedule: Schedule, now: float) -> bool:
     start = now - schedule.duration_seconds
-    opening = _next_opening(schedule, start)
+    opening = _next_time(schedule.cron, schedule.time_zone, start)
     return opening is not None and opening <= now
 
 
-def _next_opening(schedule: Schedule, after: float) -> float | None:
-    """The first opening later than ``after``; None where there is none for 50 years."""
+def _next_time(cron: str, time_zone: str, after: float) -> float | None:
+    """The first time of a cron expression later than ``after``; None where there is none for 50 years."""
     from cronsim import CronSim, CronSimError
 
-    begin = datetime.fromtimestamp(int(after // 1), tz=_zone(schedule.time_zone))
+    begin = datetime.fromtimestamp(int(after // 1), tz=_zone(time_zone))
     try:
-        openings = CronSim(schedule.cron, begin)
+        openings = CronSim(cron, begin)
     except CronSimError as error:
-        raise ValueError(f"{schedule.cron}: {error}") from None
+        raise ValueError(f"{cron}: {error}") from None
     for opening in openings:
         # In the hour that the clocks repeat, CronSim may answer with a time before `begin`.
         if opening.timestamp() > after:
@@ -54,6 +55,22 @@ def _zone(name: str) -> ZoneInfo:
         return ZoneInfo(name)
     except (KeyError, OSError, ValueError):
         raise ValueError(f"{name} is not a time zone") from None
+
+
+def window_seconds(start: str, end: str, time_zone: str) -> int | None:
+    """How long a window lasts that one cron expression opens and another closes.
+
+    None where they are no window: one of them is wrong or never happens, or the window is shorter
+    than a minute or longer than a schedule may be.
+    """
+    try:
+        opened = _next_time(start, time_zone, _SOME_MONDAY)
+        closed = None if opened is None else _next_time(end, time_zone, opened)
+    except ValueError:
+        return None
+    if opened is None or closed is None or not 60 <= closed - opened <= 31 * 86400:
+        return None
+    return int(closed - opened)
 
 
 def cron_fault(cron: str) -> str | None:

@@ -198,9 +198,9 @@ def test_deep_nesting_is_stopped(opening: str, closing: str, depth: int) -> None
     [
         (
             "HorizontalPodAutoscaler",
-            "copy its spec, give every metric a signal or a query, and set semantics: HPA",
+            "`autoscale import` turns one into a policy",
         ),
-        ("ScaledObject", "turn each trigger into a metric with a query and a target"),
+        ("ScaledObject", "`autoscale import` turns KEDA's into a policy"),
         ("Deployment", "this document is none of ours"),
     ],
 )

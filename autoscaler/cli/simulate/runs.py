@@ -62,11 +62,14 @@ def _policies(options: Options) -> Iterator[LoadedPolicy]:
     if not names:
         return
     # A fixed number of replicas needs no validators, which are most of the time to start.
+    from autoscaler.exchange.convert import load_any
     from autoscaler.policy.library import find_policy
-    from autoscaler.policy.load import load_policies
 
     for name in names:
-        yield from load_policies(find_policy(name))
+        policies, remarks = load_any(find_policy(name))
+        for remark in remarks:
+            click.echo(str(remark), err=True)
+        yield from policies
 
 
 def _labelled(scalings: Sequence[LoadedPolicy | Fixed]) -> list[Run]:

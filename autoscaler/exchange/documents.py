@@ -1,0 +1,80 @@
+"""Foreign YAML documents with their lines, and what is said about them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from autoscaler.errors import Problem
+from autoscaler.policy.check import problem_at
+from autoscaler.policy.document import Node, read_documents
+from autoscaler.policy.rules import FieldPath
+
+_NULL = "has no value"
+"""Exported objects have empty fields, which mean nothing here."""
+
+
+@dataclass(slots=True)
+class Source:
+    """One document that is being converted; ``remarks`` say what could not be carried over."""
+
+    file: str
+    root: Node
+    remarks: list[Problem] = field(default_factory=list)
+
+    @property
+    def data(self) -> Mapping[str, Any]:
+        """The document; empty where it is no mapping."""
+        return self.root.data if isinstance(self.root.data, dict) else {}
+
+    @property
+    def kind(self) -> str:
+        """Its kind, empty where it has none."""
+        return str(self.data.get("kind") or "")
+
+    def part(self, *path: str | int) -> Mapping[str, Any]:
+        """The mapping at a path, without empty fields; an empty one where there is none."""
+        found: Any = self.root.data
+        for step in path:
+            if isinstance(found, dict) and isinstance(step, str):
+                found = found.get(step)
+            elif isinstance(found, list) and isinstance(step, int) and step < len(found):
+                found = found[step]
+            else:
+                return {}
+        return _without_empty(found) if isinstance(found, dict) else {}
+
+    def items(self, *path: str | int) -> range:
+        """The indices of the list at a path."""
+        *parents, last = path
+        found = self.part(*parents).get(str(last))
+        return range(len(found)) if isinstance(found, list) else range(0)
+
+    def remark(self, path: FieldPath, message: str) -> None:
+        """Says something about a field."""
+        self.remarks.append(problem_at(self.file, self.root, (path, message)))
+
+
+def read_sources(raw: str | bytes, file: str) -> tuple[list[Source], list[Problem]]:
+    """The documents of a YAML text, those inside of Lists too, and what is wrong with the text."""
+    documents, problems = read_documents(raw, file)
+    sources = [Source(file, node) for document in documents for node in _flat(document)]
+    return sources, [problem for problem in problems if not problem.message.startswith(_NULL)]
+
+
+def _flat(node: Node) -> Iterator[Node]:
+    data = node.data
+    if isinstance(data, dict) and str(data.get("kind", "")).endswith("List") and "items" in node.children:
+        for child in node.children["items"].children.values():
+            yield from _flat(child)
+    else:
+        yield node
+
+
+def _without_empty(found: Any) -> Any:
+    if isinstance(found, dict):
+        return {key: _without_empty(value) for key, value in found.items() if value is not None}
+    if isinstance(found, list):
+        return [_without_empty(value) for value in found]
+    return found

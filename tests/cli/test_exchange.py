@@ -1,0 +1,66 @@
+"""`autoscale hpa`, `autoscale import`, and `autoscale simulate` with a foreign manifest."""
+
+import io
+
+import yaml
+
+from autoscaler.cli.main import main
+from autoscaler.policy.load import load_policies
+from tests.exchange.test_import import HEAD, KEDA, pods
+
+CPU = "  - type: Resource\n    resource: {name: cpu}\n"
+
+
+def test_import_writes_policies_that_validate_and_remarks_beside_them(tmp_path, capsys):
+    file = tmp_path / "all.yaml"
+    file.write_text(f"{HEAD}{pods('vllm:num_requests_waiting')}{CPU}---\n{KEDA}")
+    assert main(["import", str(file)]) == 0
+    out, err = capsys.readouterr()
+    assert [one["kind"] for one in yaml.safe_load_all(out)] == ["ScalingPolicy", "ScalingPolicy"]
+    assert f"{file}:13: spec.metrics[1]: a metric of type Resource is not carried over" in err
+    written = tmp_path / "policies.yaml"
+    written.write_text(out.replace("name: vllm\n  namespace", "name: other\n  namespace", 1))
+    assert len(load_policies(written)) == 2
+
+
+def test_import_takes_standard_input_and_can_be_strict(monkeypatch, capsys):
+    text = HEAD + pods("vllm:num_requests_waiting") + CPU
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
+    assert main(["import", "--strict", "-"]) == 1
+    assert "<stdin>:13" in capsys.readouterr().err
+
+
+def test_import_of_what_is_none_says_so(tmp_path, capsys):
+    file = tmp_path / "x.yaml"
+    file.write_text("kind: Service\n")
+    assert main(["import", str(file)]) == 1
+    assert "holds no HorizontalPodAutoscaler" in capsys.readouterr().err
+
+
+def test_hpa_writes_manifests_and_says_what_they_lack(tmp_path, capsys):
+    (tmp_path / "p.yaml").write_text(
+        "apiVersion: vllm-autoscaler.io/v1alpha1\nkind: ScalingPolicy\nmetadata: {name: chat, namespace: a}\n"
+        "spec:\n  scaleTargetRef: {kind: Deployment, name: vllm}\n  maxReplicas: 4\n  metrics:\n"
+        "    - {signal: ttft, target: {type: Value, value: 2}}\n"
+    )
+    assert main(["hpa", str(tmp_path / "p.yaml")]) == 0
+    out, err = capsys.readouterr()
+    (hpa,) = yaml.safe_load_all(out)
+    assert hpa["metadata"]["namespace"] == "a"
+    (metric,) = hpa["spec"]["metrics"]
+    assert metric["external"]["metric"] == {"name": "ttft", "selector": {"matchLabels": {"policy": "chat"}}}
+    assert "semantics: LLM: an HPA has no guards" in err
+    assert main(["hpa", "--object", str(tmp_path / "p.yaml")]) == 0
+    (metric,) = yaml.safe_load(capsys.readouterr().out)["spec"]["metrics"]
+    described = metric["object"]["describedObject"]
+    assert described == {"apiVersion": "apps/v1", "kind": "Deployment", "name": "vllm"}
+
+
+def test_simulate_takes_an_hpa_as_it_is(tmp_path, capsys):
+    file, trace = tmp_path / "hpa.yaml", tmp_path / "trace.csv"
+    file.write_text(HEAD + pods("prometheus.googleapis.com|vllm:num_requests_waiting|gauge") + CPU)
+    trace.write_text("timestamp_s,prompt_tokens,output_tokens\n0,100,20\n1,100,20\n")
+    assert main(["simulate", str(trace), "--policy", str(file)]) == 0
+    out, err = capsys.readouterr()
+    assert "vllm" in out
+    assert "is not carried over" in err
