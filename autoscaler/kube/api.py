@@ -33,6 +33,8 @@ JSON = "application/json"
 MERGE_PATCH = "application/merge-patch+json"
 JSON_PATCH = "application/json-patch+json"
 
+MAX_CONNECTIONS = 256
+"""Kept open for the next call: one for each watch and each thread that decides."""
 FIELD_MANAGER = "vllm-autoscaler"
 
 Query: TypeAlias = Mapping[str, str | int]
@@ -56,7 +58,7 @@ class Api:
 
     def __init__(self, configuration: Configuration) -> None:
         configuration.retries = False
-        configuration.connection_pool_maxsize = 32
+        configuration.connection_pool_maxsize = MAX_CONNECTIONS
         self._configuration = configuration
         self._client = ApiClient(configuration)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
+from kubernetes.config import incluster_config
 
 from autoscaler.errors import ClusterError
 from autoscaler.kube import api as api_module
@@ -184,6 +185,24 @@ def test_a_kubeconfig_says_where_and_who(double: Double, tmp_path: Path) -> None
     double.on("GET", PODS, lambda call: call.json({}))
     connect(str(kubeconfig(tmp_path, double.url)), "two").get(PODS)
     assert double.requests[0].headers["Authorization"] == "Bearer t0ken"
+
+
+@pytest.fixture
+def in_a_pod(tmp_path, monkeypatch):
+    """What the kubelet puts into a pod."""
+    (tmp_path / "token").write_text("t0ken")
+    (tmp_path / "ca.crt").write_text("a certificate")
+    monkeypatch.setattr(incluster_config, "SERVICE_TOKEN_FILENAME", str(tmp_path / "token"))
+    monkeypatch.setattr(incluster_config, "SERVICE_CERT_FILENAME", str(tmp_path / "ca.crt"))
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "443")
+    monkeypatch.delenv("KUBECONFIG", raising=False)
+
+
+@pytest.mark.usefixtures("in_a_pod")
+def test_in_a_pod_the_cluster_around_it_is_meant(tmp_path):
+    assert connect().server == "https://10.0.0.1:443"
+    assert connect(str(kubeconfig(tmp_path, "http://127.0.0.1:1"))).server == "http://127.0.0.1:1"
 
 
 def test_a_kubeconfig_that_does_not_help_is_named(tmp_path: Path) -> None:

@@ -162,6 +162,16 @@ def test_somebody_elses_lease_is_not_given_back(world):
     assert world.leases.lease["spec"]["holderIdentity"] == "a"
 
 
+def test_a_lease_that_somebody_takes_by_force_is_lost_at_once(world):
+    world.run(1, world.a)
+    world.leases.fault = "before"
+    world.run(1, world.a)
+    world.leases.lease["spec"]["holderIdentity"] = "b"
+    world.leases.lease["metadata"]["resourceVersion"] = "edited"
+    world.run(1, world.a)
+    assert not world.a.holds()
+
+
 def test_a_lease_that_somebody_deletes_is_made_anew(world):
     world.run(1, world.a)
     world.leases.lease = None
@@ -185,7 +195,7 @@ def test_the_lease_is_one_that_kubectl_and_client_go_can_read(world):
 MOVES = st.lists(
     st.tuples(
         st.sampled_from("ab"),
-        st.floats(min_value=0, max_value=10),
+        st.sampled_from([0.0, 0.5, 4.5, 14.9]),
         st.sampled_from([None, None, None, "before", "after"]),
     ),
     max_size=60,
