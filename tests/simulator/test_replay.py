@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from autoscaler.decision.types import Reason
 from autoscaler.policy.models import API_VERSION, ScalingPolicy
 from simulator.replay import GIVE_UP_S, simulate
+from simulator.report.summary import summarize
 from simulator.result import Outcome, RunResult, Slo
 from simulator.scenario import Fixed, Scenario
 from simulator.startup import StartUp
@@ -229,3 +230,21 @@ def test_a_replica_with_constant_steps_and_c_sequences_is_an_m_m_c_queue(servers
     result = simulate(trace, Fixed(1), make_scenario(profile=profile))
     expected = erlang_c(servers, rate) / (servers - rate)
     assert sum(result.requests.queue_s) / len(trace) == pytest.approx(expected, rel=0.08, abs=0.003)
+
+
+def test_a_run_that_keeps_nothing_counts_the_same():
+    policy = make_policy()
+    kept = simulate(steady(2, 0, 600), policy, make_scenario())
+    bare = simulate(
+        steady(2, 0, 600),
+        policy,
+        make_scenario(keep_decisions=False, keep_requests=False, keep_timeline=False),
+    )
+    assert kept.decisions
+    assert kept.timeline
+    assert (bare.decisions, bare.timeline) == ((), ())
+    assert summarize(bare) == summarize(kept)
+    assert bare.counts is not None
+    assert kept.counts is not None
+    assert bare.counts.reasons == kept.counts.reasons
+    assert bare.counts.decisions == len(kept.decisions)
