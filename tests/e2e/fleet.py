@@ -72,6 +72,11 @@ class Fleet:
         del self._urls[name]
         self._wait(self._emulator.remove(name))
 
+    def export_gpus(self, namespace: str) -> str:
+        """The address of an exporter of all pods' GPUs, which names them as of that namespace."""
+        listener = self._wait(self._emulator.export_gpus(namespace, "pod"))
+        return listener.url.removeprefix("http://")
+
     def keep(self, busy: int) -> None:
         """From now on so many requests are under way."""
         self._wait(self._keep(busy))
