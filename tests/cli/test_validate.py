@@ -127,7 +127,7 @@ def test_problems_stay_on_their_lines_without_colour_or_wrapping(folder: Path) -
 def test_the_shipped_policies_are_valid() -> None:
     result = run(library_folder())
     assert result.exit_code == 0
-    assert result.stdout.endswith("7 policies, 1 warning: valid\n")
+    assert result.stdout.endswith("8 policies, 2 warnings: valid\n")
 
 
 @pytest.mark.parametrize("argument", ["self.yaml", "."])

@@ -120,6 +120,7 @@ def test_the_library_has_the_documented_policies() -> None:
         "chat",
         "code-completion",
         "gpu-guard",
+        "gpu-utilization",
         "long-context",
         "queue-size",
     )
