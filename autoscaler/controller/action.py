@@ -13,6 +13,9 @@ from autoscaler.policy.models import Mode
 from autoscaler.policy.vocabulary import Action
 from autoscaler.ports import Claim, DeletionCosts, Fence, Owners, Scale, ScaleTargets, StoredPolicy, TargetKey
 
+CONFLICT = "Conflict"
+"""The reason of an outcome: the target has changed since it was read."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -56,9 +59,6 @@ class Actor:
         """Writes the decision if it changes something and nothing forbids it.
 
         ``costs``: what each pod's deletion costs, for a scale-down.
-
-        Raises:
-            ConflictError: the target has changed since it was read.
         """
         claims = self._claims(stored)
         wanted = decision.desired_replicas
@@ -106,8 +106,8 @@ class Actor:
         replicas = decision.desired_replicas
         try:
             self.targets.write(key, scale, replicas)
-        except ConflictError:
-            raise
+        except ConflictError as error:
+            return Outcome(Action.FAILED, CONFLICT, str(error), claims=claims)
         except AutoscalerError as error:
             in_doubt = isinstance(error, ClusterError)
             return Outcome(Action.FAILED, "FailedUpdateScale", str(error), in_doubt, claims)

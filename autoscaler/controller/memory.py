@@ -29,15 +29,23 @@ def begin(status: PolicyStatus | None, target: str, current: int, now: float) ->
     history = status.history if status else None
     if status is None or history is None or history.target != target:
         return initial_state(current, now)
-    past = tuple(Recommendation(one.replicas, min(one.time, now)) for one in history.recommendations)
-    return ScalingState(
-        recommendations=past + initial_state(current, now).recommendations,
+    saved = ScalingState(
+        recommendations=tuple(
+            Recommendation(one.replicas, min(one.time, now)) for one in history.recommendations
+        ),
         up_events=_events(history.up_events, now),
         down_events=_events(history.down_events, now) + _unsaved(status, current, now),
         failing_since=_at_most(history.failing_since, now),
         pending_since=_at_most(history.pending_since, now),
         scaled_to_zero=history.scaled_to_zero or (current == 0 and status.desired_replicas == 0),
     )
+    return resume(saved, current, now)
+
+
+def resume(state: ScalingState, current: int, now: float) -> ScalingState:
+    """The memory after a time without decisions: what is there counts as recommended."""
+    others = tuple(one for one in state.recommendations if one.replicas != current)
+    return replace(state, recommendations=others + initial_state(current, now).recommendations)
 
 
 def _events(changes: tuple[PastChange, ...], now: float) -> Events:

@@ -7,16 +7,17 @@ never came, a later sync looks whether it did.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
-from autoscaler.controller.action import Actor, Outcome
+from autoscaler.controller.action import CONFLICT, Actor, Outcome
 from autoscaler.controller.clock import Clock
 from autoscaler.controller.deletion import RUNNING, deletion_costs
-from autoscaler.controller.memory import begin, shift, target_name
+from autoscaler.controller.memory import begin, resume, shift, target_name
 from autoscaler.controller.observation import Answers, QueryRights, observed
 from autoscaler.decision import evaluate, record_scale
 from autoscaler.decision.types import Decision, Observation, ScalingState
-from autoscaler.errors import AutoscalerError, ConflictError
+from autoscaler.errors import AutoscalerError
 from autoscaler.policy.status import PolicyStatus
 from autoscaler.policy.vocabulary import Action
 from autoscaler.ports import Question, Scale, ScaleTargets, StoredPolicy, TargetKey
@@ -27,11 +28,15 @@ ATTEMPTS = 3
 JUMP_SECONDS = 1.0
 """A wall clock that moves by more than this against the steady one has jumped."""
 
+BLIND_PERIODS = 1.5
+"""After more sync periods than this without a decision nobody knows what was needed meanwhile."""
+
 
 @dataclass(frozen=True, slots=True)
 class Made:
     """A decision and what it was made from; ``before`` and ``after`` are the engine's memory."""
 
+    now: float
     scale: Scale
     observation: Observation
     decision: Decision
@@ -41,7 +46,10 @@ class Made:
 
 @dataclass(frozen=True, slots=True)
 class Sync:
-    """What one sync came to. ``made`` is None where nothing could be observed."""
+    """What one sync came to.
+
+    ``made`` is None where nothing could be observed; ``conflicts``: how often it was decided anew.
+    """
 
     stored: StoredPolicy
     now: float
@@ -70,6 +78,7 @@ class Memory:
     state: ScalingState | None = None
     target: str = ""
     _clock_offset: float = 0.0
+    _kept_at: float = 0.0
     _doubt: _Doubt | None = None
 
     def recall(self, stored: StoredPolicy, scale: Scale, clock: Clock, now: float) -> ScalingState:
@@ -78,10 +87,14 @@ class Memory:
         if self.state is None or self.target != target:
             self.state = begin(self.status, target, scale.replicas, now)
             self.target, self._clock_offset, self._doubt = target, clock.offset, None
+            self._kept_at = clock.steady()
         jump = clock.offset - self._clock_offset
         if abs(jump) > JUMP_SECONDS:
             self.state = shift(self.state, jump)
         self._clock_offset = clock.offset
+        if clock.steady() - self._kept_at > BLIND_PERIODS * stored.policy.spec.sync_period_seconds:
+            self.state = resume(self.state, scale.replicas, now)
+            self._kept_at = clock.steady()
         self.state = self._settled(stored, scale, self.state)
         return self.state
 
@@ -94,11 +107,12 @@ class Memory:
             return state
         return record_scale(stored.policy, state, doubt.decision, doubt.at)
 
-    def keep(self, made: Made, outcome: Outcome, now: float) -> None:
+    def keep(self, made: Made, outcome: Outcome, clock: Clock) -> None:
         """What the next sync starts from."""
         self.state = made.after
+        self._kept_at = clock.steady()
         if outcome.in_doubt:
-            self._doubt = _Doubt(made.decision, now, made.scale.resource_version)
+            self._doubt = _Doubt(made.decision, made.now, made.scale.resource_version)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,30 +133,34 @@ class Reconciler:
         """One sync with these answers. What the cluster refuses or fails to do is an outcome."""
         for conflicts in range(ATTEMPTS):
             try:
-                return self._attempt(stored, memory, answers, conflicts)
-            except ConflictError:
-                continue
+                made = self._decide(stored, memory, answers)
             except AutoscalerError as error:
-                return self._failed(stored, "FailedGetScale", str(error), conflicts)
-        message = f"the target changed {ATTEMPTS} times while it was decided about"
-        return self._failed(stored, "FailedUpdateScale", message, ATTEMPTS)
+                failed = Outcome(Action.FAILED, "FailedGetScale", str(error))
+                return Sync(stored, self.clock.wall(), failed, conflicts=conflicts)
+            outcome = self._act(stored, made, answers)
+            if outcome.reason != CONFLICT:
+                break
+        if outcome.action is Action.SCALED:
+            made = replace(made, after=record_scale(stored.policy, made.after, made.decision, made.now))
+        memory.keep(made, outcome, self.clock)
+        return Sync(stored, made.now, outcome, made, conflicts)
 
-    def _failed(self, stored: StoredPolicy, reason: str, message: str, conflicts: int) -> Sync:
-        outcome = Outcome(Action.FAILED, reason, message)
-        return Sync(stored, self.clock.wall(), outcome, conflicts=conflicts)
-
-    def _attempt(self, stored: StoredPolicy, memory: Memory, answers: Answers, conflicts: int) -> Sync:
-        key = TargetKey(stored.namespace, stored.policy.spec.scale_target_ref)
-        scale = self.targets.read(key)
+    def _decide(self, stored: StoredPolicy, memory: Memory, answers: Answers) -> Made:
+        """A decision about the target as it is now."""
+        scale = self.targets.read(_key(stored))
         pods = self.targets.pods(stored.namespace, scale.selector)
         now = self.clock.wall()
         before = memory.recall(stored, scale, self.clock, now)
         observation = observed(stored, scale, pods, answers, self.rights, now)
         decision, after = evaluate(stored.policy, observation, before, now)
-        costs = deletion_costs(stored.namespace, pods, answers) if self.actor.marks(decision) else {}
-        outcome = self.actor.act(stored, key, scale, decision, costs)
-        if outcome.action is Action.SCALED:
-            after = record_scale(stored.policy, after, decision, now)
-        made = Made(scale, observation, decision, before, after)
-        memory.keep(made, outcome, now)
-        return Sync(stored, now, outcome, made, conflicts)
+        return Made(now, scale, observation, decision, before, after)
+
+    def _act(self, stored: StoredPolicy, made: Made, answers: Answers) -> Outcome:
+        costs: Mapping[str, int] = {}
+        if self.actor.marks(made.decision):
+            costs = deletion_costs(stored.namespace, made.observation.pods, answers)
+        return self.actor.act(stored, _key(stored), made.scale, made.decision, costs)
+
+
+def _key(stored: StoredPolicy) -> TargetKey:
+    return TargetKey(stored.namespace, stored.policy.spec.scale_target_ref)

@@ -245,11 +245,11 @@ def _pending(sync: _Sync) -> Step | None:
 
 
 def _without_answer(sync: _Sync, judged: Judged, drivers: tuple[Proposal, ...]) -> _Course:
-    """Holds and remembers nothing, as HPA does; or falls back, if that is due."""
+    """Holds; or falls back, if that is due."""
     failed = next(proposal for proposal in drivers if proposal.replicas is None)
     steps: tuple[Step, ...] = (Step("metrics", sync.current, failed.reason, failed.message),)
     conditions: tuple[Condition, ...] = (_ABLE, _condition("ScalingActive", False, steps[0]))
-    recommendations = sync.recommendations
+    recommendations = _kept(sync)
     failing_since = _failing_since(sync, drivers)
     fallback = fall_back(sync.spec, sync.current, failing_since, sync.now)
     if fallback is not None:
@@ -274,7 +274,7 @@ def _with_answer(sync: _Sync, judged: Judged, step: Step) -> _Course:
     if step.replicas < sync.current:
         held = hold_incomplete_data(sync.spec, judged, sync.current)
         if held is not None:
-            return _Course((step, held), (_ABLE, active), sync.recommendations, None, _proposals(judged))
+            return _Course((step, held), (_ABLE, active), _kept(sync), None, _proposals(judged))
         guarded = _pending(sync) or hold_remaining_capacity(judged, sync.current, step.replicas)
         steps += (guarded,) if guarded else ()
     stable, recommendations = _stabilized(sync, steps[-1].replicas)
@@ -282,6 +282,15 @@ def _with_answer(sync: _Sync, judged: Judged, step: Step) -> _Course:
     steps += (stable, limited, *_wake(sync, limited))
     conditions = (_condition("AbleToScale", True, stable), active, _limiting(stable, limited))
     return _Course(steps, conditions, recommendations, None, _proposals(judged))
+
+
+def _kept(sync: _Sync) -> Recommendations:
+    """What a hold for lack of data leaves behind: the replicas that were kept, as recommended.
+
+    Nobody knows what was needed meanwhile, so the window for a scale-down begins when data is back.
+    HPA remembers nothing, and scales down at once after an outage that was longer than its window.
+    """
+    return sync.recommendations if sync.exact else _stabilized(sync, sync.current)[1]
 
 
 def _stabilized(sync: _Sync, desired: int) -> tuple[Step, Recommendations]:

@@ -56,7 +56,7 @@ def test_a_conflict_is_a_fresh_observation_and_a_fresh_decision(chat: World) -> 
 def test_a_target_that_never_stands_still_is_left_for_the_next_sync(chat: World) -> None:
     chat.targets.faults["write"] = [ConflictError("modified")] * 3
     sync = chat.sync(load=10)
-    assert (sync.outcome.action, sync.outcome.reason) == (Action.FAILED, "FailedUpdateScale")
+    assert (sync.outcome.action, sync.outcome.reason) == (Action.FAILED, "Conflict")
     assert chat.sync().outcome.action is Action.SCALED
 
 

@@ -8,15 +8,17 @@ from typing import Any
 import pytest
 
 from autoscaler.decision import evaluate, record_scale
-from autoscaler.decision.types import Decision, Observation, Pod, Reading
+from autoscaler.decision.types import Decision, Observation, Pod, Reading, Recommendation
 from autoscaler.policy.models import ScalingPolicy
 
 from .builders import (
     NOW,
+    Timeline,
     condition,
     decide,
     failed,
     guard_readings,
+    hpa,
     metric,
     observe,
     per_pod,
@@ -210,12 +212,27 @@ def test_a_guard_that_fails_lets_a_scale_up_pass() -> None:
 # Complete data
 
 
-def test_a_silent_ready_pod_forbids_to_scale_down_and_nothing_is_remembered() -> None:
+def test_a_silent_ready_pod_forbids_to_scale_down_and_what_was_kept_is_remembered() -> None:
     state = remembering((4, 1000))
     decision, after = evaluate(quick(), guarded(4, per_pod([1.0] * 3)), state, NOW)
     assert (decision.desired_replicas, decision.reason) == (4, "IncompleteData")
     assert "pod-3" in decision.message
-    assert after.recommendations == state.recommendations
+    assert after.recommendations == (Recommendation(4, NOW),)
+
+
+def test_after_metrics_failed_for_long_the_window_begins_when_they_are_back() -> None:
+    timeline = Timeline(policy(), 4)
+    for _ in range(40):
+        assert timeline.sync(None) == 4
+    assert [timeline.sync(0.0) for _ in range(19)] == [4] * 19
+    assert timeline.sync(0.0) == 1
+
+
+def test_hpa_remembers_nothing_of_an_outage() -> None:
+    timeline = Timeline(hpa(behavior={}), 4)
+    for _ in range(40):
+        assert timeline.sync(None) == 4
+    assert timeline.sync(0.0) == 1
 
 
 def test_a_silent_pod_in_a_guards_reading_forbids_as_well() -> None:

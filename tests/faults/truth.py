@@ -119,6 +119,6 @@ class Oracle:
 
     def _reading(self, metric: Metric, lag: float) -> Reading:
         truth = self.truth
-        ready = [pod.name for pod in truth.pods() if pod.ready]
-        samples = tuple(Sample(truth.value(metric.signal, truth.now - lag), truth.now, pod) for pod in ready)
-        return Reading(metric.name, samples)
+        value = truth.value(metric.signal, truth.now - lag)
+        samples = (Sample(value, truth.now, pod.name) for pod in truth.pods() if pod.ready)
+        return Reading(metric.name, tuple(samples))

@@ -1,0 +1,232 @@
+"""The world of one run: a true workload, faults in front of it, and controllers that see only those."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from autoscaler.controller.action import Actor
+from autoscaler.controller.clock import Clock
+from autoscaler.controller.loop import Controller
+from autoscaler.controller.observation import QueryRights
+from autoscaler.controller.reconcile import Reconciler
+from autoscaler.controller.recording import Recorder
+from autoscaler.decision.types import Pod
+from autoscaler.errors import ConflictError
+from autoscaler.policy.models import ScalingPolicy
+from autoscaler.ports import Answer, AnyPolicy, Point, Question, Scale, StoredPolicy, TargetKey
+from autoscaler.telemetry.metrics import Metrics
+from tests.controller.fakes import FakeEvents, FakeFence, FakeOwners, FakeStore
+from tests.faults.faults import API, METRICS, SOURCE
+from tests.faults.truth import Oracle, Truth
+
+SYNC_SECONDS = 15.0
+START = 1_800_000_000.0
+JUMP_SECONDS = 3600.0
+STALE_SYNCS = 2
+
+
+@dataclass(frozen=True)
+class Span:
+    """A fault and when it is on, in seconds from the start."""
+
+    fault: str
+    begin: float
+    end: float
+
+
+@dataclass
+class FaultyWorld:
+    """One workload; ``variants``: the policy, and what it is edited to; ``spans``: what fails when.
+
+    ``wrong``: scale-downs that fresh and complete data would not have ordered.
+    """
+
+    truth: Truth
+    variants: Sequence[ScalingPolicy]
+    spans: Sequence[Span]
+    oracle: Oracle
+    frozen: dict[Question, Answer] = field(default_factory=dict)
+    asked: Question = field(default_factory=Question)
+    version: int = 1
+    wrong: list[str] = field(default_factory=list)
+    downs: int = 0
+    ups: int = 0
+
+    def __post_init__(self) -> None:
+        self.store = FakeStore()
+        self.store.put(self.variants[0])
+        self._seen: list[tuple[Scale, tuple[Pod, ...]]] = []
+        self._fences: list[FakeFence] = []
+        self._controllers: list[Controller] = []
+        self._start(2 if any(span.fault == "two leaders in turn" for span in self.spans) else 1)
+
+    # Time
+
+    @property
+    def now(self) -> float:
+        """The true time, which the source and the samples follow."""
+        return START + self.truth.now
+
+    def is_on(self, fault: str) -> bool:
+        """Whether a fault is on now."""
+        return any(span.fault == fault and span.begin <= self.truth.now < span.end for span in self.spans)
+
+    def _wall(self) -> float:
+        """What the controller's clock shows."""
+        jump = JUMP_SECONDS * (self.is_on("the clock jumps ahead") - self.is_on("the clock jumps back"))
+        return self.now + jump
+
+    # Running
+
+    def run(self, seconds: float) -> None:
+        """Syncs until then."""
+        try:
+            while self.truth.now < seconds:
+                self.truth.now += SYNC_SECONDS
+                self._sync()
+        finally:
+            for controller in self._controllers:
+                controller.close()
+
+    def _sync(self) -> None:
+        tick = round(self.truth.now / SYNC_SECONDS)
+        if not any(self.is_on(fault) for fault in ("stale samples",)):
+            self.frozen.clear()
+        if self.is_on("somebody scales by hand") and tick % 4 == 0:
+            self._set(max(1, self.truth.replicas + (1 if tick % 8 else -1)))
+        if self.is_on("policy edits"):
+            self._edit(tick)
+        if (self.is_on("restarts") and tick % 3 == 0) or self._begins("restart"):
+            self._restart()
+        self._lead(tick)
+        self._seen.append((self._scale(), self.truth.pods()))
+        self.oracle.look(self.policy)
+        for controller in self._controllers:
+            controller.step()
+            _wait(controller)
+
+    def _begins(self, fault: str) -> bool:
+        last = self.truth.now - SYNC_SECONDS
+        return any(span.fault == fault and last < span.begin <= self.truth.now for span in self.spans)
+
+    @property
+    def policy(self) -> ScalingPolicy:
+        """The policy in force."""
+        return self.store.stored["chat/vllm"].policy
+
+    def _edit(self, tick: int) -> None:
+        wanted = self.variants[tick // 3 % len(self.variants)]
+        if wanted is not self.policy:
+            self.store.put(wanted)
+
+    def _start(self, count: int) -> None:
+        clock = Clock(wall=self._wall, steady=lambda: self.truth.now)
+        for _ in range(count):
+            fence = FakeFence(leads=not self._fences)
+            reconciler = Reconciler(self, Actor(self, FakeOwners(), fence), clock, QueryRights())
+            metrics = Metrics()
+            recorder = Recorder(self, FakeEvents(), fence, metrics)
+            self._fences.append(fence)
+            self._controllers.append(Controller(self, self, fence, reconciler, recorder, metrics, workers=1))
+
+    def _restart(self) -> None:
+        for controller in self._controllers:
+            controller.close()
+        self._controllers.clear()
+        self._fences.clear()
+        self._start(2 if any(span.fault == "two leaders in turn" for span in self.spans) else 1)
+
+    def _lead(self, tick: int) -> None:
+        if len(self._fences) == 2 and self.is_on("two leaders in turn"):
+            for number, fence in enumerate(self._fences):
+                fence.leads = tick // 3 % 2 == number
+
+    # The ports
+
+    def policies(self) -> Sequence[StoredPolicy]:
+        return self.store.policies()
+
+    def read(self, _target: TargetKey) -> Scale:
+        self._fail("read")
+        return self._shown()[0]
+
+    def pods(self, _namespace: str, _selector: str) -> Sequence[Pod]:
+        self._fail("pods")
+        return self._shown()[1]
+
+    def _shown(self) -> tuple[Scale, tuple[Pod, ...]]:
+        if self.is_on("the watch is stale"):
+            return self._seen[max(0, len(self._seen) - 1 - STALE_SYNCS)]
+        return self._scale(), self.truth.pods()
+
+    def _scale(self) -> Scale:
+        return Scale(self.truth.replicas, self.truth.replicas, "app=vllm", str(self.version))
+
+    def write(self, _target: TargetKey, scale: Scale, replicas: int) -> Scale:
+        fault = next((name for name in API if "write" in API[name].faults and self.is_on(name)), None)
+        if fault is not None and not API[fault].lost:
+            raise API[fault].faults["write"]()
+        if scale.resource_version != str(self.version):
+            raise ConflictError("the object has been modified")
+        self._judge(replicas)
+        before = self.truth.replicas
+        self._set(replicas)
+        self.oracle.changed(self.policy, before)
+        if fault is not None:
+            raise API[fault].faults["write"]()
+        return replace(scale, replicas=replicas, resource_version=str(self.version))
+
+    def _judge(self, replicas: int) -> None:
+        self.ups += replicas > self.truth.replicas
+        if replicas < self.truth.replicas:
+            self.downs += 1
+            if replicas < self.oracle.lowest:
+                wrong = f"{self.truth.replicas} -> {replicas} at {self.truth.now:g} s"
+                self.wrong.append(f"{wrong}; good data orders {self.oracle.lowest} or more")
+
+    def _set(self, replicas: int) -> None:
+        if replicas != self.truth.replicas:
+            self.truth.order(replicas)
+            self.version += 1
+
+    def _fail(self, method: str) -> None:
+        for name, fault in API.items():
+            if method in fault.faults and self.is_on(name):
+                raise fault.faults[method]()
+
+    def write_status(self, stored: AnyPolicy, status: Mapping[str, object]) -> None:
+        self._fail("status")
+        self.store.write_status(stored, status)
+
+    def refused(self) -> Sequence[RefusedPolicy]:
+        return ()
+
+    def answers(
+        self, questions: Collection[Question], _namespaces: Collection[str]
+    ) -> Mapping[Question, Answer]:
+        return {question: self._answer(question) for question in questions}
+
+    def _answer(self, question: Question) -> Answer:
+        for name, error in SOURCE.items():
+            if self.is_on(name):
+                return Answer(error=error)
+        self.asked = question
+        now = self.truth.now
+        value = self.truth.value(question.signal, now)
+        answer = Answer(
+            points=tuple(Point(value, self.now, "chat", pod.name) for pod in self.truth.pods() if pod.ready)
+        )
+        for name, change in METRICS.items():
+            if self.is_on(name):
+                answer = change(answer, self)
+        return answer
+
+
+def _wait(controller: Controller) -> None:
+    deadline = time.monotonic() + 10
+    while controller.busy:
+        if time.monotonic() > deadline:
+            raise TimeoutError("a sync does not end")
+        time.sleep(0.0001)
