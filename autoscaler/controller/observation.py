@@ -40,7 +40,7 @@ def observed(
     """The observation of one policy at ``now``; what it may not ask for is a reading that failed."""
     spec = stored.policy.spec
     refused = Answer(
-        error=f"queries are refused in namespace {stored.namespace}: the controller's --allow-queries-in"
+        error=f"only signals may be asked from namespace {stored.namespace}: see run --allow-queries-in"
     )
     asked = observe.questions(spec)
     given = {

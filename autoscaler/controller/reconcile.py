@@ -28,8 +28,9 @@ ATTEMPTS = 3
 JUMP_SECONDS = 1.0
 """A wall clock that moves by more than this against the steady one has jumped."""
 
-BLIND_PERIODS = 1.5
-"""After more sync periods than this without a decision nobody knows what was needed meanwhile."""
+BLIND_PERIODS, BLIND_SECONDS = 1.5, 10.0
+"""After more sync periods than this without a decision nobody knows what was needed meanwhile; but no
+metric changes faster than it is scraped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +93,8 @@ class Memory:
         if abs(jump) > JUMP_SECONDS:
             self.state = shift(self.state, jump)
         self._clock_offset = clock.offset
-        if clock.steady() - self._kept_at > BLIND_PERIODS * stored.policy.spec.sync_period_seconds:
+        blind = max(BLIND_PERIODS * stored.policy.spec.sync_period_seconds, BLIND_SECONDS)
+        if clock.steady() - self._kept_at > blind:
             self.state = resume(self.state, scale.replicas, now)
             self._kept_at = clock.steady()
         self.state = self._settled(stored, scale, self.state)

@@ -15,7 +15,16 @@ from autoscaler.controller.recording import Recorder
 from autoscaler.decision.types import Pod
 from autoscaler.errors import ConflictError
 from autoscaler.policy.models import ScalingPolicy
-from autoscaler.ports import Answer, AnyPolicy, Point, Question, Scale, StoredPolicy, TargetKey
+from autoscaler.ports import (
+    Answer,
+    AnyPolicy,
+    Point,
+    Question,
+    RefusedPolicy,
+    Scale,
+    StoredPolicy,
+    TargetKey,
+)
 from autoscaler.telemetry.metrics import Metrics
 from tests.controller.fakes import FakeEvents, FakeFence, FakeOwners, FakeStore
 from tests.faults.faults import API, METRICS, SOURCE
