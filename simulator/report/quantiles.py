@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from array import array
+from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import accumulate, repeat
 from math import floor, fsum
 from operator import rshift
@@ -46,26 +47,14 @@ def select(values: array[float], ranks: set[int]) -> dict[int, float]:
     bits = memoryview(values).cast("B").cast("q")
     counts = Counter(map(rshift, bits, repeat(_BIN_BITS)))
     bins = sorted(counts)
-    starts = accumulate((counts[key] for key in bins), initial=0)
-    wanted = {key: (start, own) for key, start, own in _bins_with_ranks(bins, counts, starts, ranks)}
-    members: dict[int, list[float]] = {key: [] for key in wanted}
+    starts = list(accumulate((counts[key] for key in bins), initial=0))
+    places = {rank: bisect_right(starts, rank) - 1 for rank in ranks}
+    members: dict[int, list[float]] = {bins[place]: [] for place in places.values()}
     for key, value in zip(map(rshift, bits, repeat(_BIN_BITS)), values, strict=True):
         if key in members:
             members[key].append(value)
-    found: dict[int, float] = {}
-    for key, (start, own) in wanted.items():
-        ordered = sorted(members[key])
-        found.update((rank, ordered[rank - start]) for rank in own)
-    return found
-
-
-def _bins_with_ranks(
-    bins: Sequence[int], counts: Counter[int], starts: Iterator[int], ranks: set[int]
-) -> Iterator[tuple[int, int, list[int]]]:
-    for key, start in zip(bins, starts, strict=False):
-        own = [rank for rank in ranks if start <= rank < start + counts[key]]
-        if own:
-            yield key, start, own
+    ordered = {key: sorted(found) for key, found in members.items()}
+    return {rank: ordered[bins[place]][rank - starts[place]] for rank, place in places.items()}
 
 
 def _position(q: float, count: int) -> tuple[int, int, float]:
