@@ -53,7 +53,7 @@ class Connection(PrometheusConnect):  # type: ignore[misc]  # it comes without t
 
         Raises:
             SourceError: the server did not answer properly or not in time, or it asks to come back later.
-            QueryError: it refuses the query.
+            QueryError: it refuses the query, is not trusted, or the login cannot be read.
         """
         deadline = time.monotonic() + seconds
         try:
@@ -72,7 +72,14 @@ class Connection(PrometheusConnect):  # type: ignore[misc]  # it comes without t
         except GoogleAuthError as error:
             raise SourceError(f"no token from Google: {_short(str(error))}") from error
         except (requests.RequestException, HTTPError, OSError) as error:
-            raise SourceError(f"cannot reach {self.prometheus_host}: {_cause(error)}") from error
+            raise self._unreachable(error) from error
+
+    def _unreachable(self, error: Exception) -> Exception:
+        if isinstance(error, requests.exceptions.SSLError):
+            return QueryError(f"no trust between {self.prometheus_host} and us: {_cause(error)}")
+        if isinstance(error, OSError) and error.filename is not None:  # a file of the login
+            return QueryError(f"{error.filename}: {error.strerror}")
+        return SourceError(f"cannot reach {self.prometheus_host}: {_cause(error)}")
 
 
 def _body(response: requests.Response, deadline: float) -> bytes:

@@ -22,7 +22,7 @@ NOW = 1_800_000_000.0
 BACKLOG = "pubsub.googleapis.com/subscription/num_undelivered_messages"
 FILTER = f'metric.type="{BACKLOG}" AND resource.labels.subscription_id="jobs"'
 QUICK = Pace(deadline=5.0, attempt=2.0, first_wait=0.01, longest_wait=0.05)
-IMPATIENT = Pace(deadline=0.5, attempt=0.2, first_wait=0.01, longest_wait=0.05)
+IMPATIENT = Pace(deadline=1.5, attempt=1.0, first_wait=0.01, longest_wait=0.05)
 
 
 def cloud(filter_: str = FILTER, window: int = 60, **more: str) -> Metric:

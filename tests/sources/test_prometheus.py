@@ -12,6 +12,7 @@ import requests
 from google.auth.credentials import Credentials
 from google.auth.exceptions import RefreshError
 
+from autoscaler.observe import questions
 from autoscaler.policy.models import Signal
 from autoscaler.ports import Answer, Question
 from autoscaler.rendering import MAX_NAMESPACES_CHARACTERS, Area
@@ -19,6 +20,7 @@ from autoscaler.sources.connection import Connection
 from autoscaler.sources.prometheus import PrometheusSource
 from autoscaler.sources.rounds import Pace
 from autoscaler.sources.sessions import GoogleSession
+from tests.decision.builders import metric, policy
 from tests.servers.eventually import eventually
 from tests.servers.managed_prometheus import (
     NOTHING,
@@ -31,7 +33,7 @@ from tests.servers.process import free_port
 
 FREE = Question(query="sum(load)")
 QUICK = Pace(deadline=5.0, attempt=2.0, first_wait=0.01, longest_wait=0.05)
-IMPATIENT = Pace(deadline=0.4, attempt=0.2, first_wait=0.01, longest_wait=0.02)
+IMPATIENT = Pace(deadline=1.5, attempt=1.0, first_wait=0.01, longest_wait=0.02)
 
 
 @pytest.fixture
@@ -170,7 +172,7 @@ def test_a_server_that_is_too_slow_is_given_up_and_asked_again(server):
 
 
 def test_a_server_that_says_a_byte_now_and_then_does_not_hold_us(server):
-    told = ask(server, *[Fault(drip=0.05)] * 20, pace=IMPATIENT)
+    told = ask(server, *[Fault(drip=0.1)] * 20, pace=IMPATIENT)
     assert "in time" in str(told.error)
 
 
@@ -193,6 +195,21 @@ def test_equal_queries_are_asked_once_and_different_ones_at_once_but_not_all(ser
     source.close()
     assert server.requests == 12
     assert server.most_at_once <= 3
+
+
+@pytest.mark.parametrize("count", [1, 300])
+def test_a_tick_is_as_many_requests_for_one_policy_as_for_many(server, count):
+    """Two signals, those of two guards, and a query that all have: one request each."""
+    metrics = (metric(10, signal="running+waiting"), metric(1, "Value", signal="ttft"), metric(7, query="up"))
+    policies = [
+        (f"team-{number % 40}", policy(*metrics, maxReplicas=number + 1).spec) for number in range(count)
+    ]
+    asked = {question for _, one in policies for question in questions(one)}
+    source = source_of(server)
+    told = source.answers(asked, {namespace for namespace, _ in policies})
+    source.close()
+    assert all(answer.error is None for answer in told.values())
+    assert server.requests == 5
 
 
 def test_many_namespaces_are_asked_in_parts_and_a_failed_part_makes_the_answer_partial(server):
