@@ -127,23 +127,32 @@ def test_options_that_do_not_fit_together_are_a_wrong_command_line(options: list
     assert message in result.output
 
 
+def process(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """A process without the credentials that whoever runs the tests may have."""
+    hidden = {"GOOGLE_APPLICATION_CREDENTIALS", "HOME", "PROMETHEUS_URL"}
+    environment = {name: value for name, value in os.environ.items() if name not in hidden}
+    environment |= {"CLOUDSDK_CONFIG": "/nonexistent", "NO_PROXY": "*", **variables}
+    command = [sys.executable, "-m", "autoscaler", "query", *arguments]
+    return subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=60, cwd=Path(__file__).parents[2]
+    )
+
+
+def test_without_credentials_cloud_monitoring_says_how_to_get_some(tmp_path: Path):
+    file = tmp_path / "jobs.yaml"
+    file.write_text(CLOUD)
+    options = ("--prometheus-url", "http://127.0.0.1:1", "--cloud-monitoring-project", "models-prod")
+    done = process(str(file), *options, NO_GCE_CHECK="true")
+    assert done.returncode == 1
+    assert "failed: no credentials for Google: Your default credentials were not found" in done.stdout
+
+
 def test_workload_identity_is_all_that_managed_prometheus_needs():
     """A process of its own, as google-auth looks for the metadata server when it is imported."""
     with ManagedPrometheus() as server, MetadataServer(lambda: "issued") as metadata:
         server.tokens = {"issued"}
-        command = [sys.executable, "-m", "autoscaler", "query", CHAT, "--google-project", "models-prod"]
-        command += ["--cluster", "prod", "--prometheus-url", server.url]
-        hidden = {"GOOGLE_APPLICATION_CREDENTIALS", "CLOUDSDK_CONFIG", "HOME"}
-        environment = {name: value for name, value in os.environ.items() if name not in hidden}
-        environment |= metadata.environment | {"CLOUDSDK_CONFIG": "/nonexistent", "NO_PROXY": "*"}
-        done = subprocess.run(
-            command,
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            cwd=Path(__file__).parents[2],
-        )
+        options = ("--google-project", "models-prod", "--cluster", "prod", "--prometheus-url", server.url)
+        done = process(CHAT, *options, **metadata.environment)
         tokens = [path for path in metadata.asked if "/token" in path]
     assert done.stderr == ""
     assert done.returncode == 1  # nothing is scraped there
