@@ -48,7 +48,7 @@ class Asking:
             where, body = self._body(path, row)
             whole = {**self.parameters, **body}
             text = json.dumps([where, whole], sort_keys=True, ensure_ascii=False)
-            key = sha256(text.encode()).hexdigest()[:16]
+            key = sha256(text.encode(errors="surrogatepass")).hexdigest()[:16]
             own_id = row.columns.get("custom_id", row.columns.get("id"))
             yield Ask(row.number, str(row.number if own_id is None else own_id), where, whole, key)
 

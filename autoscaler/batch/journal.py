@@ -94,7 +94,8 @@ class Journal:
         Raises:
             InputError: the disk is full, or otherwise refuses.
         """
-        data = (json.dumps(asdict(result), ensure_ascii=False) + "\n").encode()
+        # Half a surrogate pair, which JSON can say and UTF-8 cannot, becomes a question mark.
+        data = (json.dumps(asdict(result), ensure_ascii=False) + "\n").encode(errors="replace")
         try:
             while data:
                 data = data[os.write(self._file, data) :]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import click
 
@@ -84,7 +84,7 @@ class Options:
     help="Whether they name the workload in pod or in exported_pod.",
 )
 @click.option("--namespace", default="default", metavar="NAME", help="The namespace in the GPUs' metrics.")
-def emulate(**given: object) -> None:
+def emulate(**given: Any) -> None:
     """Serve like vLLM without a GPU: OpenAI's API, /health and /metrics, at a profile's speed.
 
     \b
@@ -95,7 +95,7 @@ def emulate(**given: object) -> None:
     simulator's engine. SIGTERM drains it. docs/emulator.md has the details.
     """  # noqa: D301 (click wants the character, not a backslash)
     try:
-        asyncio.run(_serve(Options(**given)))  # type: ignore[arg-type]
+        asyncio.run(_serve(Options(**given)))
     except OSError as error:
         raise click.UsageError(f"cannot listen: {error.strerror}; choose another port or host") from None
 

@@ -80,6 +80,7 @@ class Pod:
         )
         self._progress = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
+        self._due = inf  # when it fires
 
     @property
     def loaded(self) -> bool:
@@ -135,5 +136,8 @@ class Pod:
         if self.serving.in_flight:
             due = min(due, self.clock.now() + TICK_S * self.clock.speed)
         if self._timer is not None:
+            if self._due <= due:
+                return  # requests that keep coming must not put it off
             self._timer.cancel()
+        self._due = due
         self._timer = self.clock.call_at(due, self._tick)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import resource
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,14 @@ def test_errors_are_sent_again_only_when_asked_for(path):
     rows = [json.loads(line)["row"] for line in path.read_text().splitlines()]
     assert rows == [0, 2, 3]
     assert [file.name for file in path.parent.iterdir()] == ["out.jsonl"]
+
+
+def test_what_utf_8_cannot_say_costs_a_character_not_the_run(path):
+    whole, half = "Ü 日 😀", "\ud83d!"
+    with Journal(path) as journal:
+        for row, output in enumerate((whole, half)):
+            journal.append(replace(result(row), output=output))
+        assert [one.output for one in journal.results()] == [whole, "?!"]
 
 
 def test_two_runs_cannot_write_one_file(path):

@@ -113,6 +113,11 @@ def test_the_key_tells_what_is_asked_not_in_which_order(tmp_path):
     assert asks(path, Asking("chat", "prompt", {"max_tokens": 6}))[0].key != first.key
 
 
+def test_half_a_surrogate_pair_is_asked_as_it_is(tmp_path):
+    (ask,) = asks(written(tmp_path, "in.jsonl", '{"prompt": "\\ud83d"}'))
+    assert ask.body["messages"][0]["content"] == "\ud83d"
+
+
 @pytest.mark.parametrize(
     ("name", "text", "says"),
     [

@@ -106,6 +106,23 @@ async def test_a_request_that_comes_later_shares_the_steps(clock):
     assert two[-1] == (0.06, 2)
 
 
+async def test_requests_that_keep_coming_do_not_put_off_the_tokens_of_others(clock):
+    """One place in the batch, and a new request every 5 ms: they all wait, and change nothing."""
+    pod = make_pod(clock, max_num_seqs=1)
+    seen = []
+    task = asyncio.create_task(follow(pod, Ask(10, 20, 20, "length"), seen))
+    others = []
+    for number in range(40):
+        await clock.turn(number * 0.005)
+        others.append(asyncio.create_task(follow(pod, Ask(10, 1, 1, "length"), [])))
+    await clock.turn(0.2)
+    assert task.done()
+    assert len(seen) >= 10
+    for other in others:
+        other.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
+
+
 async def test_it_loads_for_as_long_as_it_was_told(clock):
     pod = make_pod(clock, load_s=30.0)
     await clock.turn(29.0)
