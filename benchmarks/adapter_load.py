@@ -14,13 +14,13 @@ import http.client
 import json
 import multiprocessing
 import ssl
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from urllib.parse import quote, urlsplit
@@ -144,7 +144,7 @@ def _measure(
     raw = _timed(lambda: _raw(prometheus, namespace), seconds / 2)
     print(f"\n{size} pods    Prometheus itself, one caller: {_shown(raw, seconds / 2)}", flush=True)
     for server in servers:
-        eventually(lambda s=server: _items(s, namespace) == size, 60)
+        eventually(partial(_answers_for, server, namespace, size), 60)
         before = _queries(prometheus)
         for pod, callers in (("*", 1), ("*", 4), (f"vllm-{size // 2}", 1), (f"vllm-{size // 2}", 8)):
             taken = _called(server, server.path(namespace, pod), callers, seconds)
@@ -197,9 +197,10 @@ def _get(connection: http.client.HTTPSConnection, server: Server, path: str) -> 
     return body
 
 
-def _items(server: Server, namespace: str) -> int:
+def _answers_for(server: Server, namespace: str, size: int) -> bool:
+    """Whether it has a value for each pod."""
     body = json.loads(_get(_connection(server), server, server.path(namespace, "*")))
-    return len(body["items"])
+    return len(body["items"]) == size
 
 
 def _called(server: Server, path: str, callers: int, seconds: float) -> list[float]:
@@ -220,4 +221,4 @@ def _shown(taken: list[float], seconds: float) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

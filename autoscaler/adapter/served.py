@@ -105,8 +105,8 @@ def serve(
 ) -> Served:
     """What policies and exports declare; each export comes with the namespace that it is served in.
 
-    ``queries_in``: the namespaces whose policies may ask free queries, which read across
-    namespaces; ``*`` is all. Exports are the operator's own, and may.
+    ``queries_in``: the namespaces whose policies may ask more than signals, which may read
+    anything; ``*`` is all. Exports are the operator's own, and may.
     """
     measures: list[Measure] = []
     problems: list[str] = []
@@ -127,8 +127,8 @@ def serve(
 def _problem(namespace: str, metric: Metric, queries_in: Collection[str]) -> str:
     if not _NAME.fullmatch(metric.name):
         return "cannot stand in a URL: give the metric another name"
-    if metric.query is not None and namespace not in queries_in and "*" not in queries_in:
-        return f"is a free query, and none are allowed in {namespace}: see --allow-queries-in"
+    if metric.signal is None and namespace not in queries_in and "*" not in queries_in:
+        return f"is more than a signal, which is not allowed in {namespace}: see --allow-queries-in"
     return ""
 
 

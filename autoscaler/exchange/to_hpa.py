@@ -50,7 +50,7 @@ def hpa_of_policy(stored: StoredPolicy, external: bool) -> Written:
 
 def _what(metric: Metric) -> dict[str, Any]:
     """What a metric is, so that reading the HPA again gives the same one."""
-    fields = {"signal", "query", "quantile", "window_seconds"}
+    fields = {"signal", "query", "cloud_monitoring", "quantile", "window_seconds"}
     return metric.model_dump(mode="json", by_alias=True, include=fields, exclude_defaults=True)
 
 

@@ -1,0 +1,108 @@
+"""`autoscale adapter` and `autoscale certs`, as far as their command lines go; the rest is end to end."""
+
+from __future__ import annotations
+
+import pytest
+
+from autoscaler.adapter.certificates import Keys, utc_now, with_authority, with_certificate
+from autoscaler.cli.certs import renew
+from autoscaler.cli.main import main
+from autoscaler.kube.api_services import ApiService, ServiceRef
+
+OURS = ServiceRef("home", "adapter")
+NAMES = ["adapter.home.svc", "adapter.home.svc.cluster.local"]
+
+
+class Secret:
+    """Keeps what was written, and forgets nothing; ``break_at``: the write that fails."""
+
+    def __init__(self, data=None, break_at=None):
+        self.data, self.writes, self.break_at = data or {}, [], break_at
+
+    def read(self):
+        return self.data
+
+    def write(self, data):
+        if len(self.writes) == self.break_at:
+            raise ConnectionError
+        self.data = data
+        self.writes.append(data)
+
+
+class Services:
+    """All metrics APIs but one are ours; ``bundle`` is what the aggregator trusts."""
+
+    def __init__(self, foreign=""):
+        self.foreign, self.bundle, self.log = foreign, "", []
+
+    def find(self, name):
+        theirs = name == self.foreign
+        service = ServiceRef("keda", "keda-operator-metrics-apiserver") if theirs else OURS
+        return ApiService(name, service, "KEDA" if theirs else "ours", True, self.bundle, False, "1")
+
+    def trust(self, found, ours, bundle):
+        assert found.service == ours
+        changed, self.bundle = self.bundle != bundle, bundle
+        self.log.append(found.name)
+        return changed
+
+
+def test_a_first_run_makes_an_authority_makes_it_known_and_then_signs():
+    secret, services = Secret(), Services(foreign="v1beta1.external.metrics.k8s.io")
+    told = list(renew(secret, services, OURS, utc_now()))
+    assert told == [
+        "a new certificate authority",
+        "v1beta1.custom.metrics.k8s.io: the authority is in its caBundle",
+        "v1beta1.external.metrics.k8s.io: served by KEDA (keda/keda-operator-metrics-apiserver): left alone",
+        "a new certificate for adapter.home.svc",
+        "valid: adapter.home.svc",
+    ]
+    assert [bool(data["tls.crt"]) for data in secret.writes] == [False, True]
+    assert services.bundle == secret.data["ca.crt"]
+
+
+def test_a_second_run_changes_nothing():
+    secret, services = Secret(), Services()
+    list(renew(secret, services, OURS, utc_now()))
+    before = len(secret.writes)
+    assert list(renew(secret, services, OURS, utc_now())) == ["valid: adapter.home.svc"]
+    assert len(secret.writes) == before
+
+
+@pytest.mark.parametrize("break_at", [0, 1])
+def test_a_run_that_broke_off_is_finished_by_the_next(break_at):
+    now = utc_now()
+    good = with_certificate(with_authority(Keys(), now), NAMES, now)
+    broken = Keys("", good.ca_key, good.tls_crt, good.tls_key)  # the authority's certificate was lost
+    secret, services = Secret(broken.as_secret(), break_at), Services()
+    with pytest.raises(ConnectionError):
+        list(renew(secret, services, OURS, now))
+    secret.break_at = None
+    list(renew(secret, services, OURS, now))
+    keys = Keys.of_secret(secret.data)
+    assert with_certificate(with_authority(keys, now), NAMES, now) == keys
+    assert services.bundle == keys.ca_crt
+
+
+WRONG = [
+    (["adapter", "--tls-cert-file", __file__, "--tls-key-file", __file__], "no metrics: give --prometheus-url"),
+    (["adapter", "--prometheus-url", "http://x"], "--tls-cert-file"),
+    (["adapter", "--prometheus-url", "http://x", "--tls-cert-file", "/none"], "does not exist"),
+    (["certs", "--service", "a/b/c"], "is no NAMESPACE/NAME"),
+    (["certs", "--service", "/b"], "is no NAMESPACE/NAME"),
+    (["certs", "--every", "0"], "--every"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "message"), WRONG)
+def test_a_wrong_command_line_says_what_is_wrong(arguments, message, capsys):
+    assert main(arguments) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_without_a_cluster_there_is_one_line(monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
+    assert main(["certs", "--owners"]) == 1
+    err = capsys.readouterr().err
+    assert err.startswith("no cluster to talk to")
+    assert err.count("\n") == 1
