@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autoscaler.errors import ClusterError
@@ -198,10 +198,12 @@ MOVES = st.lists(
         st.sampled_from([0.0, 0.5, 4.5, 14.9]),
         st.sampled_from([None, None, None, "before", "after"]),
     ),
+    min_size=20,
     max_size=60,
 )
 
 
+@settings(max_examples=300)
 @given(MOVES)
 def test_there_are_never_two_leaders_whatever_happens(moves):
     """Not even one that writes for as long as a write may take, while another begins."""

@@ -203,6 +203,30 @@ def test_a_copy_that_nobody_confirms_grows_too_old(double, sink):
     reflector.stop()
 
 
+def test_a_version_that_is_too_old_is_no_reason_to_wait(double, sink, start, monkeypatch):
+    monkeypatch.setattr(reflector_module, "FIRST_BACKOFF_SECONDS", 60.0)
+    double.on("GET", PATH, page(7, "a"), page(90, "b"))
+    double.on("GET", PATH, lambda call: call.stream(GONE), open_watch(double), watch=True)
+    start()
+    eventually(lambda: sink.names == {"b"})
+
+
+def test_a_list_is_as_old_as_its_first_page(double, sink):
+    now = [1000.0]
+
+    def first(call: Call) -> None:
+        now[0] += 50  # the server takes its time
+        page(7, "a", token="more")(call)
+
+    double.on("GET", PATH, first, page(7, "b"))
+    double.on("GET", PATH, lambda call: call.refuse(503), watch=True)
+    reflector = Reflector(double.api(), PATH, sink, clock=lambda: now[0])
+    reflector.start()
+    assert reflector.wait(5)
+    assert reflector.age_seconds == 50
+    reflector.stop()
+
+
 def test_a_server_that_ends_every_watch_at_once_is_not_pestered(double, start, monkeypatch):
     monkeypatch.setattr(reflector_module, "SHORTEST_WATCH_SECONDS", 5.0)
     monkeypatch.setattr(reflector_module, "FIRST_BACKOFF_SECONDS", 60.0)
