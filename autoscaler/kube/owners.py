@@ -93,6 +93,6 @@ def _key(obj: Object) -> tuple[str, str]:
 
 def _referred(obj: Object) -> Workload:
     """The target of an HPA or a ScaledObject; KEDA's defaults are those of a Deployment."""
-    ref = obj["spec"].get("scaleTargetRef") or {}
+    ref = (obj.get("spec") or {}).get("scaleTargetRef") or {}
     group = group_of(ref.get("apiVersion") or "apps/v1")
     return Workload(_key(obj)[0], group, ref.get("kind") or "Deployment", ref.get("name", ""))

@@ -191,7 +191,7 @@ class Reflector:
 
 def _pause(error: Exception, failures: int) -> float:
     """How long to wait, in seconds: longer after each failure, and never all at once."""
-    backoff = min(FIRST_BACKOFF_SECONDS * 2**failures, MAX_BACKOFF_SECONDS)
+    backoff = min(FIRST_BACKOFF_SECONDS * 2.0 ** min(failures, 16), MAX_BACKOFF_SECONDS)
     asked = error.retry_after_seconds if isinstance(error, ClusterError) else None
     return max(asked or 0.0, random.uniform(backoff / 2, backoff))
 

@@ -108,7 +108,7 @@ def _group_scale(obj: Object) -> Scale:
     """The scale of a LeaderWorkerSet: one replica is a leader and its workers."""
     template = obj["spec"].get("leaderWorkerTemplate") or {}
     worker = _gpus(template.get("workerTemplate"))
-    leader = _gpus(template["leaderTemplate"]) if "leaderTemplate" in template else worker
+    leader = _gpus(template["leaderTemplate"]) if template.get("leaderTemplate") else worker
     selector = (obj.get("status") or {}).get("hpaPodSelector", "")
     return _scale(obj, selector, leader + (template.get("size", 1) - 1) * worker)
 

@@ -199,11 +199,11 @@ MOVES = st.lists(
         st.sampled_from([None, None, None, "before", "after"]),
     ),
     min_size=20,
-    max_size=60,
+    max_size=40,
 )
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(MOVES)
 def test_there_are_never_two_leaders_whatever_happens(moves):
     """Not even one that writes for as long as a write may take, while another begins."""

@@ -50,6 +50,12 @@ def test_keda_means_a_deployment_when_it_says_nothing_else():
     assert objects.scaling(VLLM) == ["ScaledObject chat/a"]
 
 
+def test_an_object_that_says_nothing_claims_nothing_and_harms_nobody():
+    objects = ScalerObjects("ScaledObject")
+    objects.replace([{"metadata": {"name": "empty", "namespace": "chat"}}, scaler("a", name="vllm")])
+    assert objects.scaling(VLLM) == ["ScaledObject chat/a"]
+
+
 def test_a_claim_ends_with_its_object_or_its_reference():
     hpas = ScalerObjects("HorizontalPodAutoscaler")
     hpas.replace([scaler("a", **DEPLOYMENT), scaler("b", **DEPLOYMENT)])

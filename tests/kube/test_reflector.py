@@ -183,6 +183,10 @@ def test_after_a_failure_it_waits_longer_each_time():
     assert all(high / 2 <= pause <= high for pause, high in zip(pauses, most, strict=True))
 
 
+def test_an_outage_of_days_is_no_reason_to_give_up():
+    assert reflector_module._pause(ClusterError("no"), 100_000) <= 30.0
+
+
 def test_a_server_that_says_when_is_not_asked_sooner():
     assert reflector_module._pause(ClusterError("no", retry_after_seconds=77.0), 0) == 77.0
 
