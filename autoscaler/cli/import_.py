@@ -21,7 +21,7 @@ def import_(files: tuple[str, ...], strict: bool) -> int:
     """Turn HPAs (autoscaling/v2) and KEDA ScaledObjects into ScalingPolicies.
 
     \b
-    kubectl get hpa,scaledobjects -A -o yaml | autoscale import - > policies.yaml
+    kubectl get horizontalpodautoscalers -A -o yaml | autoscale import - > policies.yaml
     autoscale import hpa.yaml
 
     The policies go to standard output, with semantics: HPA, so that they decide as before. What could

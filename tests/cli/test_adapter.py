@@ -84,8 +84,9 @@ def test_a_run_that_broke_off_is_finished_by_the_next(break_at):
     assert services.bundle == keys.ca_crt
 
 
+FILES = ["--tls-cert-file", __file__, "--tls-key-file", __file__]
 WRONG = [
-    (["adapter", "--tls-cert-file", __file__, "--tls-key-file", __file__], "no metrics: give --prometheus-url"),
+    (["adapter", *FILES], "no metrics: give --prometheus-url"),
     (["adapter", "--prometheus-url", "http://x"], "--tls-cert-file"),
     (["adapter", "--prometheus-url", "http://x", "--tls-cert-file", "/none"], "does not exist"),
     (["certs", "--service", "a/b/c"], "is no NAMESPACE/NAME"),

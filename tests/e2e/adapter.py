@@ -23,6 +23,9 @@ HOST = f"{SERVICE}.{HOME}.svc"
 GROUPS = {"custom.metrics.k8s.io": ("v1beta1", "v1beta2"), "external.metrics.k8s.io": ("v1beta1",)}
 COMPONENTS = ("adapter", "adapter-api-custom", "adapter-api-external")
 
+HOST_VARIABLE = "E2E_HOST"
+"""Where a real cluster's control plane reaches this machine; for kind, the gateway of its network."""
+
 # What only controllers would act on, and the composed control plane has none of.
 INERT = {"Deployment", "PodDisruptionBudget", "NetworkPolicy"}
 
@@ -79,14 +82,15 @@ class RunningAdapter(Server):
     def __init__(self, folder: Path, cluster: Cluster, prometheus_url: str, *options: str) -> None:
         self.folder = folder
         self.port = free_port()
-        self.url = f"https://127.0.0.1:{self.port}"
+        self.host = os.environ.get(HOST_VARIABLE, "127.0.0.1")
+        self.url = f"https://{self.host}:{self.port}"
         (folder / "exports").mkdir(exist_ok=True)
         command: list[str | Path] = [
             *(sys.executable, "-m", "autoscaler", "adapter"),
             *("--kubeconfig", cluster.account(HOME, SERVICE), "--service", f"{HOME}/{SERVICE}"),
             *("--prometheus-url", prometheus_url, "--exports", folder / "exports"),
             *("--tls-cert-file", folder / "tls" / "tls.crt", "--tls-key-file", folder / "tls" / "tls.key"),
-            *("--address", "127.0.0.1", "--port", str(self.port), "--scrape-interval", "6"),
+            *("--address", self.host, "--port", str(self.port), "--scrape-interval", "6"),
             *("--metrics-address", "127.0.0.1", "--metrics-port", "0", "--log-format", "text"),
             *options,
         ]
@@ -113,7 +117,7 @@ class RunningAdapter(Server):
                     "labels": {"kubernetes.io/service-name": SERVICE},
                 },
                 "addressType": "IPv4",
-                "endpoints": [{"addresses": ["127.0.0.1"], "conditions": {"ready": True}}],
+                "endpoints": [{"addresses": [self.host], "conditions": {"ready": True}}],
                 "ports": [{"name": "https", "protocol": "TCP", "port": self.port}],
             }
         )

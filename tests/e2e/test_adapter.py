@@ -207,8 +207,9 @@ def fleet_of(cluster, namespace):
     return tuple(found)
 
 
-def read_milli(hpa, namespace):
-    return {name: int(parse_quantity(value) * 1000) for name, value in waiting(hpa, namespace).items()}
+def read_milli(hpa, namespace, metric="num_requests_waiting"):
+    found = waiting(hpa, namespace, metric)
+    return {name: int(parse_quantity(value) * 1000) for name, value in found.items()}
 
 
 def test_kubectl_finds_and_reads_it(cluster, namespace, script, adapter):
