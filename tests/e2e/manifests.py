@@ -8,7 +8,7 @@ from tests.servers.api import JSON
 IMAGE = "registry.k8s.io/e2e-test-images/agnhost:2.53"
 
 
-def pod_template(ready_after: str = "300ms") -> JSON:
+def pod_template(ready_after: str = "300ms", app: str = "vllm") -> JSON:
     """``ready_after``: whole seconds or milliseconds, e.g. 2s. In a real cluster a probe waits as long."""
     seconds = int(ready_after.removesuffix("s")) if not ready_after.endswith("ms") else 1
     probe = {"httpGet": {"path": "/", "port": 8080}, "initialDelaySeconds": seconds, "periodSeconds": 1}
@@ -20,14 +20,14 @@ def pod_template(ready_after: str = "300ms") -> JSON:
         "readinessProbe": probe,
     }
     return {
-        "metadata": {"labels": {"app": "vllm"}, "annotations": {"e2e/ready-after": ready_after}},
+        "metadata": {"labels": {"app": app}, "annotations": {"e2e/ready-after": ready_after}},
         "spec": {"containers": [container]},
     }
 
 
-def deployment(namespace: str, replicas: int = 1, ready_after: str = "300ms") -> JSON:
-    """A Deployment named vllm."""
-    return _workload("Deployment", namespace, replicas, ready_after)
+def deployment(namespace: str, replicas: int = 1, ready_after: str = "300ms", name: str = "vllm") -> JSON:
+    """A Deployment."""
+    return _workload("Deployment", namespace, replicas, ready_after, name)
 
 
 def stateful_set(namespace: str, replicas: int = 1, ready_after: str = "300ms") -> JSON:
@@ -50,15 +50,15 @@ def leader_worker_set(namespace: str, replicas: int = 1, size: int = 2) -> JSON:
     }
 
 
-def _workload(kind: str, namespace: str, replicas: int, ready_after: str) -> JSON:
+def _workload(kind: str, namespace: str, replicas: int, ready_after: str, name: str = "vllm") -> JSON:
     return {
         "apiVersion": "apps/v1",
         "kind": kind,
-        "metadata": {"name": "vllm", "namespace": namespace},
+        "metadata": {"name": name, "namespace": namespace},
         "spec": {
             "replicas": replicas,
-            "selector": {"matchLabels": {"app": "vllm"}},
-            "template": pod_template(ready_after),
+            "selector": {"matchLabels": {"app": name}},
+            "template": pod_template(ready_after, name),
         },
     }
 

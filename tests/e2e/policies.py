@@ -9,17 +9,22 @@ from tests.e2e.cluster import Cluster
 from tests.e2e.controller import RunningController
 from tests.servers.api import JSON
 
-POLICY = "chat"
+MAX_AGE = 5
+"""Seconds that a sample is good for."""
+
+HASTY = {"scaleDown": {"stabilizationWindowSeconds": 0}}
+"""A behavior with nothing but the guards between a bad sample and a lost replica."""
 
 
 class Policy:
     """One ScalingPolicy in the API, and the target that it scales."""
 
-    def __init__(self, cluster: Cluster, namespace: str, spec: JSON) -> None:
+    def __init__(self, cluster: Cluster, namespace: str, spec: JSON, name: str = "chat") -> None:
         self._api = cluster.api
         self.namespace = namespace
         collection = f"/apis/vllm-autoscaler.io/v1alpha1/namespaces/{namespace}/scalingpolicies"
-        self.path = f"{collection}/{POLICY}"
+        self.name = name
+        self.path = f"{collection}/{name}"
         ref = spec["scaleTargetRef"]
         version, plural = ref.get("apiVersion", "apps/v1"), f"{ref['kind'].lower()}s"
         self.target = f"/apis/{version}/namespaces/{namespace}/{plural}/{ref['name']}"
@@ -27,7 +32,7 @@ class Policy:
             {
                 "apiVersion": "vllm-autoscaler.io/v1alpha1",
                 "kind": "ScalingPolicy",
-                "metadata": {"name": POLICY, "namespace": namespace},
+                "metadata": {"name": name, "namespace": namespace},
                 "spec": spec,
             }
         )
@@ -58,7 +63,7 @@ class Policy:
     def events(self) -> list[JSON]:
         """The Events about the policy, oldest first."""
         found = self._api.get(f"/api/v1/namespaces/{self.namespace}/events")["items"]
-        about = [event for event in found if event["involvedObject"]["name"] == POLICY]
+        about = [event for event in found if event["involvedObject"]["name"] == self.name]
         return sorted(about, key=lambda event: event["firstTimestamp"] or "")
 
 
@@ -73,7 +78,7 @@ def spec(**more: object) -> JSON:
             {
                 "signal": "running+waiting",
                 "target": {"type": "PodsAverage", "averageValue": 10},
-                "maxAgeSeconds": 5,
+                "maxAgeSeconds": MAX_AGE,
             }
         ],
         "behavior": {

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
-from threading import Event, Thread
-
 import pytest
 import requests
 import urllib3
 from kubernetes.client import ApiException
 
 from tests.e2e.manifests import deployment, pods_of
-from tests.e2e.policies import Policy, decisions, spec
+from tests.e2e.outages import hanging, slowed, stopped
+from tests.e2e.policies import HASTY, Policy, decisions, spec
 from tests.e2e.ranking import is_ready
 from tests.e2e.scripted import vllm
 from tests.servers.eventually import eventually
 
 pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("crd")]
-
-HASTY = {"scaleDown": {"stabilizationWindowSeconds": 0}}
 
 
 @pytest.fixture
@@ -39,24 +35,6 @@ def ordered(policy):
         return policy.replicas()
     except (ApiException, urllib3.exceptions.HTTPError):
         return 0
-
-
-@contextmanager
-def stopped(server):
-    server.stop()
-    try:
-        yield
-    finally:
-        server.start()
-
-
-@contextmanager
-def hanging(server):
-    server.pause()
-    try:
-        yield
-    finally:
-        server.resume()
 
 
 OUTAGES = {"stopped": stopped, "hanging": hanging}
@@ -127,26 +105,6 @@ def test_a_controller_that_is_started_anew_takes_nothing_away(busy, script, prom
     finally:
         prometheus.start()
     eventually(lambda: policy.replicas() == 1, within=60)
-
-
-@contextmanager
-def slowed(server):
-    """Most of the time it stands still: what takes it 10 ms takes half a second."""
-    over = Event()
-
-    def stutter() -> None:
-        while not over.wait(0.1):
-            server.pause()
-            over.wait(0.4)
-            server.resume()
-
-    thread = Thread(target=stutter)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
 
 
 @pytest.mark.parametrize("which", ["prometheus", "apiserver", "etcd"])
