@@ -253,7 +253,8 @@ class TestAnEmulatedVllm:
         port = (await emulator.add("vllm-0")).port
         url = f"http://127.0.0.1:{port}"
         seen: list[Result] = []
-        running = asyncio.create_task(batch(url, tmp_path / "out.jsonl", 300, most=32, on_result=seen.append))
+        options = {"attempts": 10, "most": 32, "on_result": seen.append}
+        running = asyncio.create_task(batch(url, tmp_path / "out.jsonl", 300, **options))
         for reached in (50, 120, 200):
             while len(seen) < reached:
                 await asyncio.sleep(0.001)

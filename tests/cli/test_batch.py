@@ -53,9 +53,13 @@ def command(*arguments: object) -> list[str]:
 @pytest.mark.parametrize(
     ("number", "status"), [(signal.SIGKILL, -9), (signal.SIGTERM, 130), (signal.SIGINT, 130)]
 )
-def test_stopped_in_any_way_it_goes_on_and_each_row_stands_there_once(url, prompts, tmp_path, number, status):
+def test_stopped_in_any_way_it_goes_on_and_each_row_stands_there_once(prompts, tmp_path, number, status):
     """At most what was in flight is sent again: 16 requests for each of the two times."""
-    output = tmp_path / "results.jsonl"
+    with emulate("--port", "0", "--speed", "4") as (_, urls):
+        check_stops(urls["vllm-0"], prompts, tmp_path / "results.jsonl", number, status)
+
+
+def check_stops(url: str, prompts: Path, output: Path, number: int, status: int) -> None:
     arguments = (prompts, "--url", url, "-o", output, "--concurrency", "16", "--param", "max_tokens=60")
     before = asked(url)
     for reached in (40, 150):
@@ -151,6 +155,7 @@ def test_what_is_wrong_is_said(prompts, tmp_path, monkeypatch, capsys, arguments
     assert says in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_while_the_servers_are_at_0_the_queue_is_told_and_afterwards_that_it_is_empty(url, prompts, tmp_path):
     """The policy needs it before the first server is there, and after the last row is done."""
     output = tmp_path / "results.jsonl"

@@ -16,11 +16,13 @@ from simulator.emulator.pod import Clock, PodSettings
 from simulator.startup import StartUp
 from tests.simulator.profiles import make_profile
 
+LONG = 14_000
+
 
 @pytest.fixture
 async def emulator() -> AsyncIterator[Emulator]:
-    """10 ms a step, 20 times as fast."""
-    settings = PodSettings(make_profile(max_model_len_tokens=2000), ("m",))
+    """10 ms a step, 20 times as fast. Answers of ``LONG`` tokens do not end while a test looks at them."""
+    settings = PodSettings(make_profile(max_model_len_tokens=15_000), ("m",))
     found = Emulator(settings, StartUp(name="0"), Clock(speed=20.0))
     yield found
     await found.close()
@@ -61,33 +63,28 @@ async def test_token_ids_have_exactly_the_traces_length(emulator, endpoint):
 async def test_requests_leave_at_their_times_though_no_answer_has_come(endpoint):
     """An open loop does not wait: all 30 are in flight before the first ends."""
     run = loop(endpoint)
-    most = 0
-
-    async def watch() -> None:
-        nonlocal most
-        while True:
-            most = max(most, run.in_flight)
-            await asyncio.sleep(0.001)
-
-    watcher = asyncio.create_task(watch())
-    await run.run([(number * 0.001, 10, 1500) for number in range(30)])
-    watcher.cancel()
-    assert most == 30
+    running = asyncio.create_task(run.run([(number * 0.001, 10, LONG) for number in range(30)]))
+    while run.in_flight < 30:
+        await asyncio.sleep(0.001)
+    assert not any(request.completed for request in run.requests)
     assert [request.arrival_s for request in run.requests] == [number * 0.001 for number in range(30)]
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
 
 
 async def test_refused_requests_are_rows_with_an_error(endpoint):
     run = loop(endpoint)
-    await run.run([(0.0, 1990, 50), (0.0, 10, 2)])
+    await run.run([(0.0, 14_990, 50), (0.0, 10, 2)])
     refused, fine = run.requests
-    assert "maximum context length is 2000" in refused.error
+    assert "maximum context length is 15000" in refused.error
     assert (refused.completed, refused.ttft_s) == (False, None)
     assert fine.completed
 
 
 async def test_a_server_that_goes_leaves_errors_not_gaps(emulator, endpoint):
     run = loop(endpoint)
-    running = asyncio.create_task(run.run([(0.0, 10, 1900)] * 5))
+    running = asyncio.create_task(run.run([(0.0, 10, LONG)] * 5))
     while run.in_flight < 5 or not emulator.pods[0].serving.in_flight:
         await asyncio.sleep(0.001)
     await emulator.remove("vllm-0")
@@ -98,7 +95,7 @@ async def test_a_server_that_goes_leaves_errors_not_gaps(emulator, endpoint):
 
 async def test_cancelled_it_keeps_what_is_known(endpoint):
     run = loop(endpoint)
-    running = asyncio.create_task(run.run([(0.0, 10, 2), (0.0, 10, 1900), (3600.0, 10, 2)]))
+    running = asyncio.create_task(run.run([(0.0, 10, 2), (0.0, 10, LONG), (3600.0, 10, 2)]))
     while not (len(run.requests) == 2 and run.requests[0].completed):
         await asyncio.sleep(0.001)
     running.cancel()
@@ -109,7 +106,7 @@ async def test_cancelled_it_keeps_what_is_known(endpoint):
 
 async def test_an_error_of_the_trace_passes_through(endpoint):
     def trace():
-        yield 0.0, 10, 1900
+        yield 0.0, 10, LONG
         raise TraceError([])
 
     run = loop(endpoint)

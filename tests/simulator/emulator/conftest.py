@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import aiohttp
 import pytest
@@ -16,14 +16,27 @@ from tests.simulator.profiles import make_profile
 MODEL = "test-model"
 
 
+@asynccontextmanager
+async def running(speed: float) -> AsyncIterator[Emulator]:
+    """No pods yet; 10 ms a step; ready at once."""
+    settings = PodSettings(make_profile(max_model_len_tokens=4000), (MODEL, "alias"))
+    found = Emulator(settings, StartUp(name="0"), Clock(speed), shutdown_timeout_s=30.0)
+    yield found
+    await found.close()
+
+
 @pytest.fixture
 async def emulator() -> AsyncIterator[Emulator]:
-    """No pods yet; 10 ms a step, 50 times as fast; ready at once."""
-    settings = PodSettings(make_profile(max_model_len_tokens=4000), (MODEL, "alias"))
-    async with asyncio.timeout(60):
-        found = Emulator(settings, StartUp(name="0"), Clock(speed=50.0), shutdown_timeout_s=30.0)
+    """50 times as fast as real time."""
+    async with running(50.0) as found:
         yield found
-        await found.close()
+
+
+@pytest.fixture
+async def slow_emulator() -> AsyncIterator[Emulator]:
+    """As slow as real time: a long answer does not end while a test looks at it."""
+    async with running(1.0) as found:
+        yield found
 
 
 @pytest.fixture

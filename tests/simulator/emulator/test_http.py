@@ -194,9 +194,9 @@ async def test_metrics_count_what_clients_did(http, url):
     assert e2e == pytest.approx(3 * 0.120 + 0.070)
 
 
-async def test_gauges_show_the_running_and_the_waiting(http, emulator):
-    """64 sequences fit, until the KV cache is full; the answers are so long that nobody ends."""
-    url = (await emulator.add("vllm-0")).url
+async def test_gauges_show_the_running_and_the_waiting(http, slow_emulator):
+    """64 sequences fit; the answers are so long that nobody ends."""
+    url = (await slow_emulator.add("vllm-0")).url
     body = completion(prompt=[1], max_tokens=3900)
     asks = [asyncio.create_task(post(http, f"{url}/v1/completions", body)) for _ in range(70)]
     running = waiting = 0.0
@@ -211,7 +211,8 @@ async def test_gauges_show_the_running_and_the_waiting(http, emulator):
     await asyncio.gather(*asks, return_exceptions=True)
 
 
-async def test_a_client_that_leaves_frees_its_place(http, url):
+async def test_a_client_that_leaves_frees_its_place(http, slow_emulator):
+    url = (await slow_emulator.add("vllm-0")).url
     async with http.post(f"{url}/v1/completions", json=completion(max_tokens=3900, stream=True)) as answer:
         await answer.content.readline()
     while await scrape(http, url, "vllm:num_requests_running"):
