@@ -245,6 +245,11 @@ def measure(
     return costs | {"decisions_per_tick": round(decided / ticks), "queries_per_tick": round(asked / ticks, 1)}
 
 
+def said(what: str) -> None:
+    """Progress, for whoever waits."""
+    print(f"{time.strftime('%H:%M:%S')} {what}", file=sys.stderr, flush=True)
+
+
 def main() -> None:
     """Runs it, and prints what was found."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
@@ -263,7 +268,9 @@ def main() -> None:
         prometheus = stack.enter_context(
             Prometheus(folder / "prometheus", interval=options.interval, scrape_configs=[job])
         )
+        said("setting up")
         set_up(Api(plane.kubeconfig), workloads)
+        said("waiting for the first scrape")
         eventually(lambda: len(prometheus.query("vllm:num_requests_waiting")) == len(workloads) * PODS, 60)
         began = time.monotonic()
         controller = stack.enter_context(Controller(folder, plane.kubeconfig, prometheus.url))
@@ -275,8 +282,10 @@ def main() -> None:
                 since(began, lambda: controller.total(decided) >= options.policies, 120), 1
             ),
         }
+        said(f"started: {found}")
         time.sleep(20.0)  # the first statuses are written
         found |= measure(controller, prometheus, plane, options.calm)
+        said("the loads rise")
         patches = Patches(plane)
         time.sleep(2.0)
         raise_loads(load, exporter, options.seconds)

@@ -90,8 +90,8 @@ class Controller:
         self.close()
 
     def close(self) -> None:
-        """Waits for what is under way."""
-        self._pool.shutdown(wait=True)
+        """Waits for what is under way, and begins nothing that still waits for a worker."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
 
     def step(self) -> None:
         """Begins the sync of every policy that is due, and does not wait for them."""

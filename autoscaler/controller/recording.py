@@ -19,7 +19,7 @@ from autoscaler.decision.fleet import survey
 from autoscaler.decision.types import Observation
 from autoscaler.errors import ClusterError
 from autoscaler.policy.models import Mode
-from autoscaler.policy.status import PolicyStatus, StatusCondition, read_status
+from autoscaler.policy.status import ConditionType, PolicyStatus, StatusCondition, read_status
 from autoscaler.policy.vocabulary import Action
 from autoscaler.ports import AnyPolicy, Events, Fence, PolicyStore, RefusedPolicy
 from autoscaler.telemetry.metrics import Metrics, Standing
@@ -121,16 +121,10 @@ class Recorder:
         outcome = sync.outcome
         fields: dict[str, object] = _names(sync.stored)
         fields |= {"action": str(outcome.action), "reason": outcome.reason}
-        new = sync.made is None or before is None or before.last_decision is None
         if sync.made is not None:
             decision = sync.made.decision
             fields |= {"current": decision.current_replicas, "desired": decision.desired_replicas}
-            last = before.last_decision if before else None
-            new = last is None or (last.reason, last.action) != (decision.reason, outcome.action)
-        level = logging.INFO if new or outcome.action is Action.SCALED else logging.DEBUG
-        if outcome.action in (Action.FAILED, Action.REFUSED):
-            level = logging.WARNING
-        _log.log(level, outcome.message, extra=fields)
+        _log.log(_level(sync, before), outcome.message, extra=fields)
 
     def _emit(self, sync: Sync, before: PolicyStatus | None, after: PolicyStatus) -> None:
         if sync.outcome.action is Action.SCALED:
@@ -156,6 +150,21 @@ class Recorder:
             return
         self.metrics.api_requests.labels("write_status", "ok").inc()
         saved.status, saved.at, saved.allowance = status, now, saved.allowance - 1
+
+
+def _level(sync: Sync, before: PolicyStatus | None) -> int:
+    """How loud a log line is, after what is known already."""
+    action, reason = sync.outcome.action, sync.outcome.reason
+    if action in (Action.FAILED, Action.REFUSED):
+        conditions = before.conditions if before else ()
+        known = {one.reason for one in conditions if one.type == ConditionType.ABLE_TO_SCALE}
+        return logging.DEBUG if reason in known else logging.WARNING
+    last = before.last_decision if before else None
+    decision = sync.made.decision if sync.made else None
+    if action is not Action.SCALED and last and decision:
+        is_old = (last.reason, last.action) == (decision.reason, action)
+        return logging.DEBUG if is_old else logging.INFO
+    return logging.INFO
 
 
 def _gist(status: PolicyStatus) -> tuple[object, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -161,3 +162,24 @@ def test_stopping_finishes_the_write_in_flight(chat: World) -> None:
     assert not running.is_alive()
     assert chat.chat.replicas == 4
     assert chat.status["lastDecision"]["action"] == "Scaled"
+
+
+def test_stopping_does_not_wait_for_those_that_have_not_begun(chat: World) -> None:
+    reading, release = threading.Event(), threading.Event()
+
+    def slow_read() -> None:
+        reading.set()
+        release.wait()
+
+    for number in range(50):
+        chat.store.put(CHAT, name=f"more-{number}")
+    chat.targets.delays["chat/vllm"] = slow_read
+    chat.controller.step()
+    assert reading.wait(10)
+    closing = threading.Thread(target=chat.controller.close)
+    closing.start()
+    time.sleep(0.2)  # the queue is dropped at once, and only then is anything waited for
+    release.set()
+    closing.join(10)
+    assert not closing.is_alive()
+    assert syncs(chat) <= 4

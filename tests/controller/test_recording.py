@@ -140,8 +140,8 @@ def test_log_lines_are_for_what_is_new(chat: World, caplog: pytest.LogCaptureFix
     caplog.set_level(logging.INFO, logger="autoscaler")
     chat.replicas_over(5, 150)
     chat.sync(load=10)
-    chat.targets.faults["read"] = [ClusterError("timed out")]
-    chat.sync()
+    chat.targets.faults["read"] = [ClusterError("timed out")] * 3
+    chat.replicas_over(10, 45)
     told = [vars(record) for record in caplog.records]
     assert [(one["levelname"], one["reason"], one["policy"]) for one in told] == [
         ("INFO", "WithinTolerance", "vllm"),
