@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from autoscaler.policy.load import load_policy_text
-from tests.deploy.kustomize import kustomizations, objects, of_kind, pod_templates
+from tests.deploy.kustomize import DEPLOY, kustomizations, objects, of_kind, pod_templates
 
 pytestmark = pytest.mark.e2e
 
@@ -104,3 +104,11 @@ def test_exactly_one_autoscaler_owns_the_server(folder):
 @pytest.mark.parametrize("folder", SERVING)
 def test_settings_left_no_placeholder(folder):
     assert "set-by-" not in yaml.safe_dump_all(objects(folder))
+
+
+@pytest.mark.parametrize("name", ["hpa-queue-size", "hpa-batch-size", "hpa-gpu"])
+def test_the_adapter_serves_what_the_hpas_ask_for(name):
+    exported = yaml.safe_load((DEPLOY / "components/adapter/exports.yaml").read_text())["spec"]["metrics"]
+    served = {alias for metric in exported for alias in (metric["name"], *metric.get("aliases", ()))}
+    hpa = yaml.safe_load((DEPLOY / f"examples/vllm/components/scaling/{name}/hpa.yaml").read_text())
+    assert {metric["pods"]["metric"]["name"] for metric in hpa["spec"]["metrics"]} <= served
