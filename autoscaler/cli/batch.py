@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -164,19 +164,17 @@ async def _interruptible(options: Options) -> int:
 
 async def _run(options: Options) -> int:
     from autoscaler.batch.journal import Journal
-    from autoscaler.batch.tables import TABLES, check_table, write_table
+    from autoscaler.batch.tables import TABLES, check_table
     from autoscaler.client.endpoint import Endpoint
 
     check_table(options.output)
-    is_table = options.output.suffix in TABLES
-    path = options.output.with_name(options.output.name + ".jsonl") if is_table else options.output
+    path = options.output
+    if path.suffix in TABLES:
+        path = path.with_name(path.name + ".jsonl")
     key = os.environ.get(options.api_key_env)
     with Journal(path, retry_errors=options.retry_errors) as journal:
         async with Endpoint(options.url, api_key=key, timeout_s=options.request_timeout) as endpoint:
             await _send(endpoint, journal, options)
-        if is_table:
-            write_table(options.output, list(journal.results()))
-        click.echo(f"{len(journal.done):,} rows, {journal.failed:,} with an error: {options.output}")
         return int(journal.failed > 0)
 
 
@@ -194,6 +192,16 @@ async def _send(endpoint: Endpoint, journal: Journal, options: Options) -> None:
         if left:
             with _progress(total, len(journal.done)) as run.on_result:
                 await run.run(asking.read(options.input_file))
+        _finish(journal, options.output)
+
+
+def _finish(journal: Journal, output: Path) -> None:
+    """Writes the table, where one was asked for, and says how it went."""
+    from autoscaler.batch.tables import TABLES, write_table
+
+    if output.suffix in TABLES:
+        write_table(output, list(journal.results()))
+    click.echo(f"{len(journal.done):,} rows, {journal.failed:,} with an error: {output}")
 
 
 @asynccontextmanager
@@ -207,7 +215,8 @@ async def _queue_told(run: Run, total: int, options: Options) -> AsyncIterator[N
     async with served(BatchCollector(run, total), options.metrics_port) as port:
         click.echo(f"Metrics on port {port}", err=True)
         yield
-        await asyncio.sleep(options.linger)
+        with suppress(asyncio.CancelledError):  # all is done, so this is no interruption
+            await asyncio.sleep(options.linger)
 
 
 def _count(asks: Iterable[Ask], journal: Journal) -> tuple[int, int]:

@@ -161,16 +161,18 @@ def test_while_the_servers_are_at_0_the_queue_is_told_and_afterwards_that_it_is_
     output = tmp_path / "results.jsonl"
     waits = command(prompts, "--url", "http://127.0.0.1:9", "-o", output, "--metrics-port", "0")
     with subprocess.Popen(waits, stderr=subprocess.PIPE, text=True) as process:
-        assert queue(process) == ROWS
+        assert told(port_of(process)) == ROWS
         process.send_signal(signal.SIGKILL)
-    ends = command(prompts, "--url", url, "-o", output, "--metrics-port", "0", "--linger", "3600")
+    table = tmp_path / "results.csv"
+    ends = command(prompts, "--url", url, "-o", table, "--metrics-port", "0", "--linger", "3600")
     with subprocess.Popen([*ends, "--param", "max_tokens=1"], stderr=subprocess.PIPE, text=True) as process:
-        port_of(process)
-        while output.read_bytes().count(b"\n") < ROWS:
+        port = port_of(process)
+        while not table.exists():
             assert process.poll() is None
-        assert process.poll() is None
+        assert told(port) == 0
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=60)
+    assert process.returncode == 0  # nothing was left to interrupt
 
 
 def port_of(process: subprocess.Popen[str]) -> int:
@@ -178,8 +180,8 @@ def port_of(process: subprocess.Popen[str]) -> int:
     return int(process.stderr.readline().removeprefix("Metrics on port "))
 
 
-def queue(process: subprocess.Popen[str]) -> float:
-    with urlopen(f"http://127.0.0.1:{port_of(process)}/metrics") as answer:
+def told(port: int) -> float:
+    with urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
         lines = answer.read().decode().splitlines()
     name = "inference_extension_flow_control_queue_size{"
     return next(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(name))
