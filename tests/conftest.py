@@ -1,6 +1,7 @@
 """What holds for every test."""
 
 import os
+import signal
 
 import pytest
 from hypothesis import settings
@@ -15,6 +16,11 @@ for name in ("FORCE_COLOR", "NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "COLUMNS",
 
 # Tests measure the Python source; the compiled modules have a test of their own (test_compiled.py).
 os.environ.setdefault("AUTOSCALE_PURE", "1")
+
+
+def pytest_configure():
+    """A run that is told to end, as by `timeout`, ends the servers that it started."""
+    signal.signal(signal.SIGTERM, lambda *_: pytest.exit("told to end", returncode=143))
 
 
 @pytest.fixture(scope="session")

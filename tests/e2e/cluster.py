@@ -69,11 +69,12 @@ class Rounds:
 
     def _run(self) -> None:
         while not self._over.wait(self._every):
-            for part in self._parts:
-                try:
-                    part.sync(self._api.get("/api/v1/pods", timeout=2)["items"])
-                except (ApiException, OSError, urllib3.exceptions.HTTPError):
-                    continue  # the next round finds out what came of it
+            try:
+                pods = self._api.get("/api/v1/pods", timeout=2)["items"]
+                for part in self._parts:
+                    part.sync(pods)
+            except (ApiException, OSError, urllib3.exceptions.HTTPError):
+                continue  # the next round finds out what came of it
 
     def __enter__(self) -> None:
         self._thread.start()

@@ -80,7 +80,7 @@ def emulators():
 @pytest.fixture(scope="session")
 def endpoints(cluster, targets, workloads, emulators):  # noqa: ARG001 (they outlive it)
     opened = Endpoints(targets)
-    parts = (workloads, opened) if cluster.plane else (opened,)
+    parts = (opened, workloads) if cluster.plane else (opened,)
     with Rounds(cluster.api, *parts):
         yield opened
     opened.close()
