@@ -13,6 +13,7 @@ import argparse
 import http.client
 import json
 import multiprocessing
+import os
 import ssl
 import tempfile
 import time
@@ -147,15 +148,25 @@ def _measure(
         eventually(partial(_answers_for, server, namespace, size), 60)
         before = _queries(prometheus)
         for pod, callers in (("*", 1), ("*", 4), (f"vllm-{size // 2}", 1), (f"vllm-{size // 2}", 8)):
+            cpu = _cpu_seconds(adapter)
             taken = _called(server, server.path(namespace, pod), callers, seconds)
+            each = (_cpu_seconds(adapter) - cpu) / len(taken) * 1000
             what = f"{'list' if pod == '*' else 'one pod'}, {callers} callers"
-            print(f"  {server.name:5}{what:20}{_shown(taken, seconds)}", flush=True)
+            own = f"   CPU {each:5.2f} ms each" if server.name == "ours" else ""
+            print(f"  {server.name:5}{what:20}{_shown(taken, seconds)}{own}", flush=True)
         asked = _queries(prometheus) - before
         print(f"  {server.name:5}Prometheus was asked {asked:.0f} times in {4 * seconds:.0f} s")
     assert adapter.process is not None
     status = Path(f"/proc/{adapter.process.pid}/status").read_text()
     now, peak = (int(status.partition(f"{name}:")[2].split()[0]) / 1024 for name in ("VmRSS", "VmHWM"))
     print(f"  ours memory: {now:.0f} MB, at most {peak:.0f} MB", flush=True)
+
+
+def _cpu_seconds(adapter: RunningAdapter) -> float:
+    """What the adapter's process has used so far, in all its threads."""
+    assert adapter.process is not None
+    fields = Path(f"/proc/{adapter.process.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _raw(prometheus: Prometheus, namespace: str) -> None:
