@@ -294,6 +294,13 @@ def main() -> None:
         found["reaction_s"] = {share: round(quantile(waits, share), 1) for share in (0.5, 0.9, 0.99, 1.0)}
         found["reaction_limit_s"] = options.interval + 15.0 + 2.0
         found["peak_mib"] = round(controller.peak_mib)
+        said("starting it anew")
+        controller.stop()
+        began = time.monotonic()
+        controller.start()
+        found["restart_all_decided_s"] = round(
+            since(began, lambda: controller.total(decided) >= options.policies, 120), 1
+        )
     print(json.dumps(found, indent=2))
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     print(f"on {os.cpu_count()} cores, {soft} open files allowed", file=sys.stderr)

@@ -53,12 +53,12 @@ def replay_command(
     records = _records(file, name)
     if policy is None:
         tally = _tell(replay(records), ne, show_all)
-        click.echo(tally.summary("come out as logged", "do not"))
+        click.echo(tally.summary("as logged", "not"))
         sys.exit(1 if tally.different else 0)
     other = _load(policy)
     replayed = replay_with(_of_one(records, file, other), other, clock_start)
     tally = _tell(replayed, _is_other_order, show_all)
-    click.echo(tally.summary("are the same", "differ"))
+    click.echo(tally.summary("the same", "different"))
     if tally.decided:
         click.echo(f"replicas wanted, on average: {tally.logged:.2f} logged, {tally.now:.2f} by {policy}")
 

@@ -85,7 +85,11 @@ class Controller:
     def run(self, stop: threading.Event) -> None:
         """Syncs until ``stop`` is set; then what is under way is finished, and nothing new begun."""
         while not stop.is_set():
-            self.step()
+            try:
+                self.step()
+            except Exception:  # a loop that ends in silence would scale nothing any more
+                _log.exception("a look at the policies failed")
+                self._metrics.errors.labels("InternalError").inc()
             stop.wait(LOOK_SECONDS)
         self.close()
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from zlib import crc32
 
 from autoscaler.controller.decision_log import DecisionLog
 from autoscaler.controller.reconcile import Made, Memory, Sync
@@ -25,7 +26,7 @@ from autoscaler.ports import AnyPolicy, Events, Fence, PolicyStore, RefusedPolic
 from autoscaler.telemetry.metrics import Metrics, Standing
 
 REFRESH_SECONDS = 300.0
-"""A status that says nothing new is written this often."""
+"""A status that says nothing new is written this often; a little more or less, lest all come at once."""
 
 BURST = 10
 """This many new statuses of one policy may follow each other at once; see ``REGAIN_SECONDS``."""
@@ -67,7 +68,8 @@ class Recorder:
         memory.status = status_after(sync, before)
         self._log(sync, before)
         self._emit(sync, before, memory.status)
-        self._save(sync.stored, memory.status, sync.now, urgent=sync.outcome.action is Action.SCALED)
+        urgent = sync.outcome.action is Action.SCALED
+        self._save(sync.stored, before, memory.status, sync.now, urgent=urgent)
 
     def refuse(self, refused: RefusedPolicy, now: float) -> None:
         """Tells that a policy was never good, once for each edit."""
@@ -78,7 +80,7 @@ class Recorder:
             self.events.emit(refused, "Warning", "InvalidPolicy", refused.problem)
             _log.warning("policy refused", extra=_names(refused) | {"problem": refused.problem})
             self.metrics.errors.labels("InvalidPolicy").inc()
-        self._save(refused, status, now, urgent=False)
+        self._save(refused, before, status, now, urgent=False)
 
     def forget(self, namespace: str, name: str) -> None:
         """A policy is gone, or another process cares for it now."""
@@ -134,12 +136,22 @@ class Recorder:
         for reason, message in {one.reason: one.message for one in news}.items():
             self.events.emit(sync.stored, "Warning", reason, message)
 
-    def _save(self, policy: AnyPolicy, status: PolicyStatus, now: float, *, urgent: bool) -> None:
-        saved = self._saved.setdefault((policy.namespace, policy.name), _Saved(seen=now))
+    def _save(
+        self,
+        policy: AnyPolicy,
+        before: PolicyStatus | None,
+        status: PolicyStatus,
+        now: float,
+        *,
+        urgent: bool,
+    ) -> None:
+        """Writes a status that is worth it. ``before``: the first time, what another process has written."""
+        key = (policy.namespace, policy.name)
+        saved = self._saved.setdefault(key, _Saved(before, _written_at(before), now))
         saved.allowance = min(saved.allowance + max(now - saved.seen, 0.0) / REGAIN_SECONDS, BURST)
         saved.seen = now
         news = saved.status is None or _gist(saved.status) != _gist(status)
-        fresh = 0 <= now - saved.at < REFRESH_SECONDS
+        fresh = 0 <= now - saved.at < REFRESH_SECONDS * _share(key)
         if not (urgent or not fresh or (news and saved.allowance >= 1)) or not self.fence.holds():
             return
         try:
@@ -150,6 +162,15 @@ class Recorder:
             return
         self.metrics.api_requests.labels("write_status", "ok").inc()
         saved.status, saved.at, saved.allowance = status, now, saved.allowance - 1
+
+
+def _written_at(status: PolicyStatus | None) -> float:
+    return status.last_decision.time if status and status.last_decision else float("-inf")
+
+
+def _share(key: tuple[str, str]) -> float:
+    """Another one for each policy, and always the same: 0.75 to 1.25."""
+    return 0.75 + crc32("/".join(key).encode()) / 2**33
 
 
 def _level(sync: Sync, before: PolicyStatus | None) -> int:

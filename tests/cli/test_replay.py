@@ -40,7 +40,7 @@ def ran(capsys: pytest.CaptureFixture[str], *argv: str) -> tuple[int, str, str]:
 
 def test_a_log_comes_out_as_it_was_logged(log: Path, capsys: pytest.CaptureFixture[str]) -> None:
     status, out, _ = ran(capsys, "replay", str(log))
-    assert (status, out) == (0, "46 decisions of 2 policies: 46 come out as logged\n")
+    assert (status, out) == (0, "46 decisions of 2 policies: 46 as logged\n")
 
 
 def test_a_decision_that_comes_out_otherwise_is_shown(
@@ -53,7 +53,7 @@ def test_a_decision_that_comes_out_otherwise_is_shown(
     status, out, _ = ran(capsys, "replay", str(tampered))
     assert status == 1
     assert "2 -> 3 (AboveTarget), now -> 4 (AboveTarget: waiting above target)" in out
-    assert out.endswith("45 come out as logged, 1 do not\n")
+    assert out.endswith("45 as logged, 1 not\n")
 
 
 BOLD = """\
@@ -75,7 +75,7 @@ def test_another_policy_is_asked_in_each_situation(
     status, out, err = ran(capsys, "replay", str(log), "--name", "chat/vllm", "--policy", str(other))
     assert (status, err) == (0, "")
     assert "chat/vllm  2 -> 4 (AboveTarget), now -> 6 (ScaleUpLimit: scaleUp allows 6 for now)" in out
-    assert "23 decisions: 22 are the same, 1 differ" in out
+    assert "23 decisions: 22 the same, 1 different" in out
 
 
 def test_a_policy_of_the_library_and_what_the_log_has_no_reading_of(
@@ -90,7 +90,7 @@ def test_a_policy_of_the_library_and_what_the_log_has_no_reading_of(
     ("argv", "message"),
     [
         (["--policy", "chat"], "holds chat/vllm and code/llm: choose one with --name"),
-        (["--name", "chat/other"], "0 decisions: 0 come out as logged"),
+        (["--name", "chat/other"], "0 decisions: 0 as logged"),
         (["--policy", "no-such"], "no-such: no such file, and no policy of this name in the library"),
     ],
 )
@@ -105,7 +105,7 @@ def test_the_simulators_decisions_are_such_a_log(tmp_path: Path, capsys: pytest.
     path = tmp_path / "decisions.jsonl"
     assert ran(capsys, "simulate", "azure-conv", "--span", "300", "--decisions", str(path))[0] == 0
     status, out, _ = ran(capsys, "replay", str(path))
-    assert (status, out) == (0, "20 decisions: 20 come out as logged\n")
+    assert (status, out) == (0, "20 decisions: 20 as logged\n")
     assert len(list(read_decisions_jsonl(path))) == 20
     status, out, _ = ran(capsys, "explain", "--log", str(path))
     assert status == 0

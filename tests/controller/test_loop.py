@@ -14,6 +14,7 @@ from autoscaler.policy.models import Signal
 from autoscaler.policy.vocabulary import Action
 from tests.controller.fakes import CHAT, Workload, World, world
 from tests.decision.builders import metric, policy
+from tests.servers.eventually import eventually
 
 
 @pytest.fixture
@@ -162,6 +163,19 @@ def test_stopping_finishes_the_write_in_flight(chat: World) -> None:
     assert not running.is_alive()
     assert chat.chat.replicas == 4
     assert chat.status["lastDecision"]["action"] == "Scaled"
+
+
+def test_a_look_that_fails_does_not_end_the_loop(chat: World) -> None:
+    chat.store.fault = RuntimeError("a bug")
+    stop = threading.Event()
+    running = threading.Thread(target=chat.controller.run, args=(stop,))
+    running.start()
+    eventually(lambda: (chat.metric("errors_total", reason="InternalError") or 0) >= 1)
+    chat.store.fault = None
+    eventually(lambda: syncs(chat) == 1)
+    stop.set()
+    running.join(10)
+    assert not running.is_alive()
 
 
 def test_stopping_does_not_wait_for_those_that_have_not_begun(chat: World) -> None:

@@ -53,7 +53,7 @@ def test_load_rises_and_falls_and_the_replicas_follow(cluster, namespace, script
     assert process.returncode == 0
     assert controller.lines()[-1]["message"] == "stopped"
     status, replayed = autoscale("replay", controller.decisions)
-    assert (status, "come out as logged\n" in replayed) == (0, True)
+    assert (status, " as logged\n" in replayed) == (0, True)
     lease = cluster.api.get(f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases/vllm-autoscaler")
     assert not lease["spec"].get("holderIdentity")
 
