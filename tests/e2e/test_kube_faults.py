@@ -95,7 +95,7 @@ def test_a_server_that_dies_and_comes_back_is_followed_again(plane, api, cluster
 
 
 def test_while_the_store_is_down_nothing_can_be_written_and_nobody_leads_for_ever(plane, cluster):
-    settings = LeaseSettings("default", "vllm-autoscaler", "one", seconds=7)
+    settings = LeaseSettings("default", "vllm-autoscaler", "one", seconds=10)
     election = LeaderElection(cluster.api, settings)
     election.start()
     eventually(election.holds)

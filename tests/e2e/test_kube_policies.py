@@ -189,7 +189,7 @@ def test_a_program_that_keeps_changing_the_replicas_is_found(api, live, namespac
 
 
 def candidate(live, namespace, identity):
-    settings = LeaseSettings(namespace, "vllm-autoscaler", identity, seconds=7)
+    settings = LeaseSettings(namespace, "vllm-autoscaler", identity, seconds=10)
     return LeaderElection(live.api, settings)
 
 

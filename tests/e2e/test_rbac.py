@@ -138,7 +138,7 @@ def everything_it_does(identity: Noted, api: Api, namespace: str) -> None:
     eventually(lambda: cluster.targets.pods(namespace, "app=vllm"))
     cluster.deletion_costs.write(namespace, {"vllm-0": 1})
     assert cluster.owners.claims(stored) == []
-    election = LeaderElection(identity, LeaseSettings(HOME, "vllm-autoscaler", "one", seconds=7))
+    election = LeaderElection(identity, LeaseSettings(HOME, "vllm-autoscaler", "one", seconds=10))
     election.start()
     eventually(election.holds)
     eventually(lambda: ("coordination.k8s.io", "leases", "update") in identity.used)
