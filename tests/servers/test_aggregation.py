@@ -79,13 +79,19 @@ class MetricsServer:
         Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
 
 
+def versions(api):
+    """What discovery says of the group; it follows the APIService a moment later."""
+    groups = api.get("/apis")["groups"]
+    return [version["version"] for group in groups if group["name"] == GROUP for version in group["versions"]]
+
+
 @pytest.fixture
 def metrics(control_plane, tmp_path):
     authority = Authority(tmp_path, "metrics-ca")
     started = MetricsServer(authority, control_plane.apiserver.front_proxy)
     api = Api(control_plane.kubeconfig)
     aggregate(api, GROUP, "v1beta2", started.server.server_port, authority.certificate)
-    eventually(lambda: available(api, GROUP, "v1beta2"), within=30)
+    eventually(lambda: available(api, GROUP, "v1beta2") and versions(api) == ["v1beta2"], within=30)
     yield started
     api.delete(f"/apis/apiregistration.k8s.io/v1/apiservices/v1beta2.{GROUP}")
     started.server.shutdown()
