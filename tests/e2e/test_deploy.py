@@ -7,6 +7,7 @@ and as the service account that the overlay gives it.
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -56,7 +57,7 @@ def any_fields(kind: str) -> JSON:
 def apply_all(api: Api, manifests: list[JSON]) -> None:
     """As ``kubectl apply --server-side -k``; a new kind takes a moment."""
     for manifest in sorted(manifests, key=lambda one: one["kind"] not in FIRST):
-        eventually(lambda manifest=manifest: accepted(api, manifest), within=20)
+        eventually(partial(accepted, api, manifest), within=20)
 
 
 def accepted(api: Api, manifest: JSON) -> bool:
