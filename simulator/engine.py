@@ -413,7 +413,7 @@ class Replica(VllmServer):
                 break
             waiting.popleft()
             running[sequence.row] = sequence
-            self._requests.schedule(sequence.row, now, sequence.computed)
+            self._requests.schedule(sequence.row, now, sequence.computed if self._caching else None)
             done = sequence.computed
             chunk = min(sequence.tokens_to_compute() - done, budget)
             self._blocks.take(self._decoding.blocks_of(done + chunk) - self._decoding.blocks_of(done))

@@ -63,6 +63,7 @@ class RequestTable:
         "preempted",
         "preemptions",
         "prefix_hit_tokens",
+        "prefix_queried_tokens",
         "prompt_tokens",
         "queue_s",
         "rejected",
@@ -74,7 +75,8 @@ class RequestTable:
 
     def __init__(self, *, keep_rows: bool = True, hash_block_tokens: int = HASH_BLOCK_TOKENS) -> None:
         self.keep_rows = keep_rows
-        self.requests = self.rejected = self.preempted = self.prefix_hit_tokens = 0
+        self.requests = self.rejected = self.preempted = 0
+        self.prefix_queried_tokens = self.prefix_hit_tokens = 0
         self.hash_block_tokens = hash_block_tokens
         self.rejected_by: Counter[TokenLimit] = Counter()
         self._free: list[int] = []
@@ -133,12 +135,18 @@ class RequestTable:
         self.outcome[row] = Outcome.UNFINISHED
         return row
 
-    def schedule(self, row: int, now: float, hit_tokens: int) -> None:
-        """A request is admitted, ``hit_tokens`` of its prompt being cached; the first time counts."""
-        if isnan(self.queue_s[row]):
-            self.queue_s[row] = now - self.arrival_s[row]
+    def schedule(self, row: int, now: float, hit_tokens: int | None) -> None:
+        """A request is admitted; the first time counts.
+
+        ``hit_tokens``: so many of its prompt were found in the prefix cache; None without one.
+        """
+        if not isnan(self.queue_s[row]):
+            return
+        self.queue_s[row] = now - self.arrival_s[row]
+        if hit_tokens is not None:
             self.hit_tokens[row] = hit_tokens
             self.prefix_hit_tokens += hit_tokens
+            self.prefix_queried_tokens += self.prompt_tokens[row]
 
     def preempt(self, row: int) -> None:
         """Counts a preemption."""

@@ -273,6 +273,7 @@ class SteppedReplica(VllmServer):
         """Admits from the head of the queue and adds to the step."""
         budget = self._limits.max_num_batched_tokens - sum(tokens for _, tokens in self._chunks)
         idle = not self._running
+        caching = self._limits.enable_prefix_caching
         while self._waiting and budget > 0:
             request = self._waiting[0]
             if request.eligible > self._step and not idle:
@@ -288,7 +289,7 @@ class SteppedReplica(VllmServer):
             tokens = min(request.to_compute, budget)
             assert self._allocate(request, tokens)
             self._running.append(self._waiting.pop(0))
-            self._requests.schedule(request.row, self._start, request.computed)
+            self._requests.schedule(request.row, self._start, request.computed if caching else None)
             self._chunks.append((request, tokens))
             budget -= tokens
 

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Iterator
 from itertools import chain
 from math import inf, isfinite
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from autoscaler.errors import Problem, TraceError
 from autoscaler.lines import Lines
-from simulator.trace_rows import Request, Tally, row_reader
+from simulator.trace_rows import HashedRequest, Request, Tally, row_reader
 
 BadRows: TypeAlias = Literal["stop", "skip"]
 
@@ -68,7 +68,10 @@ class Trace:
         return self.tally.skipped_rows
 
     def __iter__(self) -> Iterator[Request]:
-        return chain.from_iterable(self._batches())
+        return self._rows(None)
+
+    def _rows(self, piece: int | None) -> Iterator[Any]:
+        return chain.from_iterable(self._batches(piece))
 
     def window(
         self, *, start_s: float = 0.0, span_s: float | None = None, rate_scale: float = 1.0
@@ -82,33 +85,54 @@ class Trace:
             TraceError: while iterating; the trace cannot be read, or the window has no request.
             ValueError: ``start_s`` is negative, or ``span_s`` or ``rate_scale`` not positive.
         """
+        return self._cut(self._rows(None), start_s, span_s, rate_scale)
+
+    def hashed_window(
+        self,
+        hash_block_tokens: int,
+        *,
+        start_s: float = 0.0,
+        span_s: float | None = None,
+        rate_scale: float = 1.0,
+    ) -> Iterator[HashedRequest]:
+        """The same with ``hash_ids``: what is in each ``hash_block_tokens`` tokens of a prompt.
+
+        Raises:
+            TraceError: as above, or the trace has no such column.
+            ValueError: as above.
+        """
+        return self._cut(self._rows(hash_block_tokens), start_s, span_s, rate_scale)
+
+    def _cut(
+        self, rows: Iterator[Any], start_s: float, span_s: float | None, rate_scale: float
+    ) -> Iterator[Any]:
         _check_window(start_s, span_s, rate_scale)
         if start_s == 0 and span_s is None and rate_scale == 1:
-            return iter(self)
-        return self._window(start_s, inf if span_s is None else start_s + span_s, rate_scale)
+            return rows
+        return self._window(rows, start_s, inf if span_s is None else start_s + span_s, rate_scale)
 
-    def _window(self, start_s: float, end_s: float, rate_scale: float) -> Iterator[Request]:
+    def _window(self, rows: Iterator[Any], start_s: float, end_s: float, rate_scale: float) -> Iterator[Any]:
         inside = False
         time_s = 0.0
-        for time_s, prompt, output in self:
+        for time_s, *rest in rows:
             if time_s >= end_s:
                 break
             if time_s >= start_s:
                 inside = True
-                yield (time_s - start_s) / rate_scale, prompt, output
+                yield ((time_s - start_s) / rate_scale, *rest)
         if not inside:
             window = f"from {start_s:g} s on" if end_s == inf else f"in {start_s:g} s to {end_s:g} s"
             seen = "the next one is" if time_s >= end_s else "the last one is"
             raise self._error(f"has no request {window}; {seen} at {time_s:g} s")
 
-    def _batches(self) -> Iterator[Iterable[Request]]:
+    def _batches(self, piece: int | None) -> Iterator[Iterable[Request | HashedRequest]]:
         self.tally = tally = Tally()
         lines = Lines(self.path, TraceError)
         blocks = _without_leading_blanks(lines.blocks())
         line, text = next(blocks, (0, ""))
         if not text:
             raise self._error("is empty; a header line and at least one row belong here")
-        reader = row_reader(text, lines, tally, self.bad_rows == "skip")
+        reader = row_reader(text, lines, tally, self.bad_rows == "skip", piece)
         for block in chain((reader.begin(line, text),), blocks):
             yield reader.read(*block)
         if not tally.rows:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from math import isfinite
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 from autoscaler.errors import Problem, TraceError
 from autoscaler.lines import Lines, csv_fields
@@ -28,6 +28,7 @@ from simulator.trace_formats import (
     shorten,
     token_count,
 )
+from simulator.trace_hashes import COLUMN, hash_ids
 
 Request: TypeAlias = tuple[float, int, int]
 """``(timestamp_s, prompt_tokens, output_tokens)``; seconds since the trace's zero."""
@@ -51,6 +52,16 @@ class Tally:
     first_skipped: Problem | None = None
 
 
+class _Row(NamedTuple):
+    """One line: its time in ticks and as written, its tokens and, where it has them, its hashes."""
+
+    ticks: float
+    written: str
+    prompt: int
+    output: int
+    hashes: object
+
+
 class _BadRowError(Exception):
     """One row is wrong; ``field`` is the column at fault, or empty."""
 
@@ -71,12 +82,13 @@ class RowReader:
     """Rows to requests; the order of times and the trace's zero are kept here.
 
     Subclasses know how a line is taken apart. With ``skip``, rows that are wrong are counted in the
-    tally instead of raised.
+    tally instead of raised. With ``piece``, rows have their hashes, each for so many tokens.
     """
 
     known: TraceFormat
 
-    def __init__(self, lines: Lines, tally: Tally, skip: bool) -> None:
+    def __init__(self, lines: Lines, tally: Tally, skip: bool, piece: int | None) -> None:
+        self._piece = piece
         self._lines = lines
         self._tally = tally
         self._skip = skip
@@ -92,8 +104,8 @@ class RowReader:
         """Times in ticks, prompts and outputs of a block in which nothing is unusual, else None."""
         raise NotImplementedError
 
-    def _values(self, line: str) -> tuple[float, str, int, int]:
-        """Ticks, the time as written, prompt and output of one line, with exact errors."""
+    def _values(self, line: str) -> _Row:
+        """One line, with exact errors."""
         raise NotImplementedError
 
     def _recognised(self, line: int, names: list[str]) -> TraceFormat:
@@ -102,11 +114,13 @@ class RowReader:
         except BadValueError as error:
             raise self._lines.fail(line, "", str(error)) from None
         self._tally.format = known.name
+        if self._piece is not None and COLUMN not in names:
+            raise self._lines.fail(line, COLUMN, "is missing; the prefix cache finds prompts by it")
         return known
 
-    def read(self, line: int, text: str) -> Iterable[Request]:
+    def read(self, line: int, text: str) -> Iterable[Request | HashedRequest]:
         """The requests of one block that begins at ``line``."""
-        columns = self._columns(text)
+        columns = self._columns(text) if self._piece is None else None
         times = None if columns is None else self._times(*columns)
         if columns is None or times is None:
             batch = self._careful(line, text)
@@ -115,7 +129,7 @@ class RowReader:
         self._tally.rows += len(times)
         if times:
             last = text.rstrip("\n").rpartition("\n")[2]
-            self._latest_at = line + len(times) - 1, self._values(last)[1]
+            self._latest_at = line + len(times) - 1, self._values(last).written
         return zip(times, columns[1], columns[2], strict=True)
 
     def _times(self, ticks: list[float], prompts: list[int], outputs: list[int]) -> list[float] | None:
@@ -141,8 +155,8 @@ class RowReader:
             return self._zero
         return first if self.known.absolute else 0
 
-    def _careful(self, first_line: int, text: str) -> list[Request]:
-        batch: list[Request] = []
+    def _careful(self, first_line: int, text: str) -> list[Request | HashedRequest]:
+        batch: list[Request | HashedRequest] = []
         for number, line in enumerate(text.split("\n"), first_line):
             if not line or line.isspace():
                 continue
@@ -152,8 +166,9 @@ class RowReader:
                 self._reject(Problem(str(self._lines.path), number, error.field, error.message))
         return batch
 
-    def _request(self, number: int, line: str) -> Request:
-        ticks, written, prompt, output = self._values(line)
+    def _request(self, number: int, line: str) -> Request | HashedRequest:
+        ticks, written, prompt, output, hashes = self._values(line)
+        ids = None if self._piece is None else self._hash_ids(hashes, prompt, self._piece)
         zero = self._zero_for(ticks)
         time_s = (ticks - zero) / self.known.ticks_per_second
         if time_s < self._latest_s:
@@ -164,7 +179,10 @@ class RowReader:
             message = f"{shorten(written)} is more than {MAX_TIME_S:,.0f} s after the trace's start"
             raise _BadRowError(self.known.time, message)
         self._zero, self._latest_s, self._latest_at = zero, time_s, (number, written)
-        return time_s, prompt, output
+        return (time_s, prompt, output) if ids is None else (time_s, prompt, output, ids)
+
+    def _hash_ids(self, hashes: object, prompt: int, piece: int) -> tuple[int, ...]:
+        return _column(COLUMN, lambda value: hash_ids(value, prompt, piece), hashes)
 
     def _reject(self, problem: Problem) -> None:
         if not self._skip:
@@ -188,6 +206,7 @@ class CsvReader(RowReader):
             if names.count(column) > 1:
                 raise self._lines.fail(line, column, "stands twice in the header; once is right")
         self._time = partial(csv_time, self.known)
+        self._names = names
         self._width = len(names)
         self._picks = [names.index(column) for column in self.known.columns]
         return line + 1, rest
@@ -212,7 +231,7 @@ class CsvReader(RowReader):
         except ValueError:
             return None
 
-    def _values(self, line: str) -> tuple[float, str, int, int]:
+    def _values(self, line: str) -> _Row:
         try:
             fields = csv_fields(line)
         except csv.Error as error:
@@ -223,7 +242,9 @@ class CsvReader(RowReader):
         time, prompt, output = (fields[pick] for pick in self._picks)
         ticks = _column(self.known.time, self._time, time)
         prompt_tokens = _column(self.known.prompt, token_count, prompt)
-        return ticks, time, prompt_tokens, _column(self.known.output, token_count, output)
+        output_tokens = _column(self.known.output, token_count, output)
+        hashes = None if self._piece is None else fields[self._names.index(COLUMN)]
+        return _Row(ticks, time, prompt_tokens, output_tokens, hashes)
 
 
 class JsonReader(RowReader):
@@ -261,7 +282,7 @@ class JsonReader(RowReader):
         # Types are compared exactly: a bool is no integer.
         return (times, prompts, outputs) if sound and set(map(type, prompts + outputs)) <= {int} else None
 
-    def _values(self, line: str) -> tuple[float, str, int, int]:
+    def _values(self, line: str) -> _Row:
         row = _json_object(line)
         for column in self.known.columns:
             if column not in row:
@@ -269,7 +290,8 @@ class JsonReader(RowReader):
         time, prompt, output = (row[column] for column in self.known.columns)
         ticks = _column(self.known.time, self._time, time)
         prompt_tokens = _column(self.known.prompt, token_count, prompt)
-        return ticks, str(time), prompt_tokens, _column(self.known.output, token_count, output)
+        output_tokens = _column(self.known.output, token_count, output)
+        return _Row(ticks, str(time), prompt_tokens, output_tokens, row.get(COLUMN))
 
 
 def _json_object(line: str) -> dict[str, object]:
@@ -283,7 +305,7 @@ def _json_object(line: str) -> dict[str, object]:
     return value
 
 
-def row_reader(text: str, lines: Lines, tally: Tally, skip: bool) -> RowReader:
+def row_reader(text: str, lines: Lines, tally: Tally, skip: bool, piece: int | None) -> RowReader:
     """The reader for what ``text``, the trace's beginning, shows to be CSV or JSON lines."""
     kind = JsonReader if text.startswith(_JSON_START) else CsvReader
-    return kind(lines, tally, skip)
+    return kind(lines, tally, skip, piece)

@@ -50,6 +50,8 @@ def summarize(result: RunResult) -> dict[str, Any]:
         "starts": start_means(result.replicas),
         "direction_changes": result.counts.direction_changes if result.counts else 0,
         "preemptions": table.preempted,
+        "prefix_queried_tokens": table.prefix_queried_tokens,
+        "prefix_hit_tokens": table.prefix_hit_tokens,
         "end_s": _rounded(result.end_s),
         "inputs": result.inputs,
     }

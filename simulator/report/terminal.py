@@ -78,6 +78,9 @@ def _course(result: RunResult, summary: dict[str, Any], paint: _Paint) -> Iterat
     yield from _wrapped("  Price: ", formats.price_remark(summary["price"]))
     yield from _starts(summary["starts"])
     yield from _rejected(summary["rejected_by"])
+    if asked := summary["prefix_queried_tokens"]:
+        found = summary["prefix_hit_tokens"]
+        yield f"  Prefix cache: {formats.share(found / asked)} of {asked:,} prompt tokens were found in it"
     yield from _decisions(result.counts)
 
 

@@ -389,3 +389,54 @@ def test_the_results_do_not_depend_on_which_files_are_asked_for(tmp_path, scalin
     assert alone.read_text() == among.read_text()
     interval = json.loads(alone.read_text())["inputs"]["timeline_interval_s"]
     assert interval == (1.0 if scaling[0] == "--replicas" else 15.0)
+
+
+# -- prefix caching ---------------------------------------------------------------------------
+
+CHATS = """\
+timestamp_s,prompt_tokens,output_tokens,hash_ids
+0,1024,2,1 2
+5,1600,2,1 2 3 4
+10,1600,2,1 2 3 4
+"""
+CACHING = ("--profile", "llama3-8b-h100", "--replicas", "1", "--prefix-caching", "on")
+
+
+def test_what_the_prefix_cache_found_is_in_the_results(tmp_path):
+    trace, out = tmp_path / "chats.csv", tmp_path / "out.json"
+    trace.write_text(CHATS)
+    result = run(trace, *CACHING, "--json", out)
+    assert result.exit_code == 0
+    summary = json.loads(out.read_text())
+    # 1,600 tokens are exactly 100 blocks, of which the last one is computed again.
+    found = 1024 + 1600 - 16
+    assert (summary["prefix_queried_tokens"], summary["prefix_hit_tokens"]) == (1024 + 2 * 1600, found)
+    assert f"Prefix cache: {found / 4224:.2%} of 4,224 prompt tokens were found in it" in result.stdout
+
+
+def test_without_prefix_caching_the_hashes_are_not_read(tmp_path):
+    trace, out = tmp_path / "chats.csv", tmp_path / "out.json"
+    trace.write_text(CHATS.replace("1 2 3 4", "nonsense"))
+    result = run(trace, *CACHING[:-1], "off", "--json", out)
+    assert result.exit_code == 0
+    assert json.loads(out.read_text())["prefix_hit_tokens"] == 0
+    assert "Prefix cache" not in result.stdout
+
+
+def test_prefix_caching_needs_hashes():
+    assert problems(run("azure-conv", *CACHING))[0].endswith(
+        "azure_llm_2023_conv.csv.gz:1: hash_ids: is missing; the prefix cache finds prompts by it"
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--hash-block-tokens", "64"), "--hash-block-tokens needs --prefix-caching on"),
+        (("--prefix-caching", "on"), "not modelled for models with a sliding window: gemma2-9b-h100 is one"),
+    ],
+)
+def test_prefix_caching_that_cannot_be_is_refused(arguments, message):
+    result = run("azure-conv", *arguments)
+    assert result.exit_code == 2
+    assert message in " ".join(result.stderr.replace("│", " ").split())

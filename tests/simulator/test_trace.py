@@ -529,3 +529,53 @@ def test_any_bytes_give_sorted_requests_or_a_trace_error(
         requests = list(Trace(path, bad_rows=bad_rows))  # type: ignore[arg-type]
         assert requests == sorted(requests, key=lambda request: request[0])
         assert all(1 <= tokens <= 10_000_000 for request in requests for tokens in request[1:])
+
+
+# -- hashes -----------------------------------------------------------------------------------
+
+HASHED_CSV = HEADER.replace("\n", ",hash_ids\n") + "0.5,10,1,7 8 9\n1,8,2,7 8\n"
+HASHED_JSON = (
+    '{"timestamp": 500, "input_length": 10, "output_length": 1, "hash_ids": [7, 8, 9]}\n'
+    '{"timestamp": 1000, "input_length": 8, "output_length": 2, "hash_ids": [7, 8]}\n'
+)
+HASHED = [(0.5, 10, 1, (7, 8, 9)), (1.0, 8, 2, (7, 8))]
+
+
+@pytest.mark.parametrize("text", [HASHED_CSV, HASHED_JSON])
+def test_hashes_are_read_where_they_are_wanted(write, text):
+    trace = Trace(write(text))
+    assert list(trace.hashed_window(4)) == HASHED
+    assert list(trace.hashed_window(4, start_s=1.0, rate_scale=2.0)) == [(0.0, 8, 2, (7, 8))]
+    assert list(trace) == [request[:3] for request in HASHED]
+
+
+def test_the_last_piece_of_a_prompt_may_have_no_id(write):
+    text = HASHED_JSON.replace("[7, 8, 9]", "[7, 8]")
+    assert next(Trace(write(text)).hashed_window(4)) == (0.5, 10, 1, (7, 8))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (SMALL, "trace:1: hash_ids: is missing; the prefix cache finds prompts by it"),
+        (HASHED_CSV.replace("7 8 9", "7 x 9"), "trace:2: hash_ids: '7 x 9' are no ids"),
+        (HASHED_CSV.replace("7 8 9", "7 -8 9"), "trace:2: hash_ids: '7 -8 9' are no ids"),
+        (HASHED_CSV.replace("7 8 9", f"7 8 {2**63}"), "are no ids"),
+        (HASHED_JSON.replace("[7, 8]", "[7, 8.0]"), "trace:2: hash_ids: '[7, 8.0]' are no ids"),
+        (HASHED_JSON.replace("[7, 8]", "null"), "trace:2: hash_ids: 'null' are no ids"),
+        (
+            HASHED_CSV.replace("7 8 9", "7 8 9 10"),
+            "trace:2: hash_ids: 4 ids for 10 tokens; with one id for 4 tokens these are 3 (--hash",
+        ),
+    ],
+)
+def test_what_is_wrong_with_hashes_is_said(write, text, message):
+    with pytest.raises(TraceError) as caught:
+        list(Trace(write(text)).hashed_window(4))
+    assert message in str(caught.value)
+
+
+def test_a_row_with_bad_hashes_can_be_skipped(write):
+    trace = Trace(write(HASHED_CSV.replace("7 8 9", "7")), bad_rows="skip")
+    assert list(trace.hashed_window(4)) == HASHED[1:]
+    assert trace.skipped_rows == 1

@@ -48,6 +48,18 @@ def _series(_ctx: click.Context, param: click.Parameter, values: tuple[str, ...]
 )
 @click.option("--profile", default="gemma2-9b-h100", metavar="NAME|FILE", help="Which model on which GPU.")
 @click.option(
+    "--prefix-caching",
+    type=click.Choice(["on", "off"]),
+    help="Whether beginnings of prompts are found again, by the trace's hash_ids.  [default: the profile's]",
+)
+@click.option(
+    "--hash-block-tokens",
+    type=click.IntRange(1, 1_000_000),
+    default=512,
+    metavar="N",
+    help="With prefix caching: how many prompt tokens one of the hash_ids stands for.",
+)
+@click.option(
     "--startup",
     default="warm-node",
     metavar="NAME[+NAME…]|SECONDS",

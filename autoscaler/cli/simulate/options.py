@@ -25,6 +25,8 @@ class Options:
     policies: tuple[str, ...]
     fixed: tuple[int, ...]
     profile: str
+    prefix_caching: Literal["on", "off"] | None
+    hash_block_tokens: int
     startup: str
     startup_spread: Literal["on", "off"]
     nodes: int | None

@@ -44,6 +44,7 @@ def startup_text(scenario: Scenario) -> str:
 
 _UNSET = {
     "span": "all",
+    "prefix_caching": "profile's",
     "initial_replicas": "minReplicas",
     "timeline_interval": "every sync (1 with --replicas)",
     "nodes": "unlimited",
@@ -53,7 +54,7 @@ _UNSET = {
 
 _NOTHING_BY_DEFAULT = frozenset(
     {
-        *("trace", "policies", "fixed", "series", "warm_nodes", "node_idle"),
+        *("trace", "policies", "fixed", "series", "warm_nodes", "node_idle", "hash_block_tokens"),
         *("json_file", "html_file", "requests_file", "timeline_file", "decisions_file"),
     }
 )

@@ -18,7 +18,7 @@ from autoscaler.cli.simulate.outputs import check_outputs, outputs, write_output
 from autoscaler.cli.simulate.printed import defaults_text, startup_text
 from simulator.nodes import NodeLimits
 from simulator.prices import find_price
-from simulator.profile import load_profile
+from simulator.profile import Profile, load_profile
 from simulator.replay import simulate
 from simulator.report.summary import summarize
 from simulator.report.terminal import render_terminal
@@ -30,6 +30,7 @@ from simulator.trace import Trace, resolve_trace
 if TYPE_CHECKING:
     from autoscaler.policy.load import LoadedPolicy
     from simulator.series import Series
+    from simulator.trace_rows import HashedRequest, Request
 
 
 def run(options: Options) -> None:
@@ -87,7 +88,7 @@ def _labelled(scalings: Sequence[LoadedPolicy | Fixed]) -> list[Run]:
 
 
 def _scenario(options: Options) -> Scenario:
-    profile = load_profile(options.profile)
+    profile = _profile(options)
     startup = load_startup(options.startup)
     return Scenario(
         profile=profile,
@@ -105,7 +106,21 @@ def _scenario(options: Options) -> Scenario:
         timeline_interval_s=options.timeline_interval,
         initial_replicas=options.initial_replicas,
         series=_series(options),
+        hash_block_tokens=options.hash_block_tokens,
     )
+
+
+def _profile(options: Options) -> Profile:
+    """The profile, with or without prefix caching as the options say."""
+    profile = load_profile(options.profile)
+    if options.prefix_caching is None:
+        return profile
+    caching = options.prefix_caching == "on"
+    try:
+        return replace(profile, scheduler=replace(profile.scheduler, enable_prefix_caching=caching))
+    except ValueError as error:
+        message = f"{error}: {profile.name} is one"
+        raise click.BadParameter(message, param_hint="--prefix-caching") from None
 
 
 def _series(options: Options) -> dict[str, Series]:
@@ -136,7 +151,7 @@ def _simulate(run: Run, trace: Trace, scenario: Scenario, options: Options) -> R
     drawn = run.policy is not None or bool(options.timeline_file or options.html_file)
     with _progress(run.label, trace, options) as progress:
         result = simulate(
-            _window(trace, options),
+            _requests(trace, scenario, options),
             scaling,
             replace(scenario, keep_timeline=drawn),
             label=run.label,
@@ -157,6 +172,22 @@ def _progress(label: str, trace: Trace, options: Options) -> Iterator[Callable[[
     with click.progressbar(length=max(1, int(last_s)), label=label, file=sys.stderr) as bar:
         yield lambda now: bar.update(int(now) - bar.pos)
         bar.update(int(last_s) - bar.pos)
+
+
+def _requests(
+    trace: Trace, scenario: Scenario, options: Options
+) -> Iterator[Request] | Iterator[HashedRequest]:
+    """What is replayed; what is in the prompts only where it makes a difference."""
+    if not scenario.profile.scheduler.enable_prefix_caching:
+        if "hash_block_tokens" not in options.defaults:
+            raise click.UsageError("--hash-block-tokens needs --prefix-caching on")
+        return _window(trace, options)
+    return trace.hashed_window(
+        scenario.hash_block_tokens,
+        start_s=options.start,
+        span_s=options.span,
+        rate_scale=options.rate_scale,
+    )
 
 
 def _window(trace: Trace, options: Options) -> Iterator[tuple[float, int, int]]:
@@ -186,4 +217,5 @@ def _inputs(run: Run, options: Options, scenario: Scenario) -> dict[str, Any]:
         "clock_start_s": scenario.clock_start,
         "series": [f"{name}={file.name}" for name, file in options.series.items()],
         "seed": scenario.seed,
+        "hash_block_tokens": scenario.hash_block_tokens,
     }

@@ -37,6 +37,8 @@ KEYS = [
     "starts",
     "direction_changes",
     "preemptions",
+    "prefix_queried_tokens",
+    "prefix_hit_tokens",
     "end_s",
     "inputs",
 ]
