@@ -124,6 +124,7 @@ bench: compile ## reproduce the figures of docs/: equality, starts, speed, memor
 	$(BIN)/python -m benchmarks.endurance
 	$(BIN)/python -m benchmarks.fidelity
 	$(BIN)/python -m benchmarks.recorded_runs
+	$(BIN)/python -W ignore -m benchmarks.adapter_load
 
 # -- day to day --------------------------------------------------------------------------------
 

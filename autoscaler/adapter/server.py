@@ -19,6 +19,9 @@ HANDSHAKE_SECONDS = 10
 KEEP_ALIVE_SECONDS = 120.0
 """Longer than Go's clients keep an idle connection (90 s), so that it is they who close it."""
 
+MAX_LINE = 32_768
+"""Of the request's line and of each header, in bytes. Tokens with many groups are long."""
+
 log = logging.getLogger(__name__)
 _quiet = log.getChild("connections")
 _quiet.setLevel(logging.CRITICAL)  # what a stranger sends that is no HTTP is no error of ours
@@ -49,7 +52,14 @@ class Listening:
 
 async def listen(app: App, host: str, port: int, tls: ssl.SSLContext) -> Listening:
     """Starts to answer. Port 0 takes a free one. Raises ``OSError`` where it cannot listen."""
-    connections = web.Server(app.handle, access_log=None, logger=_quiet, keepalive_timeout=KEEP_ALIVE_SECONDS)
+    connections = web.Server(
+        app.handle,
+        access_log=None,
+        logger=_quiet,
+        keepalive_timeout=KEEP_ALIVE_SECONDS,
+        max_line_size=MAX_LINE,
+        max_field_size=MAX_LINE,
+    )
     loop = asyncio.get_running_loop()
 
     def connected() -> asyncio.BaseProtocol:

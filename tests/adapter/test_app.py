@@ -169,6 +169,16 @@ async def test_without_a_right_nothing_tells_whether_a_metric_exists(world):
         assert (await get(session, V2, **{"X-Remote-User": "hpa"}))[0] == 401
 
 
+async def test_a_long_token_is_read_and_an_endless_request_is_not(world):
+    token = "t" * 12_000
+    world.judge.tokens[token] = User("hpa")
+    async with world.session(Authorization=f"Bearer {token}") as session:
+        assert (await get(session, V2))[0] == 200
+        assert (await get(session, V2 + "/" + "a" * 20_000))[0] == 400
+        async with session.get("/" + "a" * 100_000) as response:
+            assert response.status == 400
+
+
 async def test_health_is_open_and_ready_tells_what_is_missing(world):
     async with world.session() as session:
         async with session.get("/readyz") as response:
