@@ -14,10 +14,19 @@ from math import inf, isfinite
 from autoscaler.decision.fleet import survey
 from autoscaler.decision.types import Pod, Reading, Sample
 from autoscaler.histograms import histogram_quantile, merged
-from autoscaler.policy.models import DEFAULT_QUANTILE, QUANTILE_SIGNALS, Metric, Spec, TargetType
+from autoscaler.policy.models import (
+    DEFAULT_QUANTILE,
+    QUANTILE_SIGNALS,
+    Metric,
+    MissingData,
+    Spec,
+    TargetType,
+)
 from autoscaler.policy.rules import UNALIGNED
 from autoscaler.ports import Answer, Buckets, Point, Question
 from autoscaler.signals import CATALOGUE, Kind, Scope
+
+_UNANSWERED = Answer(error="not asked")
 
 
 def question(metric: Metric) -> Question:
@@ -40,11 +49,10 @@ def readings(
     spec: Spec, answers: Mapping[Question, Answer], namespace: str, pods: Collection[Pod], now: float
 ) -> tuple[Reading, ...]:
     """One reading for each of the policy's inputs; a question without an answer is a failed one."""
-    unanswered = Answer(error="not asked")
     return tuple(
         reading(
             metric,
-            answers.get(question(metric), unanswered),
+            _usable(spec, metric, answers.get(question(metric), _UNANSWERED)),
             namespace,
             pods,
             now,
@@ -52,6 +60,13 @@ def readings(
         )
         for metric in spec.inputs
     )
+
+
+def _usable(spec: Spec, metric: Metric, answer: Answer) -> Answer:
+    """The answer; or the outage that it stands in for, where its gap would not hold a scale-down."""
+    if answer.outage is None or spec.missing_data(metric) is MissingData.HOLD:
+        return answer
+    return Answer(error=answer.outage)
 
 
 def reading(

@@ -58,13 +58,15 @@ class Answer:
     """What a source knows about a question.
 
     ``error``: nothing could be read, and why. ``warnings``: the server itself says that something
-    may be missing, so the answer is partial.
+    may be missing, so the answer is partial. ``outage``: why nothing could be read this time; then
+    all this is what was read before, and partial as well.
     """
 
     points: tuple[Point, ...] = ()
     buckets: tuple[Buckets, ...] = ()
     error: str | None = None
     warnings: tuple[str, ...] = ()
+    outage: str | None = None
 
     @cached_property
     def in_namespace(self) -> Mapping[str | None, Mapping[str | None, Sequence[Point]]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import inf, nan
+from typing import Any
 
 import pytest
 
@@ -113,6 +114,24 @@ def test_a_servers_warning_makes_the_reading_partial():
     told = read(PER_POD, Answer(points=(point(3, "chat-0"),), warnings=("store-2: timeout",)))
     assert told.missing == ("the rest (store-2: timeout)",)
     assert len(told.samples) == 1
+
+
+@pytest.mark.parametrize(
+    ("fields", "acts_on_it"),
+    [({}, True), ({"semantics": "HPA"}, False), ({"metric": {"missingData": "Conservative"}}, False)],
+    ids=["Hold", "HPA", "Conservative"],
+)
+def test_an_old_answer_stands_in_only_where_it_cannot_scale_down(
+    fields: dict[str, Any], acts_on_it: bool
+) -> None:
+    asked = policy(
+        metric(10, signal="running", **fields.get("metric", {})), semantics=fields.get("semantics", "LLM")
+    )
+    points = (point(1, "chat-0"), point(1, "chat-1"))
+    old = Answer(points=points, warnings=("HTTP 503; the last answer is 30 s old",), outage="HTTP 503")
+    answers = dict.fromkeys(questions(asked.spec), old)
+    first = readings(asked.spec, answers, "chat", PODS, NOW)[0]
+    assert (len(first.samples), first.error) == ((2, None) if acts_on_it else (0, "HTTP 503"))
 
 
 # Quantiles over pods

@@ -2,8 +2,8 @@
 
 An answer is reused while it is fresh, and whoever asks what is being asked already waits for that
 answer. When a source fails, its last good answer stands in for a while, marked as partial: its
-samples keep their own times, so the age limits of the policies go on counting, and a partial
-answer never removes replicas.
+samples keep their own times, so the age limits of the policies go on counting, and it never removes
+replicas: where a policy does not hold for gaps, the outage counts (``observe.readings``).
 """
 
 from __future__ import annotations
@@ -134,5 +134,5 @@ class SharedSource:
                 if last.is_good() and last.covers(question, where) and age <= self._keep_seconds:
                     warning = f"{answer.error}; the last answer is {age:.0f} s old"
                     good = last.answer.result()
-                    return replace(good, warnings=(*good.warnings, warning))
+                    return replace(good, warnings=(*good.warnings, warning), outage=answer.error)
         return answer

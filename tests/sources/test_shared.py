@@ -118,6 +118,7 @@ def test_a_failure_leaves_the_last_answer_as_a_partial_one(shared, source, clock
     told = shared.answers([A], ["chat"])[A]
     assert told.points == GOOD.points
     assert told.warnings == ("HTTP 503; the last answer is 30 s old",)
+    assert told.outage == "HTTP 503"
 
 
 def test_the_last_answer_stands_in_for_a_while_only(shared, source, clock):
