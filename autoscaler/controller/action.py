@@ -67,11 +67,10 @@ class Actor:
         if self.dry_run or stored.policy.spec.mode is Mode.DRY_RUN:
             return Outcome(Action.DRY_RUN, "DryRun", f"would set {wanted} replicas", claims=claims)
         refusal = self._refusal(claims)
-        if refusal is not None:
-            return refusal
-        if costs:
+        if refusal is None and costs:
             self._mark(key.namespace, costs)
-        return self._write(key, scale, decision, claims)
+            refusal = self._refusal(claims)  # marking many pods takes time, in which the lead may go
+        return refusal or self._write(key, scale, decision, claims)
 
     def marks(self, decision: Decision) -> bool:
         """Whether the pods' deletion costs would be written before this decision."""

@@ -37,7 +37,7 @@ def begin(status: PolicyStatus | None, target: str, current: int, now: float) ->
         down_events=_events(history.down_events, now) + _unsaved(status, current, now),
         failing_since=_at_most(history.failing_since, now),
         pending_since=_at_most(history.pending_since, now),
-        scaled_to_zero=history.scaled_to_zero or (current == 0 and status.desired_replicas == 0),
+        scaled_to_zero=history.scaled_to_zero or (current == 0 and _ordered_zero(status)),
     )
     return resume(saved, current, now)
 
@@ -63,6 +63,12 @@ def _unsaved(status: PolicyStatus, current: int, now: float) -> Events:
         return ()
     known = last.desired_replicas if last.action is Action.SCALED else last.current_replicas
     return (ScaleEvent(known - current, now),) if current < known else ()
+
+
+def _ordered_zero(status: PolicyStatus) -> bool:
+    """Whether 0 replicas may be our doing: a write whose answer never came. A hold at 0 ordered nothing."""
+    last = status.last_decision
+    return last is not None and last.action is Action.FAILED and last.desired_replicas == 0
 
 
 def save(state: ScalingState, spec: Spec, now: float) -> History:

@@ -255,6 +255,17 @@ class FakeCosts:
         self.costs |= costs
 
 
+@dataclass
+class CostsThatTakeTheLead(FakeCosts):
+    """Writing them takes so long that another process leads afterwards."""
+
+    fence: FakeFence = field(default_factory=FakeFence)
+
+    def write(self, namespace: str, costs: Mapping[str, int]) -> None:
+        super().write(namespace, costs)
+        self.fence.leads = False
+
+
 class World:
     """A cluster, a source, and a controller in it that can be started anew."""
 

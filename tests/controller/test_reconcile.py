@@ -9,7 +9,15 @@ import pytest
 from autoscaler.errors import ClusterError, ConflictError, TargetError
 from autoscaler.policy.vocabulary import Action
 from autoscaler.ports import Claim
-from tests.controller.fakes import CHAT, FakeCosts, LostAnswerError, Workload, World, world
+from tests.controller.fakes import (
+    CHAT,
+    CostsThatTakeTheLead,
+    FakeCosts,
+    LostAnswerError,
+    Workload,
+    World,
+    world,
+)
 from tests.decision.builders import metric, policy
 
 
@@ -289,6 +297,25 @@ def test_scaled_to_zero_survives_a_restart_and_wakes_on_the_gateway() -> None:
         made.source.gateway = 3
         assert made.sync().outcome.action is Action.SCALED
         assert made.chat.replicas == 1
+
+
+def test_what_somebody_else_switched_off_stays_off_after_a_restart(chat: World) -> None:
+    chat.sync(load=10)
+    chat.chat.replicas = 0
+    assert chat.sync(load=10).outcome.reason == "ScalingDisabled"
+    chat.restart()
+    assert chat.sync(load=10).outcome.reason == "ScalingDisabled"
+    assert chat.chat.replicas == 0
+
+
+def test_a_lead_that_is_lost_while_pods_are_marked_writes_no_replicas(chat: World) -> None:
+    chat.costs = CostsThatTakeTheLead(fence=chat.fence)
+    chat.restart()
+    chat.chat.replicas = 4
+    chat.source.running = {"vllm-0": 7.0, "vllm-1": 0.0}
+    chat.replicas_over(0, 330)
+    assert chat.costs.costs != {}
+    assert chat.targets.written == []
 
 
 def test_before_a_scale_down_the_idlest_pods_are_marked(chat: World) -> None:
