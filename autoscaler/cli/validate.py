@@ -10,9 +10,11 @@ from pathlib import Path
 import click
 
 from autoscaler.errors import PolicyError, Problem
+from autoscaler.policy.check import read_file
 from autoscaler.policy.document import MAX_BYTES
+from autoscaler.policy.exports import LoadedExport, is_export, load_export_text
 from autoscaler.policy.lint import lint
-from autoscaler.policy.load import LoadedPolicy, duplicates, load_policies, load_policy_text
+from autoscaler.policy.load import LoadedPolicy, duplicates, load_policy_text
 
 STDIN = "-"
 _SUFFIXES = (".yaml", ".yml")
@@ -49,7 +51,7 @@ def validate(
     context: str | None,
     namespace: str,
 ) -> None:
-    """Check policy files: FILE, every *.yaml and *.yml in DIR, or - for standard input.
+    """Check files of policies or MetricExports: FILE, every *.yaml and *.yml in DIR, or - for standard input.
 
     Problems go to standard output as FILE:LINE: FIELD: MESSAGE, one a line. Warnings are legal but
     harmful to LLM serving; their ids, in brackets, are explained in docs/policy.md. Exits with 1 if
@@ -60,7 +62,7 @@ def validate(
     autoscale validate chat.yaml --with deployment.yaml --with podmonitoring.yaml
     autoscale validate chat.yaml --cluster --namespace chat
     """  # noqa: D301 (click wants the character, not a backslash)
-    policies, errors = _load_all(paths)
+    policies, exports, errors = _load_all(paths)
     errors += duplicates(policies)
     warnings = [problem for loaded in policies for problem in lint(loaded)]
     try:
@@ -72,7 +74,8 @@ def validate(
     for problem in _in_order(errors + warnings):
         click.echo(_one_line(problem))
     failed = bool(errors) or (strict and bool(warnings))
-    click.echo(f"{_summary(policies, errors, warnings)}: {'not valid' if failed else 'valid'}", err=failed)
+    counted = _summary(policies, exports, errors, warnings)
+    click.echo(f"{counted}: {'not valid' if failed else 'valid'}", err=failed)
     sys.exit(1 if failed else 0)
 
 
@@ -102,15 +105,20 @@ def _fit_cluster(
     return list(dict.fromkeys(found))
 
 
-def _load_all(paths: tuple[str, ...]) -> tuple[list[LoadedPolicy], list[Problem]]:
+def _load_all(paths: tuple[str, ...]) -> tuple[list[LoadedPolicy], list[LoadedExport], list[Problem]]:
     policies: list[LoadedPolicy] = []
+    exports: list[LoadedExport] = []
     problems: list[Problem] = []
     for file in _each_once(file for path in paths for file in _files(path)):
         try:
-            policies += _load(file)
+            raw, name = _read(file)
+            if is_export(raw):
+                exports += load_export_text(raw, name)
+            else:
+                policies += load_policy_text(raw, name)
         except PolicyError as error:
             problems += error.problems
-    return policies, problems
+    return policies, exports, problems
 
 
 def _each_once(files: Iterable[str | Problem]) -> Iterator[str | Problem]:
@@ -124,12 +132,13 @@ def _each_once(files: Iterable[str | Problem]) -> Iterator[str | Problem]:
             yield file
 
 
-def _load(file: str | Problem) -> tuple[LoadedPolicy, ...]:
+def _read(file: str | Problem) -> tuple[bytes, str]:
+    """A file's bytes, and what to call it."""
     if isinstance(file, Problem):
         raise PolicyError([file])
     if file == STDIN:
-        return load_policy_text(sys.stdin.buffer.read(MAX_BYTES + 1), "<stdin>")
-    return load_policies(Path(file))
+        return sys.stdin.buffer.read(MAX_BYTES + 1), "<stdin>"
+    return read_file(Path(file)), file
 
 
 def _files(path: str) -> Iterator[str | Problem]:
@@ -163,8 +172,14 @@ def _one_line(problem: Problem) -> str:
     return "".join(char if char.isprintable() else repr(char)[1:-1] for char in str(problem))
 
 
-def _summary(policies: list[LoadedPolicy], errors: list[Problem], warnings: list[Problem]) -> str:
-    counts = [_count(len(policies), "policy", "policies")]
+def _summary(
+    policies: list[LoadedPolicy],
+    exports: list[LoadedExport],
+    errors: list[Problem],
+    warnings: list[Problem],
+) -> str:
+    counts = [_count(len(policies), "policy", "policies")] if policies or not exports else []
+    counts += [_count(len(exports), "export", "exports")] if exports else []
     counts += [_count(len(errors), "error", "errors")] if errors else []
     counts += [_count(len(warnings), "warning", "warnings")] if warnings else []
     return ", ".join(counts)

@@ -7,6 +7,7 @@ already ask for, and serves what no policy uses.
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -206,6 +207,12 @@ class LoadedExport:
     export: MetricExport
     file: str
     line: int
+
+
+def is_export(raw: bytes) -> bool:
+    """Whether a text means to be exports: it names their kind, and not that of policies."""
+    kinds = set(re.findall(rb"(?m)^kind:\s*[\"']?(\w+)", raw))
+    return KIND.encode() in kinds and b"ScalingPolicy" not in kinds
 
 
 def load_exports(path: Path) -> tuple[LoadedExport, ...]:

@@ -24,7 +24,7 @@ _START = f"a policy begins with apiVersion: {API_VERSION} and kind: {KIND}"
 _FOREIGN = {
     "HorizontalPodAutoscaler": "`autoscale import` turns one into a policy",
     "ScaledObject": "`autoscale import` turns KEDA's into a policy",
-    "MetricExport": "exports go to `autoscale adapter --exports`",
+    "MetricExport": "exports have a file of their own, for `autoscale adapter --exports`",
     "ScaledJob": "jobs are not scaled here, only workloads with replicas",
     "VerticalPodAutoscaler": "pods are not resized here, only their number changes",
     "PodAutoscaler": "to move AIBrix's here, turn each metric source into a metric with a target",

@@ -2,11 +2,13 @@
 
 import io
 
+import pytest
 import yaml
 
 from autoscaler.cli.main import main
 from autoscaler.policy.load import load_policies
 from tests.exchange.test_import import HEAD, KEDA, pods
+from tests.policy.test_exports import GOOD
 
 CPU = "  - type: Resource\n    resource: {name: cpu}\n"
 
@@ -64,3 +66,15 @@ def test_simulate_takes_an_hpa_as_it_is(tmp_path, capsys):
     out, err = capsys.readouterr()
     assert "vllm" in out
     assert "is not carried over" in err
+
+
+def test_validate_checks_exports_too(tmp_path, capsys):
+    file = tmp_path / "exports.yaml"
+    file.write_text(GOOD)
+    with pytest.raises(SystemExit, match="0"):
+        main(["validate", str(file)])
+    assert capsys.readouterr().out == "1 export: valid\n"
+    file.write_text(GOOD.replace("signal: waiting", "signal: wating"))
+    with pytest.raises(SystemExit, match="1"):
+        main(["validate", str(file)])
+    assert "exports.yaml:12: spec.metrics[0].signal: must be one of" in capsys.readouterr().out
