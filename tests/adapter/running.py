@@ -37,6 +37,7 @@ class Running:
     trusted: Trusted
     board: Board
     served: Served
+    telemetry: Telemetry
     missing: tuple[str, ...] = ()
 
     def issue(self) -> None:
@@ -59,11 +60,12 @@ async def running(folder: Path, served: Served, judge: Judge, trusted: Trusted) 
     """Serves ``served`` until the block ends."""
     source, fleet = Source(), Fleet()
     board = Board(source, fleet)
-    world = Running("", folder, Keys(), source, fleet, judge, trusted, board, served)
+    world = Running("", folder, Keys(), source, fleet, judge, trusted, board, served, Telemetry())
     world.issue()
     ticks = iter(range(1, 1_000_000))
     live = LiveContext(KeyPair(folder / "tls.crt", folder / "tls.key"), trusted, lambda: float(next(ticks)))
-    app = App(Gate(judge, trusted), Answers(lambda: world.served, board), lambda: world.missing, Telemetry())
+    answers = Answers(lambda: world.served, board)
+    app = App(Gate(judge, trusted), answers, lambda: world.missing, world.telemetry)
     listening = await listen(app, "127.0.0.1", 0, live.context)
     world.url = f"https://localhost:{listening.port}"
     try:

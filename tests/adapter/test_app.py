@@ -179,6 +179,17 @@ async def test_a_long_token_is_read_and_an_endless_request_is_not(world):
             assert response.status == 400
 
 
+async def test_requests_are_counted_by_their_status(world):
+    async with world.session(**TOKEN) as session:
+        await get(session, V2)
+        await get(session, f"{PODS}/%2A/none")
+        await get(session, f"{PODS}/%2A/none")
+    counted = world.telemetry.registry.get_sample_value
+    assert counted("vllm_autoscaler_adapter_requests_total", {"code": "200"}) == 1
+    assert counted("vllm_autoscaler_adapter_requests_total", {"code": "404"}) == 2
+    assert counted("vllm_autoscaler_adapter_request_duration_seconds_count") == 3
+
+
 async def test_health_is_open_and_ready_tells_what_is_missing(world):
     async with world.session() as session:
         async with session.get("/readyz") as response:
