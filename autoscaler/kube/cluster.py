@@ -19,7 +19,6 @@ from autoscaler.kube.policies import COLLECTION, KubePolicies, PolicyObjects
 from autoscaler.kube.policy_files import PolicyFiles
 from autoscaler.kube.targets import KubeTargets
 from autoscaler.kube.watched import Watched
-from autoscaler.ports import PolicyStore
 
 _NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
@@ -61,15 +60,15 @@ class Cluster:
         self._watched: list[Watched[PodIndex] | Watched[ScalerObjects] | Watched[PolicyObjects]]
         self._watched = [pods, *scalers, *([objects] if objects else [])]
         self.targets = KubeTargets(api, namespaces, pods)
-        self.owners = KubeOwners(scalers, objects, self.targets)
         self.events = KubeEvents(api, identity)
         self.deletion_costs = KubeDeletionCosts(api, pods)
-        self.policies: PolicyStore
+        self.policies: KubePolicies | PolicyFiles
         if objects is not None:
             self.policies = KubePolicies(api, objects)
         else:
             assert folder is not None
             self.policies = PolicyFiles(folder, own_namespace())
+        self.owners = KubeOwners(scalers, self.policies, self.targets)
 
     def start(self) -> None:
         """Begins to list and watch; nothing is waited for."""

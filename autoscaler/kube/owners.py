@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Protocol
 
 from autoscaler.kube.api import Object
-from autoscaler.kube.policies import PolicyObjects
 from autoscaler.kube.references import References, Workload, group_of, workload
 from autoscaler.kube.targets import KubeTargets
 from autoscaler.kube.watched import Watched
@@ -13,6 +13,13 @@ from autoscaler.ports import Claim, StoredPolicy, TargetKey
 
 HPA_COLLECTION = "/apis/autoscaling/v2/horizontalpodautoscalers"
 KEDA_COLLECTION = "/apis/keda.sh/v1alpha1/scaledobjects"
+
+
+class Rivals(Protocol):
+    """A store of policies that knows which of several scales a workload."""
+
+    def older(self, stored: StoredPolicy, target: Workload) -> Sequence[str]:
+        """The names of active policies that scale the target of a policy and come before it."""
 
 
 class ScalerObjects:
@@ -43,12 +50,12 @@ class ScalerObjects:
 
 
 class KubeOwners:
-    """``ports.Owners`` from watched copies. ``policies``: None where they come from a folder."""
+    """``ports.Owners`` from watched copies, and from where the policies come from."""
 
     def __init__(
         self,
         scalers: Sequence[Watched[ScalerObjects]],
-        policies: Watched[PolicyObjects] | None,
+        policies: Rivals,
         targets: KubeTargets,
     ) -> None:
         self._scalers = scalers
@@ -70,12 +77,9 @@ class KubeOwners:
                 yield Claim(owner, "its scaleTargetRef is the same workload")
 
     def _by_policies(self, stored: StoredPolicy, target: Workload) -> Iterator[Claim]:
-        if self._policies is None:
-            return
-        policies = self._policies.at(stored.namespace)
-        for name in policies.older(stored, target):
+        for name in self._policies.older(stored, target):
             owner = f"ScalingPolicy {stored.namespace}/{name}"
-            yield Claim(owner, "it is older and scales the same workload")
+            yield Claim(owner, "it comes first and scales the same workload")
 
     def _by_meddlers(self, stored: StoredPolicy) -> Iterator[Claim]:
         ref = stored.policy.spec.scale_target_ref

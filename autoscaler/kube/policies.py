@@ -113,6 +113,10 @@ class KubePolicies:
         ]
         self._api.patch(f"{root}/{stored.name}/status", changes, JSON_PATCH)
 
+    def older(self, stored: StoredPolicy, target: Workload) -> Sequence[str]:
+        """See ``owners.Rivals``. Raises ``ClusterError`` where the copy cannot be relied on."""
+        return self._watched.at(stored.namespace).older(stored, target)
+
     def _all(self) -> list[AnyPolicy]:
         return [policy for objects in self._watched.complete() for policy in objects.all()]
 

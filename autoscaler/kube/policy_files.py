@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from autoscaler.errors import PolicyError
+from autoscaler.kube.references import Workload, workload
 from autoscaler.policy.load import LoadedPolicy, load_policies
+from autoscaler.policy.models import Mode
 from autoscaler.ports import AnyPolicy, RefusedPolicy, StoredPolicy
 
 SUFFIXES = (".yaml", ".yml")
@@ -44,6 +46,7 @@ class PolicyFiles:
         self._clock = clock
         self._files: dict[Path, _File] = {}
         self._statuses: dict[tuple[str, str], Mapping[str, object]] = {}
+        self._owners: Mapping[Workload, str] = {}
         self._looked = float("-inf")
         self._problem: str | None = None
 
@@ -59,6 +62,11 @@ class PolicyFiles:
         """See ``ports.PolicyStore.write_status``."""
         self._statuses[stored.namespace, stored.name] = status
 
+    def older(self, stored: StoredPolicy, target: Workload) -> Sequence[str]:
+        """See ``owners.Rivals``: a file has no age, so the first by file and place owns the target."""
+        owner = self._owners.get(target, stored.name)
+        return [owner] if owner != stored.name else []
+
     def _all(self) -> list[AnyPolicy]:
         self._look()
         found: dict[tuple[str, str], AnyPolicy] = {}
@@ -72,6 +80,7 @@ class PolicyFiles:
                 if first is not stored and isinstance(first, StoredPolicy):
                     message = f"the policy was already defined; {path.name} defines it again"
                     found[stored.namespace, stored.name] = replace(first, problem=message)
+        self._owners = _owners(found.values())
         return list(found.values())
 
     def _stored(self, loaded: LoadedPolicy, problem: str | None) -> StoredPolicy:
@@ -102,6 +111,14 @@ class PolicyFiles:
         if problem is not None and problem != self._problem:
             log.warning(problem)
         self._problem = problem
+
+
+def _owners(policies: Iterable[AnyPolicy]) -> Mapping[Workload, str]:
+    owners: dict[Workload, str] = {}
+    for one in policies:
+        if isinstance(one, StoredPolicy) and one.policy.spec.mode is Mode.ACTIVE:
+            owners.setdefault(workload(one.namespace, one.policy.spec.scale_target_ref), one.name)
+    return owners
 
 
 def _is_policy(path: Path) -> bool:

@@ -6,7 +6,7 @@ import pytest
 
 from autoscaler.errors import ClusterError
 from autoscaler.kube.owners import HPA_COLLECTION, KEDA_COLLECTION, KubeOwners, ScalerObjects
-from autoscaler.kube.policies import COLLECTION, PolicyObjects
+from autoscaler.kube.policies import COLLECTION, KubePolicies, PolicyObjects
 from autoscaler.kube.references import Workload
 from autoscaler.kube.watched import Watched
 from autoscaler.ports import Claim, StoredPolicy
@@ -144,12 +144,12 @@ def test_everybody_who_scales_it_is_named(double):
         watch(double, KEDA_COLLECTION, partial(ScalerObjects, "ScaledObject")),
     ]
     policies = watch(double, COLLECTION, PolicyObjects)
-    owners = KubeOwners(scalers, policies, Meddled())
+    owners = KubeOwners(scalers, KubePolicies(double.api(), policies), Meddled())
     stored, _ = policies.at("chat").all()
     assert owners.claims(stored) == [
         Claim("HorizontalPodAutoscaler chat/h", "its scaleTargetRef is the same workload"),
         Claim("ScaledObject chat/k", "its scaleTargetRef is the same workload"),
-        Claim("ScalingPolicy chat/b", "it is older and scales the same workload"),
+        Claim("ScalingPolicy chat/b", "it comes first and scales the same workload"),
         Claim("field manager gitops", "it changed the replicas 4 times of late"),
     ]
     for watched in (*scalers, policies):
@@ -165,14 +165,18 @@ def test_without_keda_and_without_rivals_nobody_claims_it(double):
     ]
     policies = watch(double, COLLECTION, PolicyObjects)
     (stored,) = policies.at("chat").all()
-    assert KubeOwners(scalers, policies, Unwatched()).claims(stored) == []
+    owners = KubeOwners(scalers, KubePolicies(double.api(), policies), Unwatched())
+    assert owners.claims(stored) == []
     for watched in (*scalers, policies):
         watched.stop()
 
 
 def test_nobody_knows_before_the_first_list(double):
     watched = Watched(double.api(), HPA_COLLECTION, (), partial(ScalerObjects, "HorizontalPodAutoscaler"))
+    policies = KubePolicies(double.api(), Watched(double.api(), COLLECTION, (), PolicyObjects))
     objects = PolicyObjects()
     objects.put(FIRST)
     with pytest.raises(ClusterError, match="was not read yet"):
-        KubeOwners([watched], None, Unwatched()).claims(objects.all()[0])
+        KubeOwners([watched], policies, Unwatched()).claims(objects.all()[0])
+    with pytest.raises(ClusterError, match="was not read yet"):
+        KubeOwners([], policies, Unwatched()).claims(objects.all()[0])

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from autoscaler.kube.policy_files import LOOK_SECONDS, PolicyFiles
+from autoscaler.kube.references import workload
 from tests.policy.build import VALID
 
 BROKEN = VALID.replace("maxReplicas: 10", "maxReplicas: 0")
@@ -102,6 +103,18 @@ def test_of_two_files_with_one_policy_the_first_counts_and_says_so(folder):
     folder.write("a.yaml", VALID)
     folder.write("b.yaml", VALID.replace("10", "20"))
     assert folder.look() == {"chat": (10, "the policy was already defined; b.yaml defines it again")}
+
+
+def test_of_two_policies_for_one_workload_the_first_owns_it(folder):
+    folder.write("a.yaml", VALID.replace("name: chat", "name: onlooker") + "  mode: DryRun\n")
+    folder.write("b.yaml", VALID)
+    folder.write("c.yaml", VALID.replace("name: chat", "name: rival"))
+    folder.look()
+    rivals = {
+        one.name: folder.files.older(one, workload(one.namespace, one.policy.spec.scale_target_ref))
+        for one in folder.files.policies()
+    }
+    assert rivals == {"onlooker": ["chat"], "chat": [], "rival": ["chat"]}
 
 
 def test_a_folder_that_goes_away_changes_nothing(folder, caplog):
