@@ -86,7 +86,7 @@ lint: setup ## ruff, mypy --strict and the import directions
 
 .PHONY: test-fast
 test-fast: setup ## the fast tests, with branch coverage
-	$(BIN)/python -m pytest -q -rs -m "not slow and not browser and not e2e" --durations=5 --cov --cov-report=term
+	$(BIN)/python -m pytest -q -rs -n auto -m "not slow and not browser and not e2e" --durations=5 --cov --cov-report=term
 
 .PHONY: test-slow
 test-slow: setup ## the tests that take minutes: whole traces, simulated days, the wheel
@@ -130,7 +130,7 @@ bench: compile ## reproduce the figures of docs/: equality, starts, speed, memor
 
 .PHONY: check
 check: lint ## before each commit: lint, then the fast tests until the first failure
-	$(BIN)/python -m pytest -q -x -m "not slow and not browser and not e2e"
+	$(BIN)/python -m pytest -q -x -n auto -m "not slow and not browser and not e2e"
 
 .PHONY: format
 format: setup ## let ruff format the code and repair what it can
