@@ -30,14 +30,8 @@ def slow_profile() -> Profile:
     return replace(profile, step_time=replace(profile.step_time, **times))
 
 
-FAST = "chat"
-"""The default policy is in the fast suite; its neighbours' days take a while together."""
-
-
-@pytest.mark.parametrize(
-    "name",
-    [pytest.param(name, marks=() if name == FAST else pytest.mark.slow) for name in library_names()],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", library_names())
 def test_a_simulated_day_ends_with_every_request_and_within_the_bounds(name):
     [loaded] = load_policies(library_path(name))
     spec = loaded.policy.spec

@@ -74,6 +74,7 @@ def test_more_of_the_same_costs_one_write_in_about_five_minutes(chat: World) -> 
     assert 9 <= len(chat.store.writes) <= 16
 
 
+@pytest.mark.slow
 def test_policies_that_hold_do_not_all_write_at_once() -> None:
     with world() as made:
         for number in range(40):

@@ -119,6 +119,7 @@ def test_the_same_runs_give_the_same_text() -> None:
     assert report_html([make_result(seed=5)]) == report_html([make_result(seed=5)])
 
 
+@pytest.mark.slow
 def test_a_day_that_scales_at_every_sync_is_a_file_below_3_mb() -> None:
     day = make_result(span_s=86_400.0, base_rps=0.2, interval_s=5.0)
     message = "recommended 12 replicas: the sum of 14.40 over a target of 1.2 per replica is 12"
