@@ -1,4 +1,4 @@
-"""Seconds since the epoch as RFC 3339, which is how Kubernetes writes times, and back."""
+"""Seconds since the epoch as RFC 3339, which is how Kubernetes writes times, and back; and a steady clock."""
 
 from __future__ import annotations
 
@@ -10,6 +10,12 @@ from math import floor
 _FORM = re.compile(
     r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(\.\d{1,9})?(?:[Zz]|([+-])(\d\d):(\d\d))", re.ASCII
 )
+
+
+def running_seconds() -> float:
+    """A clock that nobody sets and that goes on while the machine is suspended, where there is one."""
+    boottime = getattr(time, "CLOCK_BOOTTIME", None)
+    return time.monotonic() if boottime is None else time.clock_gettime(boottime)
 
 
 def to_rfc3339(seconds: float, digits: int = 0) -> str:

@@ -6,13 +6,18 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from autoscaler.timestamps import running_seconds
+
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """``wall``: seconds since the epoch, which may jump. ``steady``: seconds of any origin, which do not."""
+    """``wall``: seconds since the epoch, which may jump. ``steady``: seconds of any origin, which do not.
+
+    A suspended machine is no jump: both go on, and the memory knows that nobody looked meanwhile.
+    """
 
     wall: Callable[[], float] = time.time
-    steady: Callable[[], float] = time.monotonic
+    steady: Callable[[], float] = running_seconds
 
     @property
     def offset(self) -> float:

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 
 from autoscaler.errors import ClusterError
 from autoscaler.kube.api import WRITE_TIMEOUT_SECONDS, Api, ApiError, Object
-from autoscaler.timestamps import to_rfc3339
+from autoscaler.timestamps import running_seconds, to_rfc3339
 
 RETRY_SECONDS = 2.0
 MARGIN_SECONDS = 1.0
@@ -29,12 +29,6 @@ MARGIN_SECONDS = 1.0
 NEVER = float("-inf")
 
 log = logging.getLogger(__name__)
-
-
-def running_seconds() -> float:
-    """A clock that nobody sets and that goes on while the machine is suspended, where there is one."""
-    boottime = getattr(time, "CLOCK_BOOTTIME", None)
-    return time.monotonic() if boottime is None else time.clock_gettime(boottime)
 
 
 @dataclass(frozen=True, slots=True)
