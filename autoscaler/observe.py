@@ -63,10 +63,11 @@ def readings(
 
 
 def _usable(spec: Spec, metric: Metric, answer: Answer) -> Answer:
-    """The answer; or the outage that it stands in for, where its gap would not hold a scale-down."""
-    if answer.outage is None or spec.missing_data(metric) is MissingData.HOLD:
+    """The answer; or why it is not whole, as an error, where a gap would not hold a scale-down."""
+    whole = answer.outage is None and not answer.warnings
+    if whole or spec.missing_data(metric) is MissingData.HOLD:
         return answer
-    return Answer(error=answer.outage)
+    return Answer(error=answer.outage or f"a partial answer: {'; '.join(answer.warnings)}")
 
 
 def reading(

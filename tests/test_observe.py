@@ -134,6 +134,14 @@ def test_an_old_answer_stands_in_only_where_it_cannot_scale_down(
     assert (len(first.samples), first.error) == ((2, None) if acts_on_it else (0, "HTTP 503"))
 
 
+def test_a_partial_answer_fails_a_metric_that_would_not_hold_for_its_gap():
+    warned = Answer(points=(point(1, "chat-0"),), warnings=("a store is away",))
+    for semantics, error in (("LLM", None), ("HPA", "a partial answer: a store is away")):
+        asked = policy(metric(10, signal="running"), semantics=semantics)
+        first = readings(asked.spec, dict.fromkeys(questions(asked.spec), warned), "chat", PODS, NOW)[0]
+        assert first.error == error
+
+
 # Quantiles over pods
 
 
