@@ -64,9 +64,14 @@ def replay_command(
 
 
 def _records(file: Path, name: str | None) -> Iterator[DecisionRecord]:
+    found = False
     for record in read_decisions_jsonl(file):
         if name in (None, record.policy_name):
+            found = True
             yield record
+    if not found:
+        whose = f" of {name}" if name else ""
+        raise InputError([Problem(str(file), None, "", f"holds no decision{whose}")])
 
 
 def _load(policy: str) -> ScalingPolicy:

@@ -199,7 +199,8 @@ def connect(kubeconfig: str | None = None, context: str | None = None) -> Api:
                 kubeconfig, context, client_configuration=configuration, persist_config=False
             )
     except (ConfigException, OSError, ValueError, TypeError, KeyError) as error:
-        raise ClusterError(f"no cluster to talk to: {error}") from None
+        place = f"{kubeconfig}: " if kubeconfig else ""
+        raise ClusterError(f"no cluster to talk to: {place}{error}") from None
     return Api(configuration)
 
 

@@ -90,7 +90,7 @@ def test_a_policy_of_the_library_and_what_the_log_has_no_reading_of(
     ("argv", "message"),
     [
         (["--policy", "chat"], "holds chat/vllm and code/llm: choose one with --name"),
-        (["--name", "chat/other"], "0 decisions: 0 as logged"),
+        (["--name", "chat/other"], "holds no decision of chat/other"),
         (["--policy", "no-such"], "no-such: no such file, and no policy of this name in the library"),
     ],
 )
@@ -99,6 +99,12 @@ def test_what_cannot_be_replayed_is_said(
 ) -> None:
     _, out, err = ran(capsys, "replay", str(log), *argv)
     assert message in out + err
+
+
+def test_a_log_without_decisions_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    empty = tmp_path / "empty.jsonl"
+    empty.touch()
+    assert ran(capsys, "replay", str(empty)) == (1, "", f"{empty}: holds no decision\n")
 
 
 def test_the_simulators_decisions_are_such_a_log(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

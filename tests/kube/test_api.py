@@ -205,6 +205,11 @@ def test_in_a_pod_the_cluster_around_it_is_meant(tmp_path):
     assert connect(str(kubeconfig(tmp_path, "http://127.0.0.1:1"))).server == "http://127.0.0.1:1"
 
 
+def test_a_kubeconfig_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ClusterError, match="nowhere/config"):
+        connect(str(tmp_path / "nowhere/config"))
+
+
 def test_a_kubeconfig_that_does_not_help_is_named(tmp_path: Path) -> None:
     with pytest.raises(ClusterError, match="no cluster to talk to"):
         connect(str(tmp_path / "none"))
