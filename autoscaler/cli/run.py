@@ -25,6 +25,7 @@ from autoscaler.controller.loop import Controller
 from autoscaler.controller.observation import QueryRights
 from autoscaler.controller.reconcile import Reconciler, Sync
 from autoscaler.controller.recording import Recorder
+from autoscaler.controller.status_queue import StatusQueue
 from autoscaler.errors import ClusterError
 from autoscaler.kube.api import connect
 from autoscaler.kube.cluster import Cluster, own_identity, own_namespace
@@ -219,12 +220,14 @@ def assembled(options: Options, settings: MetricSettings) -> Iterator[Parts]:
         costs = cluster.deletion_costs if options.deletion_costs else None
         actor = Actor(cluster.targets, cluster.owners, fence, costs, options.dry_run)
         rights = QueryRights(frozenset(options.allow_queries_in))
+        statuses = StatusQueue(cluster.policies, fence, metrics)
+        ending.callback(statuses.close)
         controller = Controller(
             source,
             cluster.policies,
             fence,
             Reconciler(cluster.targets, actor, Clock(), rights),
-            Recorder(cluster.policies, cluster.events, fence, metrics, decisions, options.dry_run),
+            Recorder(statuses, cluster.events, fence, metrics, decisions, options.dry_run),
             metrics,
             options.workers,
         )

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 from zlib import crc32
 
 from autoscaler.controller.decision_log import DecisionLog
@@ -22,7 +23,7 @@ from autoscaler.errors import ClusterError
 from autoscaler.policy.models import Mode
 from autoscaler.policy.status import ConditionType, PolicyStatus, StatusCondition, read_status
 from autoscaler.policy.vocabulary import Action
-from autoscaler.ports import AnyPolicy, Events, Fence, PolicyStore, RefusedPolicy
+from autoscaler.ports import AnyPolicy, Events, Fence, RefusedPolicy
 from autoscaler.telemetry.metrics import Metrics, Standing
 
 REFRESH_SECONDS = 300.0
@@ -35,6 +36,13 @@ REGAIN_SECONDS = 10.0
 """How long it takes until one more status may be written early."""
 
 _log = logging.getLogger(__name__)
+
+
+class Statuses(Protocol):
+    """Where statuses go: the store itself, or a queue before it."""
+
+    def write_status(self, stored: AnyPolicy, status: Mapping[str, object]) -> None:
+        """As ``ports.PolicyStore.write_status``."""
 
 
 @dataclass(slots=True)
@@ -51,7 +59,7 @@ class _Saved:
 class Recorder:
     """Tells about syncs; different policies may be told about side by side."""
 
-    store: PolicyStore
+    statuses: Statuses
     events: Events
     fence: Fence
     metrics: Metrics
@@ -155,12 +163,10 @@ class Recorder:
         if not (urgent or not fresh or (news and saved.allowance >= 1)) or not self.fence.holds():
             return
         try:
-            self.store.write_status(policy, status.as_json())
+            self.statuses.write_status(policy, status.as_json())
         except ClusterError as error:
-            self.metrics.api_requests.labels("write_status", "error").inc()
             _log.warning("status not written", extra=_names(policy) | {"error": str(error)})
             return
-        self.metrics.api_requests.labels("write_status", "ok").inc()
         saved.status, saved.at, saved.allowance = status, now, saved.allowance - 1
 
 

@@ -1,0 +1,94 @@
+"""Statuses on their way to the store, written by a thread of their own.
+
+A sync must not wait for its status: an API server that is slow with statuses would hold up the next
+policy's replicas. Only the newest status of each policy is kept; those that tell of a scaling go
+first, since a restart needs them. What cannot be written stays, until it can or a newer one comes.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Mapping
+
+from autoscaler.errors import ClusterError
+from autoscaler.policy.vocabulary import Action
+from autoscaler.ports import AnyPolicy, Fence, PolicyStore
+from autoscaler.telemetry.metrics import Metrics
+
+RETRY_SECONDS = 1.0
+DRAIN_SECONDS = 5.0
+"""How long ``close`` goes on writing what is left."""
+
+_log = logging.getLogger(__name__)
+_Entry = tuple[AnyPolicy, Mapping[str, object]]
+
+
+class StatusQueue:
+    """Takes statuses as a ``ports.PolicyStore`` does, and returns at once."""
+
+    def __init__(self, store: PolicyStore, fence: Fence, metrics: Metrics) -> None:
+        self._store = store
+        self._fence = fence
+        self._written = metrics.api_requests
+        self._waiting: OrderedDict[tuple[str, str], _Entry] = OrderedDict()
+        self._changed = threading.Condition()
+        self._closed_at: float | None = None
+        self._thread = threading.Thread(target=self._run, name="statuses", daemon=True)
+        self._thread.start()
+
+    def write_status(self, stored: AnyPolicy, status: Mapping[str, object]) -> None:
+        """Puts a status in the place of what waits for this policy."""
+        key = (stored.namespace, stored.name)
+        with self._changed:
+            self._waiting[key] = (stored, status)
+            if _is_urgent(status):
+                self._waiting.move_to_end(key, last=False)
+            self._changed.notify()
+
+    def close(self) -> None:
+        """Writes what is left, for some seconds."""
+        with self._changed:
+            self._closed_at = time.monotonic()
+            self._changed.notify()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while (entry := self._next()) is not None:
+            if not self._write(*entry):
+                time.sleep(RETRY_SECONDS)
+
+    def _next(self) -> _Entry | None:
+        """The first that waits; None when it is over."""
+        with self._changed:
+            while not self._waiting and self._closed_at is None:
+                self._changed.wait()
+            is_late = self._closed_at is not None and time.monotonic() - self._closed_at > DRAIN_SECONDS
+            return None if is_late or not self._waiting else self._waiting.popitem(last=False)[1]
+
+    def _write(self, policy: AnyPolicy, status: Mapping[str, object]) -> bool:
+        """Whether there is nothing more to do about this status."""
+        if not self._fence.holds():
+            return True  # another process tells about this policy now
+        try:
+            self._store.write_status(policy, status)
+        except ClusterError as error:
+            names = {"namespace": policy.namespace, "policy": policy.name, "error": str(error)}
+            _log.warning("status not written, will be tried again", extra=names)
+            with self._changed:
+                self._waiting.setdefault((policy.namespace, policy.name), (policy, status))
+            self._written.labels("write_status", "error").inc()
+            return False
+        except Exception:  # one status never stops the others
+            _log.exception("a status could not be written")
+            self._written.labels("write_status", "error").inc()
+        else:
+            self._written.labels("write_status", "ok").inc()
+        return True
+
+
+def _is_urgent(status: Mapping[str, object]) -> bool:
+    last = status.get("lastDecision")
+    return isinstance(last, Mapping) and last.get("action") == Action.SCALED

@@ -1,0 +1,102 @@
+"""Statuses are written beside the syncs: the newest of each policy, scalings first, until they are."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping
+
+import pytest
+
+from autoscaler.controller import status_queue
+from autoscaler.controller.status_queue import StatusQueue
+from autoscaler.errors import ClusterError
+from autoscaler.ports import AnyPolicy, StoredPolicy
+from autoscaler.telemetry.metrics import Metrics
+from tests.controller.fakes import CHAT, FakeFence, FakeStore
+from tests.servers.eventually import eventually
+
+A, B, C = (StoredPolicy("chat", name, CHAT) for name in "abc")
+SCALED = {"lastDecision": {"action": "Scaled"}}
+
+
+class SlowStore(FakeStore):
+    """Lets a test hold back what is being written."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.goes_on = threading.Event()
+        self.begun = threading.Event()
+
+    def write_status(self, stored: AnyPolicy, status: Mapping[str, object]) -> None:
+        self.begun.set()
+        self.goes_on.wait(10)
+        super().write_status(stored, status)
+
+
+@pytest.fixture
+def store() -> SlowStore:
+    return SlowStore()
+
+
+@pytest.fixture
+def fence() -> FakeFence:
+    return FakeFence()
+
+
+@pytest.fixture
+def queue(store: SlowStore, fence: FakeFence, monkeypatch: pytest.MonkeyPatch) -> Iterator[StatusQueue]:
+    monkeypatch.setattr(status_queue, "RETRY_SECONDS", 0.01)
+    made = StatusQueue(store, fence, Metrics())
+    yield made
+    store.goes_on.set()
+    made.close()
+
+
+def test_the_newest_counts_and_scalings_go_first(store: SlowStore, queue: StatusQueue) -> None:
+    queue.write_status(A, {"number": 1})
+    assert store.begun.wait(10)
+    queue.write_status(B, {"number": 1})
+    queue.write_status(B, {"number": 2})
+    queue.write_status(C, SCALED)
+    store.goes_on.set()
+    eventually(lambda: len(store.writes) == 3)
+    assert store.writes == [("chat/a", {"number": 1}), ("chat/c", SCALED), ("chat/b", {"number": 2})]
+
+
+def test_what_cannot_be_written_is_tried_again(store: SlowStore, queue: StatusQueue) -> None:
+    store.goes_on.set()
+    store.write_fault = ClusterError("timed out")
+    queue.write_status(A, {"number": 1})
+    assert store.begun.wait(10)
+    assert store.writes == []
+    store.write_fault = None
+    eventually(lambda: store.writes == [("chat/a", {"number": 1})])
+
+
+def test_who_does_not_lead_any_more_writes_nothing(
+    store: SlowStore, fence: FakeFence, queue: StatusQueue
+) -> None:
+    store.goes_on.set()
+    fence.leads = False
+    queue.write_status(A, {"number": 1})
+    queue.close()
+    assert store.writes == []
+
+
+def test_closing_writes_what_is_left(store: SlowStore, queue: StatusQueue) -> None:
+    for policy in (A, B, C):
+        queue.write_status(policy, SCALED)
+    store.goes_on.set()
+    queue.close()
+    assert len(store.writes) == 3
+
+
+def test_closing_does_not_wait_for_ever(
+    store: SlowStore, queue: StatusQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(status_queue, "DRAIN_SECONDS", 0.05)
+    store.goes_on.set()
+    store.write_fault = ClusterError("timed out")
+    queue.write_status(A, SCALED)
+    queue.close()
+    assert store.writes == []
