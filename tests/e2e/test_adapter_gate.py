@@ -178,13 +178,20 @@ def asks_with_a_call(api, key, right):
 def test_its_rights_are_those_that_its_calls_need(cluster, namespace, adapter, tmp_path):  # noqa: ARG001
     install_definition(cluster.api, GROUPS)
     api = identity(cluster, SERVICE)
-    for version, kind, plural in TARGETS:
-        key = TargetKey(namespace, ScaleTargetRef(api_version=version, kind=kind, name="vllm"))
-        right = version.partition("/")[0], f"{plural}/scale", "get"
+    keys = {
+        (version.partition("/")[0], f"{plural}/scale", "get"): TargetKey(
+            namespace, ScaleTargetRef(api_version=version, kind=kind, name="vllm")
+        )
+        for version, kind, plural in TARGETS
+    }
+    for right, key in keys.items():
         eventually(partial(asks_with_a_call, api, key, right), 20)
     extension = Extension(api)
     extension.start()
     assert extension.wait(20)
+    for key in keys.values():  # and now the watches that begin with a read may last
+        with pytest.raises(TargetError, match="there is no"):
+            extension.targets.read(key)
     eventually(lambda: extension.unready() == [], 20)
     assert extension.reviews.authenticate("nonsense") is None
     assert extension.reviews.authorize(User("nobody"), Access("get", path="/x")) is False
