@@ -227,5 +227,5 @@ def test_kubectl_finds_and_reads_it(cluster, namespace, script, adapter):
     path = f"/apis/custom.metrics.k8s.io/v1beta2/namespaces/{namespace}/pods/%2A/num_requests_waiting"
     eventually(lambda: '"value":"7"' in get("get", "--raw", path), PATIENCE)
     assert "pods/num_requests_waiting" in get("get", "--raw", "/apis/custom.metrics.k8s.io/v1beta1")
-    listed = get("api-resources", "--api-group=external.metrics.k8s.io", "--cached=false")
-    assert "ExternalMetricValueList" in listed
+    words = ("api-resources", "--api-group=external.metrics.k8s.io", "--cached=false")
+    eventually(lambda: "ExternalMetricValueList" in get(*words), PATIENCE)
