@@ -228,4 +228,5 @@ def test_kubectl_finds_and_reads_it(cluster, namespace, script, adapter):
     eventually(lambda: '"value":"7"' in get("get", "--raw", path), PATIENCE)
     assert "pods/num_requests_waiting" in get("get", "--raw", "/apis/custom.metrics.k8s.io/v1beta1")
     words = ("api-resources", "--api-group=external.metrics.k8s.io", "--cached=false")
-    eventually(lambda: "ExternalMetricValueList" in get(*words), PATIENCE)
+    # The aggregator asks for what there is once a minute.
+    eventually(lambda: "ExternalMetricValueList" in get(*words), 90)
