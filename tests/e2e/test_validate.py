@@ -53,7 +53,9 @@ def test_a_live_workload_is_compared_with_its_policy(api, check, namespace):
         "spec": {"selector": {"matchLabels": {"app": "vllm"}}, "endpoints": [{"port": "web"}]},
     }
     api.post(MONITORS.format(namespace), monitor)
-    found = check().stdout
+    result = check()
+    assert result.exit_code == 0, result.exception
+    found = result.stdout
     assert f"Deployment {namespace}/vllm: spec.template.spec.terminationGracePeriodSeconds: warning:" in found
     assert (
         f"PodMonitoring {namespace}/vllm: spec.endpoints[0].port: warning: no container has a port" in found
