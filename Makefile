@@ -47,7 +47,8 @@ $(VENV)/.requirements: requirements/dev.txt
 		exit 1; }
 	@$(BIN)/python -c 'import pip; $(MODERN)' 2>/dev/null || $(PYTHON) -m venv --clear $(VENV)
 	@echo "Installing the pinned dependencies into $(VENV) (about a minute the first time)"
-	@$(PIP_INSTALL) --only-binary :all: --require-hashes --requirement requirements/dev.txt
+	@$(PIP_INSTALL) --no-deps --only-binary :all: --require-hashes --requirement requirements/dev.txt
+	@$(BIN)/python -m pip check --quiet
 	@touch $@
 
 # The simulator's inner loops are compiled here and run as Python again once they are changed; `make

@@ -60,7 +60,7 @@ def installed(wheel, tmp_path_factory) -> Path:
     run(sys.executable, "-m", "venv", folder / "venv", cwd=folder)
     pip = (folder / "venv/bin/python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check")
     pinned = ROOT / "requirements/runtime.txt"
-    run(*pip, "--require-hashes", "--only-binary", ":all:", "--requirement", pinned, cwd=folder)
+    run(*pip, "--no-deps", "--require-hashes", "--only-binary", ":all:", "--requirement", pinned, cwd=folder)
     run(*pip, "--no-deps", wheel, cwd=folder)
     return folder
 
