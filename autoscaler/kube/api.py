@@ -3,7 +3,9 @@
 Its generated models are left out. They cost milliseconds for what ``json.loads`` does in
 microseconds, and refuse answers that are fine.
 
-Nothing is retried here, so that a timeout is one: who calls knows whether trying again is safe.
+Nothing is retried here, so that a timeout is one: who calls knows whether trying again is safe. The
+exception is a read that the server puts off: a busy one does, and so does one that begins to serve a
+definition, whose objects ("storage is (re)initializing") cannot be listed for a moment.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Any, TypeAlias
@@ -25,6 +28,8 @@ from autoscaler import __version__
 from autoscaler.errors import ClusterError
 
 READ_TIMEOUT_SECONDS = 10.0
+"""For each attempt to read, and for how long attempts follow each other where the server asks for it."""
+SHORTEST_PAUSE_SECONDS = 0.1
 WRITE_TIMEOUT_SECONDS = 4.0
 """For each call that changes something, connecting included."""
 CONNECT_TIMEOUT_SECONDS = 3.0
@@ -68,13 +73,23 @@ class Api:
         return str(self._configuration.host)
 
     def get(self, path: str, query: Query | None = None) -> Object:
-        """Reads a path.
+        """Reads a path; again, when the server asks for that (429 with Retry-After), and it is soon enough.
 
         Raises:
             ApiError: the API says no.
             ClusterError: it did not answer, or not in time; so do all methods.
         """
-        return self._call("GET", path, query, READ_TIMEOUT_SECONDS)
+        last_start = time.monotonic() + READ_TIMEOUT_SECONDS
+        while True:
+            try:
+                return self._call("GET", path, query, READ_TIMEOUT_SECONDS)
+            except ApiError as error:
+                if error.status != 429 or error.retry_after_seconds is None:
+                    raise
+                pause = max(error.retry_after_seconds, SHORTEST_PAUSE_SECONDS)
+                if time.monotonic() + pause > last_start:
+                    raise
+            time.sleep(pause)
 
     def create(self, path: str, body: Object) -> Object:
         """Posts an object to its collection."""

@@ -43,11 +43,44 @@ def test_a_patch_has_its_type_and_our_field_manager(double: Double) -> None:
 
 @pytest.mark.parametrize("status", [401, 403, 404, 409, 422, 429, 500, 503])
 def test_a_refusal_says_what_the_server_said(double: Double, status: int) -> None:
-    double.on("GET", PODS, lambda call: call.refuse(status, "Because", "of this", Retry_After="7"))
+    double.on("GET", PODS, lambda call: call.refuse(status, "Because", "of this", Retry_After="60"))
     with pytest.raises(ApiError, match="of this") as caught:
         double.api().get(PODS)
     assert (caught.value.status, caught.value.reason) == (status, "Because")
-    assert caught.value.retry_after_seconds == 7
+    assert caught.value.retry_after_seconds == 60
+
+
+def test_a_read_that_is_put_off_is_asked_again(double: Double) -> None:
+    """As one of objects whose definition has just been established."""
+    refusals = iter(["storage is (re)initializing"] * 2)
+
+    def answer(call: Call) -> None:
+        message = next(refusals, None)
+        if message:
+            call.refuse(429, "TooManyRequests", message, Retry_After="0")
+        else:
+            call.json({"items": []})
+
+    double.on("GET", PODS, answer)
+    assert double.api().get(PODS) == {"items": []}
+    assert len(double.requests) == 3
+
+
+def test_a_read_that_is_put_off_for_ever_is_a_refusal(
+    double: Double, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api_module, "READ_TIMEOUT_SECONDS", 0.3)
+    double.on("GET", PODS, lambda call: call.refuse(429, "TooManyRequests", "busy", Retry_After="0"))
+    with pytest.raises(ApiError, match="busy"):
+        double.api().get(PODS)
+    assert 1 < len(double.requests) < 5
+
+
+def test_a_change_that_is_put_off_is_not_sent_again(double: Double) -> None:
+    double.on("PATCH", PODS, lambda call: call.refuse(429, "TooManyRequests", "busy", Retry_After="0"))
+    with pytest.raises(ApiError, match="busy"):
+        double.api().patch(PODS, {})
+    assert len(double.requests) == 1
 
 
 def test_a_proxys_error_page_is_a_refusal_too(double: Double) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +72,17 @@ class Api:
         content_type: str = "application/json",
         timeout: float = 10.0,
     ) -> JSON:
-        """``timeout`` in seconds, of connecting and of reading."""
+        """``timeout`` in seconds, of connecting and of reading, and of being put off (429)."""
+        last_start = time.monotonic() + timeout
+        while True:
+            try:
+                return self._request(method, path, body, content_type, timeout)
+            except client.ApiException as error:
+                if error.status != 429 or time.monotonic() > last_start:
+                    raise
+            time.sleep(0.2)
+
+    def _request(self, method: str, path: str, body: JSON | None, content_type: str, timeout: float) -> JSON:
         headers = {"Accept": "application/json", "Content-Type": content_type}
         call = self.client.param_serialize(
             method, path, None, [], headers, body, auth_settings=["BearerToken"]
