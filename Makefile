@@ -74,7 +74,7 @@ demo: setup ## replay the bundled trace under two policies and write demo-report
 	@echo "The report is in demo-report/report.html: open it in any browser. The figures: demo-report/summary.json"
 
 .PHONY: test
-test: lint test-fast test-browser ## every check but the slow tier: lint, types, tests with coverage, browser
+test: lint test-fast test-browser ## every check but the slow tier: lint, types, fast tests, browser
 
 # -- the tiers ---------------------------------------------------------------------------------
 
@@ -86,8 +86,8 @@ lint: setup ## ruff, mypy --strict and the import directions
 	$(BIN)/lint-imports --no-logo
 
 .PHONY: test-fast
-test-fast: setup ## the fast tests, with branch coverage
-	$(BIN)/python -m pytest -q -rs -n auto -m "not slow and not browser and not e2e" --durations=5 --cov --cov-report=term
+test-fast: setup ## the fast tests
+	$(BIN)/python -m pytest -q -rs -n auto -m "not slow and not browser and not e2e" --durations=5
 
 .PHONY: test-slow
 test-slow: setup ## the tests that take minutes: whole traces, simulated days, the wheel
@@ -132,6 +132,10 @@ bench: compile ## reproduce the figures of docs/: equality, starts, speed, memor
 .PHONY: check
 check: lint ## before each commit: lint, then the fast tests until the first failure
 	$(BIN)/python -m pytest -q -x -n auto -m "not slow and not browser and not e2e"
+
+.PHONY: coverage
+coverage: setup ## the fast tests again, telling the branches that none of them takes
+	$(BIN)/python -m pytest -q -n auto -m "not slow and not browser and not e2e" --cov --cov-report=term
 
 .PHONY: format
 format: setup ## let ruff format the code and repair what it can
