@@ -1,0 +1,66 @@
+"""The figures of the README and the guides are those that their own commands print."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from simulator.report.formats import share
+
+ROOT = Path(__file__).parents[1]
+TRACES = ROOT.parent / "shared/traces"
+"""Beside a checkout, where there are more than the repository's."""
+pytestmark = pytest.mark.slow
+
+
+def replay(arguments: str, folder: Path) -> dict[str, dict]:
+    """The summaries of a documented ``autoscale simulate``, by their labels; compiled, as users have it."""
+    out = folder / "summary.json"
+    command = [sys.executable, "-m", "autoscaler", "simulate", *shlex.split(arguments), "--json", str(out)]
+    compiled = {name: value for name, value in os.environ.items() if name != "AUTOSCALE_PURE"}
+    subprocess.run(command, check=True, capture_output=True, env=compiled, cwd=ROOT)
+    return {run["label"]: run for run in json.loads(out.read_text())["runs"]}
+
+
+def test_the_readme_tells_what_the_demo_shows(tmp_path):
+    makefile = (ROOT / "Makefile").read_text()
+    [arguments] = re.findall(r"autoscale simulate (azure-conv .*) \\\n", makefile)
+    runs = replay(arguments, tmp_path)
+    readme = " ".join((ROOT / "README.md").read_text().split())
+    chat, queue = runs["chat"], runs["queue-size"]
+    assert 0.9999 < chat["slo_attainment"] < 1
+    assert "more than 99.99 % of 19,366 requests within TTFT 2 s and TPOT 100 ms" in readme
+    assert f"for {chat['gpu_hours']:.2f} GPU-hours" in readme
+    assert f"kept {100 * queue['slo_attainment']:.2f} %" in readme
+
+
+def test_the_guide_to_signals_tells_what_its_commands_show(tmp_path):
+    guide = (ROOT / "docs/choosing-signals.md").read_text()
+    commands = re.findall(r"```sh\nautoscale simulate (.*?)\n```(.*?)(?=```|\n## )", guide, re.DOTALL)
+    assert len(commands) == 2
+    for arguments, below in commands:
+        trace, _, options = arguments.replace("\\\n", " ").partition(" ")
+        file = TRACES / trace if trace.endswith(".csv.gz") else trace
+        if file != trace and not file.exists():
+            pytest.skip(f"the second table needs {trace}, which is not in the repository")
+        for label, run in replay(f"{file} {options}", tmp_path).items():
+            assert f"{shown(run)} |" in row(below, label)
+
+
+def row(text: str, label: str) -> str:
+    """The row of a policy in the first table of a text, without stars."""
+    [found, *_] = re.findall(rf"^\| `{label}` \|.*$", text, re.MULTILINE)
+    return found.replace("*", "")
+
+
+def shown(run: dict) -> str:
+    """The last three cells of its row."""
+    kept = re.sub(r"^>", "> ", share(run["slo_attainment"])).replace("%", " %")
+    return f"{kept} | {run['ttft_s']['p95']:.2f} s | {run['gpu_hours']:.2f}"
