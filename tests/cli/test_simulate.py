@@ -254,7 +254,7 @@ BURST = ("--rate-scale", "6", "--start", "600", "--span", "1200")
 
 def test_a_start_is_printed_with_the_components_that_go_without_saying():
     result = run("azure-conv", "--span", "30", "--startup", "pd-ssd+standard-node")
-    assert "standard-node+image-streaming+pd-ssd+safetensors+first-start, 480 s" in " ".join(
+    assert "standard-node+image-streaming+pd-ssd+safetensors+slow-imports+first-start, 480 s" in " ".join(
         result.stderr.replace("\n", "").split()
     )
 
