@@ -38,7 +38,7 @@ class Choice(NamedTuple):
 
 
 def load_startup(name_or_seconds: str) -> StartUp:
-    """Components joined by ``+``, a preset, or seconds (the pod loads for so long, never Pending).
+    """Components and a preset joined by ``+``, or seconds (the pod loads for so long, never Pending).
 
     Raises ``ProfileError``: a name that does not exist, or two of one phase.
     """
@@ -62,13 +62,17 @@ def component_names() -> dict[str, tuple[str, ...]]:
 
 
 def choose(text: str) -> Choice:
-    """The components that a list names, with the usual ones for the phases it leaves out.
+    """The components that a list names; for the phases it leaves out its preset's, or the usual ones.
 
     Raises ``ProfileError``: a name that does not exist, or two of one phase.
     """
     known = components()
-    names = [name.strip() for name in known.presets.get(text, text).split("+")]
-    _check(text, names)
+    names = [name.strip() for name in text.split("+")]
+    presets = [name for name in names if name in known.presets]
+    named = [name for name in names if name not in known.presets]
+    _check(text, named, presets)
+    # The first that fits a phase is taken: what is named goes before what a preset brings.
+    names = named + [part for preset in presets for part in known.presets[preset].split("+")]
     node = _named(known.nodes, names, DEFAULT_NODE)
     weights = _named(known.weights, names, DEFAULT_WEIGHTS)
     return Choice(
@@ -129,7 +133,9 @@ def _named(parts: Sequence[Part], names: Sequence[str], usual: str) -> Part:
     return next((by_name[name] for name in names if name in by_name), by_name[usual])
 
 
-def _check(text: str, names: Sequence[str]) -> None:
+def _check(text: str, names: Sequence[str], presets: Sequence[str]) -> None:
+    if len(presets) > 1:
+        raise _refusal(text, f"{presets[0]} and {presets[1]} are both presets: choose one")
     phases = component_names()
     phase_of = {name: phase for phase, options in phases.items() if phase != "preset" for name in options}
     for name in names:

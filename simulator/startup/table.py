@@ -91,8 +91,9 @@ def compare(names: Sequence[str], node: str, question: Question) -> list[Row]:
 
 
 def _with_node(name: str, node: str) -> str:
-    named = any(part in component_names()["node"] for part in name.split("+"))
-    return name if named or name in component_names()["preset"] else f"{name}+{node}"
+    names = component_names()
+    says_node = (*names["node"], *names["preset"])
+    return name if any(part.strip() in says_node for part in name.split("+")) else f"{name}+{node}"
 
 
 def _row(name: str, choice: Choice, question: Question) -> Row:

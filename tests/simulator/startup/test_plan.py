@@ -28,6 +28,11 @@ GEMMA = load_profile("gemma2-9b-h100")
             "standard-node image-streaming gcsfuse-parallel page-cache slow-imports first-start",
             453.4,
         ),
+        (
+            "quick-imports+new-node+pd-ssd",
+            "standard-node image-streaming pd-ssd safetensors quick-imports first-start",
+            447.0,
+        ),
         ("new-node-plain", "standard-node plain-pull gcsfuse page-cache slow-imports first-start", 752.7),
         (
             "hyperdisk-ml+secondary-boot-disk",
@@ -69,9 +74,9 @@ def test_seconds_are_a_start_without_phases(text, seconds):
     ("text", "message"),
     [
         ("slow", "'slow' is not known"),
+        ("new-node+new-node-plain", "new-node and new-node-plain are both presets: choose one"),
         ("pd-ssd+slow", "'slow' is not known"),
         ("pd-ssd+", "'' is not known"),
-        ("new-node+pd-ssd", "'new-node' is not known"),
         ("pd-ssd+gcsfuse", "pd-ssd and gcsfuse are both a weights"),
         ("-1", "from 0 to 86400"),
         ("nan", "from 0 to 86400"),
