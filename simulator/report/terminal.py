@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from simulator.report import formats
+from simulator.report.billing import pending_remark
 from simulator.report.comparison import ROWS, best
 from simulator.report.inputs import Pairs, shared_and_own
 from simulator.report.sparkline import sparkline
@@ -77,6 +78,8 @@ def _course(result: RunResult, summary: dict[str, Any], paint: _Paint) -> Iterat
         yield _spark("Ready", ready, _replicas(ready), paint)
     yield from _wrapped("  Price: ", formats.cost_remark(summary))
     yield from _starts(summary["starts"])
+    if pending := pending_remark(result.replicas):
+        yield f"  Pending: {pending}"
     yield from _rejected(summary["rejected_by"])
     if asked := summary["prefix_queried_tokens"]:
         found = summary["prefix_hit_tokens"]
