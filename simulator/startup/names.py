@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Sequence
 from typing import NamedTuple, TypeVar
 
@@ -140,17 +141,22 @@ def _check(text: str, names: Sequence[str], presets: Sequence[str]) -> None:
     phase_of = {name: phase for phase, options in phases.items() if phase != "preset" for name in options}
     for name in names:
         if name not in phase_of:
-            raise _refusal(text, f"{name!r} is not known: {_wanted(phases)}")
+            raise _refusal(text, f"{name!r} is not known{_likely(name, phases)}: {_wanted(phases)}")
     taken: dict[str, str] = {}
     for name in names:
         first = taken.setdefault(phase_of[name], name)
         if first != name:
-            raise _refusal(text, f"{first} and {name} are both a {phase_of[name]}: choose one")
+            raise _refusal(text, f"{first} and {name} are both {phase_of[name]} components: choose one")
+
+
+def _likely(name: str, phases: dict[str, tuple[str, ...]]) -> str:
+    close = difflib.get_close_matches(name, [option for options in phases.values() for option in options], 1)
+    return f", did you mean {close[0]}?" if close else ""
 
 
 def _wanted(phases: dict[str, tuple[str, ...]]) -> str:
     options = "; ".join(f"{phase} {', '.join(names)}" for phase, names in phases.items())
-    return f"must be seconds, or names joined by +, at most one of each ({options})"
+    return f"must be names joined by +, at most one of each ({options})"
 
 
 def _refusal(text: str, message: str) -> ProfileError:
