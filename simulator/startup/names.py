@@ -151,7 +151,7 @@ def _check(text: str, names: Sequence[str], presets: Sequence[str]) -> None:
 
 def _likely(name: str, phases: dict[str, tuple[str, ...]]) -> str:
     close = difflib.get_close_matches(name, [option for options in phases.values() for option in options], 1)
-    return f", did you mean {close[0]}?" if close else ""
+    return f" (did you mean {close[0]}?)" if close else ""
 
 
 def _wanted(phases: dict[str, tuple[str, ...]]) -> str:

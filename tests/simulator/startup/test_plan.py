@@ -76,7 +76,7 @@ def test_seconds_are_a_start_without_phases(text, seconds):
         ("slow", "'slow' is not known"),
         ("new-node+new-node-plain", "new-node and new-node-plain are both presets: choose one"),
         ("pd-ssd+slow", "'slow' is not known"),
-        ("hyperdisk", "'hyperdisk' is not known, did you mean hyperdisk-ml?"),
+        ("hyperdisk", "'hyperdisk' is not known (did you mean hyperdisk-ml?): must be"),
         ("pd-ssd+", "'' is not known"),
         ("pd-ssd+gcsfuse", "pd-ssd and gcsfuse are both weights components"),
         ("-1", "from 0 to 86400"),
