@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import textwrap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -113,18 +114,19 @@ def _table(document: dict[str, Any]) -> Iterator[str]:
     yield ""
     rows = document["rows"]
     width = max(14, *(len(row["name"]) for row in rows))
-    yield f"{'median seconds':<{width}}  node image weights engine total   p95 GPU-hours       cost"
+    yield f"{'median seconds':<{width}}  node image weights engine total   p95 GPU-hours      cost"
     for row in rows:
         cost = "-" if row["cost_usd"] is None else f"${row['cost_usd']:,.2f}"
         yield (
             f"{row['name']:<{width}} {row['node_s']:5.0f} {row['image_s']:5.0f} {row['weights_s']:7.0f}"
             f" {row['engine_s']:6.0f} {row['total_s']:5.0f} {row['p95_s']:5.0f}"
-            f" {row['gpu_hours']:9.3f} {cost:>10}"
+            f" {row['gpu_hours']:9.3f} {cost:>9}"
         )
     yield ""
     yield from _guide(rows)
     yield ""
-    yield _price(document)
+    yield _told("", _sources(rows))
+    yield _told("", _price(document))
 
 
 def _guide(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
@@ -136,15 +138,29 @@ def _guide(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
             continue
         seen.add(weights)
         yield f"{weights}"
-        yield f"  warm-up            {row['warm_up']}"
-        yield f"  model update       {row['model_update']}"
-        yield f"  over-provisioning  {row['over_provisioning']}"
+        yield _told("  warm-up            ", row["warm_up"])
+        yield _told("  model update       ", row["model_update"])
+        yield _told("  over-provisioning  ", row["over_provisioning"])
         if row["storage_gib"] is not None:
             usd = row["storage_usd_per_month"]
             price = "no price here" if usd is None else f"${usd:,.2f} a month"
-            yield (
-                f"  storage            {row['storage_gib']:,.0f} GiB for {row['storage_shared_by']}: {price}"
-            )
+            storage = f"{row['storage_gib']:,.0f} GiB for {row['storage_shared_by']}: {price}"
+            yield _told("  storage            ", storage)
+
+
+def _sources(rows: Sequence[dict[str, Any]]) -> str:
+    """Whose rates nobody has published, and where the other sources are."""
+    storages = dict.fromkeys(row["components"][2] for row in rows)
+    sources = {name: source for row in rows for name, source in row["sources"].items()}
+    assumed = ", ".join(name for name in storages if sources[name].startswith("assumed"))
+    told = f"Assumed, without a published figure: the storage rate of {assumed}. " if assumed else ""
+    return f"{told}Every number's source: --components."
+
+
+def _told(head: str, text: str) -> str:
+    """A text beside its head, wrapped for a terminal of 80 columns."""
+    indent = " " * len(head)
+    return textwrap.fill(text, 80, initial_indent=head, subsequent_indent=indent, break_on_hyphens=False)
 
 
 def _price(document: dict[str, Any]) -> str:
@@ -167,6 +183,7 @@ def _listing() -> str:
         ("image", known.images),
         ("weights", known.weights),
         ("loader", known.loaders),
+        ("imports", known.imports),
         ("engine", known.engines),
     ):
         lines.append(f"{title}")
@@ -174,7 +191,7 @@ def _listing() -> str:
             numbers = ((name, getattr(part, name, None)) for name in _NUMBERS)
             shown = ", ".join(f"{name} {value:g}" for name, value in numbers if value is not None)
             lines.append(f"  {part.name:<22} {shown}")
-            lines.append(f"  {'':<22} {part.source}")
+            lines.append(_told(" " * 25, part.source))
     lines.append("preset")
-    lines += [f"  {name:<22} {parts_}" for name, parts_ in known.presets.items()]
+    lines += [_told(f"  {name:<22} ", parts_) for name, parts_ in known.presets.items()]
     return "\n".join(lines) + "\n"

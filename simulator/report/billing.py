@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import fsum
 
+from simulator.report.formats import count, latency
 from simulator.result import ReplicaLife
 
 SECONDS_PER_HOUR = 3600.0
@@ -29,3 +30,14 @@ def most_billed(lives: Sequence[ReplicaLife]) -> int:
         billed += change
         most = max(most, billed)
     return most
+
+
+def pending_remark(lives: Sequence[ReplicaLife]) -> str:
+    """How many pods of a pool waited for a node, and for how long; empty where none did."""
+    waited = [life for life in lives if life.start is not None and life.start.waiting_s > 0.0]
+    if not waited:
+        return ""
+    longest = max(life.start.waiting_s for life in waited if life.start is not None)
+    never = sum(life.billed_from_s >= life.ended_s for life in waited)
+    pods = f"{count(len(waited))} pod{'' if len(waited) == 1 else 's'}"
+    return f"{pods} waited for a node, up to {latency(longest)}; {count(never)} never got one"

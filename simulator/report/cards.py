@@ -6,7 +6,16 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from simulator.report.comparison import ROWS, best
-from simulator.report.formats import count, decimal, dollars, latency, limit, price_remark, share
+from simulator.report.formats import (
+    cost_remark,
+    count,
+    decimal,
+    dollars,
+    latency,
+    limit,
+    rejection_remark,
+    share,
+)
 from simulator.report.markup import Markup, element, table
 from simulator.result import Slo
 
@@ -39,14 +48,16 @@ def _cards(summary: dict[str, Any], slo: Slo) -> Iterator[Markup]:
     yield _card(
         "GPU-hours", decimal(summary["gpu_hours"]), f"{decimal(summary['replica_hours'])} replica-hours"
     )
-    yield _card("Cost", dollars(summary["cost_usd"]), price_remark(summary["price"]))
+    yield _card("Cost", dollars(summary["cost_usd"]), cost_remark(summary))
     replicas = summary["replicas"]
     turns = summary["direction_changes"]
     remark = f"mean; {replicas['max']} at most, {turns} change{'' if turns == 1 else 's'} of direction"
     yield _card("Replicas", decimal(replicas["mean"]), remark)
     lost = summary["rejected"] + summary["unfinished"]
     remark = f"{count(summary['rejected'])} rejected, {count(summary['unfinished'])} unfinished"
-    yield _card("Not served", count(lost), remark)
+    yield _card(
+        "Not served", count(lost), "; ".join((remark, *map(rejection_remark, summary["rejected_by"])))
+    )
 
 
 def _late(title: str, value: float | None, most: float) -> Markup:

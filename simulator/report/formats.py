@@ -53,8 +53,20 @@ def clock(seconds: float) -> str:
     return f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}"
 
 
-def price_remark(price: dict[str, Any] | None) -> str:
-    """Which price it is, or how to give one."""
+def rejection_remark(limit: dict[str, Any]) -> str:
+    """Which limit turned requests away; a trace for longer contexts needs another profile."""
+    text = f"{limit['requests']:,} with more tokens than {limit['name']} ({limit['tokens']:,})"
+    return f"{text}, prompt and output together"
+
+
+def cost_remark(summary: dict[str, Any]) -> str:
+    """Which price it is and what it pays for besides replicas, or how to give one."""
+    idle = summary["idle_node_hours"]
+    priced = _price_remark(summary["price"])
+    return f"{priced}; {decimal(idle)} hours of idle nodes included" if idle and summary["price"] else priced
+
+
+def _price_remark(price: dict[str, Any] | None) -> str:
     if price is None:
         return "no price is known for this GPU; give one with --price"
     usd = f"{dollars(price['usd_per_gpu_hour'])} a GPU-hour"

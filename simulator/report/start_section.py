@@ -1,12 +1,13 @@
-"""Where the starts' seconds went, as a small table: mean and slowest of every phase."""
+"""Where the starts' seconds went: mean and slowest of every phase, and who waited for a node."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from simulator.report.billing import pending_remark
 from simulator.report.formats import latency, share
 from simulator.report.markup import Markup, element, table
-from simulator.result import ReplicaLife
+from simulator.result import ReplicaLife, StartPhases
 
 _TITLES = {
     "waiting_s": "No node to be had",
@@ -18,21 +19,26 @@ _TITLES = {
 
 
 def start_section(lives: Sequence[ReplicaLife]) -> Markup:
-    """The table; nothing for a run in which no start came to its end."""
+    """The table, for a run in which starts came to their end; and who waited for a node, if anybody did."""
     starts = [life.start for life in lives if life.start is not None and life.ready_s is not None]
-    if not starts:
+    pending = pending_remark(lives)
+    if not starts and not pending:
         return Markup("")
+    came = f"{len(starts):,} start{'' if len(starts) == 1 else 's'} came to the end."
+    lead = f"{came} Pending: {pending}." if pending else came
+    heading = element("h3", "Where the starts went")
+    return element("section", heading, element("p", lead, class_="lead"), _table(starts) if starts else "")
+
+
+def _table(starts: Sequence[StartPhases]) -> Markup:
     phases = {title: [getattr(start, name) for start in starts] for name, title in _TITLES.items()}
     totals = [sum(seconds) for seconds in zip(*phases.values(), strict=True)]
-    grid = table(
+    return table(
         ("Phase", "Mean", "Slowest", "Share"),
         [_row(title, seconds, sum(totals)) for title, seconds in (phases | {"All": totals}).items()],
         caption="Where the starts' seconds went",
         class_="comparison",
     )
-    count = len(starts)
-    lead = f"{count:,} start{'' if count == 1 else 's'} came to the end."
-    return element("section", element("h3", "Where the starts went"), element("p", lead, class_="lead"), grid)
 
 
 def _row(title: str, seconds: list[float], whole: float) -> Markup:

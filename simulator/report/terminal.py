@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from simulator.report import formats
+from simulator.report.billing import pending_remark
 from simulator.report.comparison import ROWS, best
 from simulator.report.inputs import Pairs, shared_and_own
 from simulator.report.sparkline import sparkline
@@ -75,8 +76,10 @@ def _course(result: RunResult, summary: dict[str, Any], paint: _Paint) -> Iterat
         ready = [float(point.ready) for point in result.timeline]
         yield _spark("Demand", demand, f"up to {max(demand):.3g} req/s", paint)
         yield _spark("Ready", ready, _replicas(ready), paint)
-    yield from _wrapped("  Price: ", formats.price_remark(summary["price"]))
+    yield from _wrapped("  Price: ", formats.cost_remark(summary))
     yield from _starts(summary["starts"])
+    if pending := pending_remark(result.replicas):
+        yield f"  Pending: {pending}"
     yield from _rejected(summary["rejected_by"])
     if asked := summary["prefix_queried_tokens"]:
         found = summary["prefix_hit_tokens"]
@@ -111,10 +114,8 @@ def _verdict(result: RunResult, summary: dict[str, Any]) -> str:
 
 
 def _rejected(limits: Sequence[dict[str, Any]]) -> Iterator[str]:
-    """Which limit turned requests away; a trace for longer contexts needs another profile."""
     for limit in limits:
-        text = f"{limit['requests']:,} with more tokens than {limit['name']} ({limit['tokens']:,})"
-        yield from _wrapped("  Rejected: ", f"{text}, prompt and output together")
+        yield from _wrapped("  Rejected: ", formats.rejection_remark(limit))
 
 
 def _decisions(counts: DecisionCounts | None) -> Iterator[str]:

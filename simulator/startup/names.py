@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Sequence
 from typing import NamedTuple, TypeVar
 
@@ -10,6 +11,7 @@ from simulator.startup.components import (
     Component,
     EnginePart,
     ImagePart,
+    ImportsPart,
     LoaderPart,
     NodePart,
     WeightsPart,
@@ -19,6 +21,7 @@ from simulator.startup.plan import Spread, StartUp
 
 DEFAULT_NODE = "warm-node"
 DEFAULT_WEIGHTS = "gcsfuse-parallel"
+DEFAULT_IMPORTS = "slow-imports"
 MAX_SECONDS = 86400.0
 
 Part = TypeVar("Part", bound=Component)
@@ -31,11 +34,12 @@ class Choice(NamedTuple):
     image: ImagePart
     weights: WeightsPart
     loader: LoaderPart
+    imports: ImportsPart
     engine: EnginePart
 
 
 def load_startup(name_or_seconds: str) -> StartUp:
-    """Components joined by ``+``, a preset, or seconds (the pod loads for so long, never Pending).
+    """Components and a preset joined by ``+``, or seconds (the pod loads for so long, never Pending).
 
     Raises ``ProfileError``: a name that does not exist, or two of one phase.
     """
@@ -52,19 +56,24 @@ def component_names() -> dict[str, tuple[str, ...]]:
         "image": tuple(part.name for part in known.images),
         "weights": tuple(part.name for part in known.weights),
         "loader": tuple(part.name for part in known.loaders),
+        "imports": tuple(part.name for part in known.imports),
         "engine": tuple(part.name for part in known.engines),
         "preset": tuple(known.presets),
     }
 
 
 def choose(text: str) -> Choice:
-    """The components that a list names, with the usual ones for the phases it leaves out.
+    """The components that a list names; for the phases it leaves out its preset's, or the usual ones.
 
     Raises ``ProfileError``: a name that does not exist, or two of one phase.
     """
     known = components()
-    names = [name.strip() for name in known.presets.get(text, text).split("+")]
-    _check(text, names)
+    names = [name.strip() for name in text.split("+")]
+    presets = [name for name in names if name in known.presets]
+    named = [name for name in names if name not in known.presets]
+    _check(text, named, presets)
+    # The first that fits a phase is taken: what is named goes before what a preset brings.
+    names = named + [part for preset in presets for part in known.presets[preset].split("+")]
     node = _named(known.nodes, names, DEFAULT_NODE)
     weights = _named(known.weights, names, DEFAULT_WEIGHTS)
     return Choice(
@@ -72,6 +81,7 @@ def choose(text: str) -> Choice:
         image=_named(known.images, names, node.image),
         weights=weights,
         loader=_named(known.loaders, names, weights.loader),
+        imports=_named(known.imports, names, DEFAULT_IMPORTS),
         engine=_named(known.engines, names, node.engine),
     )
 
@@ -88,7 +98,7 @@ def assemble(name: str, choice: Choice, image_gb: float | None = None) -> StartU
         image_s=image_s,
         weights_gb_per_s=_rate(choice.weights, choice.loader),
         shared_gb_per_s=choice.weights.shared_gb_per_s,
-        engine_s=choice.engine.seconds,
+        engine_s=choice.imports.seconds + choice.engine.seconds,
         engine_model_s=choice.engine.model_seconds,
         spread=Spread(
             node=choice.node.p95_over_p50,
@@ -124,22 +134,29 @@ def _named(parts: Sequence[Part], names: Sequence[str], usual: str) -> Part:
     return next((by_name[name] for name in names if name in by_name), by_name[usual])
 
 
-def _check(text: str, names: Sequence[str]) -> None:
+def _check(text: str, names: Sequence[str], presets: Sequence[str]) -> None:
+    if len(presets) > 1:
+        raise _refusal(text, f"{presets[0]} and {presets[1]} are both presets: choose one")
     phases = component_names()
     phase_of = {name: phase for phase, options in phases.items() if phase != "preset" for name in options}
     for name in names:
         if name not in phase_of:
-            raise _refusal(text, f"{name!r} is not known: {_wanted(phases)}")
+            raise _refusal(text, f"{name!r} is not known{_likely(name, phases)}: {_wanted(phases)}")
     taken: dict[str, str] = {}
     for name in names:
         first = taken.setdefault(phase_of[name], name)
         if first != name:
-            raise _refusal(text, f"{first} and {name} are both a {phase_of[name]}: choose one")
+            raise _refusal(text, f"{first} and {name} are both {phase_of[name]} components: choose one")
+
+
+def _likely(name: str, phases: dict[str, tuple[str, ...]]) -> str:
+    close = difflib.get_close_matches(name, [option for options in phases.values() for option in options], 1)
+    return f" (did you mean {close[0]}?)" if close else ""
 
 
 def _wanted(phases: dict[str, tuple[str, ...]]) -> str:
     options = "; ".join(f"{phase} {', '.join(names)}" for phase, names in phases.items())
-    return f"must be seconds, or names joined by +, at most one of each ({options})"
+    return f"must be names joined by +, at most one of each ({options})"
 
 
 def _refusal(text: str, message: str) -> ProfileError:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from autoscaler.errors import Problem, ProfileError
 from simulator.prices import Price, storage_price
 from simulator.startup.components import WeightsPart
 from simulator.startup.names import Choice, assemble, choose, component_names
@@ -87,12 +88,17 @@ def compare(names: Sequence[str], node: str, question: Question) -> list[Row]:
 
     Raises ``ProfileError``: a wrong name.
     """
+    nodes = component_names()["node"]
+    if node not in nodes:
+        message = f"is no node: must be one of {', '.join(nodes)}"
+        raise ProfileError([Problem(node, None, "--node", message)])
     return [_row(name, choose(_with_node(name, node)), question) for name in names]
 
 
 def _with_node(name: str, node: str) -> str:
-    named = any(part in component_names()["node"] for part in name.split("+"))
-    return name if named or name in component_names()["preset"] else f"{name}+{node}"
+    names = component_names()
+    says_node = (*names["node"], *names["preset"])
+    return name if any(part.strip() in says_node for part in name.split("+")) else f"{name}+{node}"
 
 
 def _row(name: str, choice: Choice, question: Question) -> Row:

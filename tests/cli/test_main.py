@@ -136,6 +136,18 @@ def test_a_policy_imports_no_calendars_and_no_page_that_it_does_not_need():
     assert not [name for name in loaded if name.startswith(("cronsim", "simulator.report.html"))]
 
 
+def test_a_policy_is_read_and_followed_with_one_validator():
+    """Each further one takes longer to build than the policy to read."""
+    program = """
+from autoscaler.cli.main import main
+main(["simulate", "azure-conv", "--policy", "chat", "--span", "60"])
+from autoscaler.policy.models import Model
+print(*(part.__name__ for part in Model.__subclasses__() if part.__pydantic_complete__))
+"""
+    out = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    assert out.splitlines()[-1] == "ScalingPolicy"
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
 def test_a_full_disk_behind_standard_output_is_one_line():
     with Path("/dev/full").open("w") as full:

@@ -254,9 +254,11 @@ BURST = ("--rate-scale", "6", "--start", "600", "--span", "1200")
 
 def test_a_start_is_printed_with_the_components_that_go_without_saying():
     result = run("azure-conv", "--span", "30", "--startup", "pd-ssd+standard-node")
-    assert "standard-node+image-streaming+pd-ssd+safetensors+first-start, 480 s" in " ".join(
-        result.stderr.replace("\n", "").split()
-    )
+    printed = " ".join(result.stderr.split())
+    parts = "standard-node+image-streaming+pd-ssd+safetensors+slow-imports+first-start"
+    assert f"Start-up of 480 s in the median: {parts}" in printed
+    assert "Start-up of 30 s\n" in run("azure-conv", "--span", "30", "--startup", "30").stderr
+    assert "Start-up" not in run("azure-conv", "--span", "30", "--replicas", "1").stderr
 
 
 def test_nodes_limit_the_replicas_and_the_starts_say_where_the_time_went(tmp_path):
@@ -286,9 +288,12 @@ def test_starts_depend_on_the_seed(tmp_path):
     [
         (["--warm-nodes", "1"], "--warm-nodes needs --nodes"),
         (["--node-idle", "1"], "--node-idle needs --nodes"),
-        (["--nodes", "1", "--warm-nodes", "2"], "2 warm nodes: more than --nodes"),
-        (["--nodes", "2", "--replicas", "3"], "3 replicas has 3 replicas at 0"),
-        (["--nodes", "2", "--initial-replicas", "2", "--warm-nodes", "1"], "more than --nodes"),
+        (
+            ["--nodes", "1", "--warm-nodes", "2"],
+            "chat needs more than 1 (replicas ready at 0: 1, warm nodes: 2)",
+        ),
+        (["--nodes", "2", "--replicas", "3"], "3 replicas needs more than 2"),
+        (["--nodes", "2", "--initial-replicas", "2", "--warm-nodes", "1"], "needs more than 2"),
     ],
 )
 def test_nodes_that_contradict_each_other_are_refused(arguments, message):
@@ -302,6 +307,7 @@ def test_nodes_that_contradict_each_other_are_refused(arguments, message):
     [
         (["--slo", "ttft=2s,ttft=1s,tpot=1s"], "names ttft twice"),
         (["--replicas", "2", "--initial-replicas", "1"], "--initial-replicas is for policies"),
+        (["--replicas", "2", "--decisions", "d.jsonl"], "--decisions is for policies"),
         (["--series", "a=x.csv", "--series", "a=y.csv"], "'a' comes twice"),
         (["--series", "load=x.csv"], "no policy has a metric 'load' with a query (there is none)"),
         (["--replicas", "1", "--series", "load=x.csv"], "no policy has a metric 'load'"),

@@ -17,6 +17,8 @@ def check_effect(runs: Sequence[Run], options: Options) -> None:
     policies = [run.policy.policy for run in runs if run.policy is not None]
     if options.initial_replicas is not None and not policies:
         raise click.UsageError("--initial-replicas is for policies: --replicas says how many there are")
+    if options.decisions_file is not None and not policies:
+        raise click.UsageError("--decisions is for policies: about fixed replicas nothing is decided")
     queries = {metric.name for policy in policies for metric in policy.spec.metrics if metric.signal is None}
     for name in options.series:
         if name not in queries:
@@ -54,8 +56,9 @@ def check_nodes(runs: Sequence[Run], options: Options) -> None:
         else:
             first = run.scaling.policy.spec.min_replicas
         if first + options.warm_nodes > options.nodes:
-            needed = f"{first} replicas at 0 and {options.warm_nodes} warm nodes"
-            raise click.BadParameter(f"{run.label} has {needed}: more than --nodes", param_hint="--nodes")
+            needed = f"replicas ready at 0: {first}, warm nodes: {options.warm_nodes}"
+            message = f"{run.label} needs more than {options.nodes} ({needed})"
+            raise click.BadParameter(message, param_hint="--nodes")
 
 
 def check_pipe(trace: Path, runs: Sequence[Run]) -> None:

@@ -63,7 +63,7 @@ def _series(_ctx: click.Context, param: click.Parameter, values: tuple[str, ...]
     "--startup",
     default="warm-node",
     metavar="NAME[+NAME…]|SECONDS",
-    help="How a replica starts: components of node, image, weights and engine (see `autoscale startup`).",
+    help="How a replica starts: components or a preset, joined by + (see `autoscale startup --components`).",
 )
 @click.option(
     "--startup-spread",

@@ -37,9 +37,10 @@ def _shown(name: str, value: object) -> str:
 def startup_text(scenario: Scenario) -> str:
     """The components of a start, those that go without saying among them."""
     startup = scenario.startup
-    parts = "+".join(startup.components) or startup.name
-    text = f"Start-up: {parts}, {startup.total_s(scenario.profile):.0f} s in the median"
-    return textwrap.fill(text, 80, subsequent_indent="  ", break_on_hyphens=False)
+    text = f"Start-up of {startup.total_s(scenario.profile):.0f} s"
+    if startup.components:
+        text += f" in the median: {'+'.join(startup.components)}"
+    return textwrap.fill(text, 80, subsequent_indent="  ", break_on_hyphens=False, break_long_words=False)
 
 
 _UNSET = {

@@ -47,7 +47,8 @@ def run(options: Options) -> None:
     trace = Trace(resolve_trace(options.trace), options.bad_rows)
     check_pipe(trace.path, runs)
     click.echo(defaults_text(options), err=True)
-    click.echo(startup_text(scenario), err=True)
+    if any(run.policy for run in runs):  # fixed replicas are there from the start
+        click.echo(startup_text(scenario), err=True)
     results = [_simulate(run, trace, scenario, options) for run in runs]
     if trace.skipped_rows:
         click.echo(f"{options.trace}: bad rows skipped: {trace.skipped_rows:,}", err=True)

@@ -11,11 +11,12 @@ import pytest
 
 from autoscaler.decision.types import Decision, Observation, Reason, Step
 from autoscaler.records import DecisionRecord
+from simulator.prices import Price
 from simulator.report.decision_log import holds, scalings
 from simulator.report.markup import Markup, element, markup
 from simulator.result import RunResult
 
-from .factory import empty_result, make_result, report_html
+from .factory import empty_result, make_result, report_html, report_text
 
 HOSTILE = "</script><script>alert('x')</script>\u2028&\""
 FETCHING = frozenset({"link", "img", "iframe", "object", "embed", "audio", "video", "source", "base"})
@@ -55,6 +56,19 @@ def test_one_run_has_every_plot_and_no_comparison() -> None:
     html = report_html([make_result()])
     assert plots_of(html) == ["demand", "load", "ttft", "tpot", "cost", "lives"]
     assert 'id="comparison"' not in html
+
+
+def test_the_page_and_the_terminal_say_what_was_turned_away_and_what_stood_idle() -> None:
+    price = Price(10.0, "a3-highgpu-1g", "spot", "2026-09-26", "a page")
+    result = replace(make_result(), price=price, idle_node_s=1800.0)
+    page = " ".join(Page(report_html([result])).texts)
+    terminal = " ".join(report_text([result]).split())
+    for told in (
+        "$10.00 a GPU-hour, spot a3-highgpu-1g, list price of 2026-09-26; 0.50 hours of idle nodes included",
+        "with more tokens than max_model_len_tokens (8,192), prompt and output together",
+    ):
+        assert told in page
+        assert told in terminal
 
 
 def test_several_runs_have_a_comparison_and_a_section_each() -> None:

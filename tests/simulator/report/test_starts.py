@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from simulator.report.billing import pending_remark
 from simulator.report.phases import start_edges
 from simulator.report.start_section import start_section
 from simulator.report.summary import start_means
@@ -38,7 +39,15 @@ def test_the_table_has_mean_slowest_and_share_of_every_phase():
 
 
 def test_without_starts_there_is_no_table():
-    assert start_section([FIRST, NEVER]) == ""
+    assert start_section([FIRST]) == ""
+
+
+def test_pods_that_waited_for_a_node_are_told_also_where_none_started():
+    told = "2 pods waited for a node, up to 100 s; 1 never got one"
+    assert pending_remark([FIRST, QUICK, SLOW, NEVER]) == told
+    assert f"2 starts came to the end. Pending: {told}." in start_section([FIRST, QUICK, SLOW, NEVER])
+    assert "0 starts came to the end. Pending: 1 pod waited" in start_section([FIRST, NEVER])
+    assert pending_remark([FIRST, QUICK]) == ""
 
 
 def test_the_plot_knows_when_each_phase_ended():

@@ -21,22 +21,40 @@ GEMMA = load_profile("gemma2-9b-h100")
 @pytest.mark.parametrize(
     ("name", "parts", "seconds"),
     [
-        ("warm-node", "warm-node cached-image gcsfuse-parallel page-cache compile-cache", 124.4),
-        ("eager", "warm-node cached-image gcsfuse-parallel page-cache eager", 90.4),
-        ("new-node", "standard-node image-streaming gcsfuse-parallel page-cache first-start", 453.4),
-        ("new-node-plain", "standard-node plain-pull gcsfuse page-cache first-start", 752.7),
+        ("warm-node", "warm-node cached-image gcsfuse-parallel page-cache slow-imports compile-cache", 124.4),
+        ("eager", "warm-node cached-image gcsfuse-parallel page-cache slow-imports eager", 90.4),
+        (
+            "new-node",
+            "standard-node image-streaming gcsfuse-parallel page-cache slow-imports first-start",
+            453.4,
+        ),
+        (
+            "quick-imports+new-node+pd-ssd",
+            "standard-node image-streaming pd-ssd safetensors quick-imports first-start",
+            447.0,
+        ),
+        ("new-node-plain", "standard-node plain-pull gcsfuse page-cache slow-imports first-start", 752.7),
         (
             "hyperdisk-ml+secondary-boot-disk",
-            "warm-node secondary-boot-disk hyperdisk-ml safetensors compile-cache",
+            "warm-node secondary-boot-disk hyperdisk-ml safetensors slow-imports compile-cache",
             159.0,
         ),
         (
             "secondary-boot-disk+hyperdisk-ml",
-            "warm-node secondary-boot-disk hyperdisk-ml safetensors compile-cache",
+            "warm-node secondary-boot-disk hyperdisk-ml safetensors slow-imports compile-cache",
             159.0,
         ),
-        ("pd-ssd+streamer+standard-node+eager", "standard-node image-streaming pd-ssd streamer eager", 353.5),
-        ("hf-hub", "warm-node cached-image hf-hub safetensors compile-cache", 221.2),
+        (
+            "pd-ssd+streamer+standard-node+eager",
+            "standard-node image-streaming pd-ssd streamer slow-imports eager",
+            353.5,
+        ),
+        (
+            "quick-imports+shared-compile-cache",
+            "warm-node cached-image gcsfuse-parallel page-cache quick-imports shared-compile-cache",
+            125.4,
+        ),
+        ("hf-hub", "warm-node cached-image hf-hub safetensors slow-imports compile-cache", 221.2),
     ],
 )
 def test_a_list_of_names_takes_the_usual_components_for_the_rest(name, parts, seconds):
@@ -56,10 +74,11 @@ def test_seconds_are_a_start_without_phases(text, seconds):
     ("text", "message"),
     [
         ("slow", "'slow' is not known"),
+        ("new-node+new-node-plain", "new-node and new-node-plain are both presets: choose one"),
         ("pd-ssd+slow", "'slow' is not known"),
+        ("hyperdisk", "'hyperdisk' is not known (did you mean hyperdisk-ml?): must be"),
         ("pd-ssd+", "'' is not known"),
-        ("new-node+pd-ssd", "'new-node' is not known"),
-        ("pd-ssd+gcsfuse", "pd-ssd and gcsfuse are both a weights"),
+        ("pd-ssd+gcsfuse", "pd-ssd and gcsfuse are both weights components"),
         ("-1", "from 0 to 86400"),
         ("nan", "from 0 to 86400"),
         ("inf", "from 0 to 86400"),
@@ -78,7 +97,7 @@ def test_every_component_can_be_named_alone_and_says_where_its_numbers_are_from(
             assert startup.name == name, phase
             assert all(startup.sources.values())
     known = components()
-    parts = (*known.nodes, *known.images, *known.weights, *known.loaders, *known.engines)
+    parts = (*known.nodes, *known.images, *known.weights, *known.loaders, *known.imports, *known.engines)
     assert {part.source.split(",")[0] for part in parts} == {"assumed", "derived", "measured", "reported"}
     assert len({part.name for part in parts}) == len(parts)
 
