@@ -51,6 +51,18 @@ class Source:
         found = self.part(*parents).get(str(last))
         return range(len(found)) if isinstance(found, list) else range(0)
 
+    def whole(self, path: FieldPath, default: int) -> int | None:
+        """The whole number at a path, which KEDA allows as text; None, and a remark, for anything else."""
+        *parents, last = path
+        found = self.part(*parents).get(str(last), default)
+        try:
+            if isinstance(found, bool) or not isinstance(found, int | str):
+                raise ValueError
+            return int(found)
+        except ValueError:
+            self.remark(path, "is no whole number: not carried over")
+            return None
+
     def remark(self, path: FieldPath, message: str) -> None:
         """Says something about a field."""
         self.remarks.append(problem_at(self.file, self.root, (path, message)))
