@@ -2,12 +2,14 @@
 
 import asyncio
 import json
+import threading
 import time
 from dataclasses import replace
 
 import pytest
 from yarl import URL
 
+from autoscaler.adapter.server import GRACE_SECONDS
 from autoscaler.ports import User
 from autoscaler.timestamps import from_rfc3339
 
@@ -115,7 +117,7 @@ async def test_with_the_source_gone_there_is_no_item_and_then_there_is(world):
             },
         )
         world.source.answer = points({"a": 1}, at=time.time())
-        for _ in range(100):
+        for _ in range(1000):
             _, body = await get(session, path)
             if body["items"]:
                 break
@@ -200,3 +202,23 @@ async def test_health_is_open_and_ready_tells_what_is_missing(world):
             assert await response.text() == "not ready: the pods were not read yet\n"
         async with session.get("/livez") as response:
             assert response.status == 200
+
+
+async def test_at_the_end_idle_connections_close_at_once_and_answers_under_way_arrive(tmp_path):
+    serving = running(tmp_path, DECLARED, judge(), Trusted(TRUST))
+    world = await serving.__aenter__()
+    world.fleet.add("a")
+    world.source.answer = points({"a": 1}, at=time.time())
+    asked, may_answer = threading.Event(), threading.Event()
+    world.source.before = lambda: (asked.set(), may_answer.wait(60))
+    async with world.session(**TOKEN) as idle, world.session(**TOKEN) as busy:
+        await get(idle, V2)
+        under_way = asyncio.create_task(get(busy, f"{PODS}/a/num_requests_waiting"))
+        await asyncio.to_thread(asked.wait, 60)
+        end = asyncio.create_task(serving.__aexit__(None, None, None))
+        await asyncio.sleep(0)
+        may_answer.set()
+        status, body = await under_way
+        assert (status, len(body["items"])) == (200, 1)
+        async with asyncio.timeout(GRACE_SECONDS * 0.8):  # the idle one would last that long
+            await end

@@ -39,7 +39,7 @@ CERTS = "vllm-autoscaler-certs"
 def ask(adapter, path, pair=None, **headers):
     """A request past the aggregation layer; ``pair``: the client's certificate."""
     cert = (str(pair.certificate), str(pair.key)) if pair else None
-    return requests.get(adapter.url + path, cert=cert, headers=headers, verify=False, timeout=10)
+    return requests.get(adapter.url + path, cert=cert, headers=headers, verify=False, timeout=PATIENCE)
 
 
 @pytest.fixture
@@ -110,7 +110,7 @@ def test_the_certificate_is_renewed_while_it_serves(cluster, namespace, script, 
     assert f"a new certificate for {HOST}" in certs(account)
     mount(cluster.api, adapter.folder / "tls")
     eventually(lambda: served_certificate(adapter) != before, PATIENCE)
-    assert reads()
+    eventually(reads, PATIENCE)
 
 
 def served_certificate(adapter):
@@ -143,7 +143,7 @@ def test_an_api_of_somebody_else_is_left_alone(cluster, adapter):  # noqa: ARG00
     assert "served by KEDA (keda/keda-operator-metrics-apiserver)" in told
     certs(cluster.account(HOME, CERTS))
     assert cluster.api.get(path)["spec"] == taken["spec"]
-    assert available(cluster.api, "custom.metrics.k8s.io", "v1beta2")
+    eventually(lambda: available(cluster.api, "custom.metrics.k8s.io", "v1beta2"), PATIENCE)
     cluster.api.patch(path, {"spec": ours["spec"]})
 
 
@@ -185,19 +185,19 @@ def test_its_rights_are_those_that_its_calls_need(cluster, namespace, adapter, t
         for version, kind, plural in TARGETS
     }
     for right, key in keys.items():
-        eventually(partial(asks_with_a_call, api, key, right), 20)
+        eventually(partial(asks_with_a_call, api, key, right), PATIENCE)
     extension = Extension(api)
     extension.start()
-    assert extension.wait(20)
+    assert extension.wait(PATIENCE)
     for key in keys.values():  # and now the watches that begin with a read may last
         with pytest.raises(TargetError, match="there is no"):
             extension.targets.read(key)
-    eventually(lambda: extension.unready() == [], 20)
+    eventually(lambda: extension.unready() == [], PATIENCE)
     assert extension.reviews.authenticate("nonsense") is None
     assert extension.reviews.authorize(User("nobody"), Access("get", path="/x")) is False
     ApiServices(api).find("v1beta1.external.metrics.k8s.io")
     needed = shipped_for(tmp_path, SERVICE) | DELEGATED
-    eventually(lambda: needed - api.used == set(), 20)
+    eventually(lambda: needed - api.used == set(), PATIENCE)
     extension.stop()
     assert api.used == needed
 
