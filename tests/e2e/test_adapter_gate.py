@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 import ssl
+import subprocess
 from functools import partial
 from urllib.parse import urlsplit
 
 import pytest
 import requests
+import yaml
 from kubernetes import config
 from kubernetes.client import Configuration
 
@@ -17,6 +20,7 @@ from autoscaler.kube.extension import Extension
 from autoscaler.kube.secrets import Secret
 from autoscaler.policy.models import ScaleTargetRef
 from autoscaler.ports import Access, TargetKey, User
+from tests.deploy.kustomize import DEPLOY
 from tests.e2e.adapter import HOME, HOST, SERVICE, certs, export, manifests, mount
 from tests.e2e.controller import PATIENCE, load
 from tests.e2e.kube_world import install_definition
@@ -145,6 +149,55 @@ def test_an_api_of_somebody_else_is_left_alone(cluster, adapter):  # noqa: ARG00
     assert cluster.api.get(path)["spec"] == taken["spec"]
     eventually(lambda: available(cluster.api, "custom.metrics.k8s.io", "v1beta2"), PATIENCE)
     cluster.api.patch(path, {"spec": ours["spec"]})
+
+
+STACKDRIVER = {
+    **KEDA,
+    "spec": {
+        "group": "external.metrics.k8s.io",
+        "version": "v1beta1",
+        "service": {"name": "custom-metrics-stackdriver-adapter", "namespace": "custom-metrics", "port": 443},
+        "insecureSkipTLSVerify": True,
+        "groupPriorityMinimum": 100,
+        "versionPriority": 100,
+    },
+}
+
+
+def test_the_guides_way_from_the_stackdriver_adapter_and_back(cluster, adapter, tmp_path):  # noqa: ARG001
+    kubectl = shutil.which("kubectl") or pytest.skip("no kubectl here")
+
+    def run(*words):
+        command = [kubectl, "--kubeconfig", cluster.kubeconfig, *words]
+        return subprocess.run(command, capture_output=True, text=True, timeout=120)
+
+    def owner():
+        told = certs(cluster.account(HOME, CERTS), "--owners")
+        return next(line for line in told.splitlines() if line.startswith(KEDA["metadata"]["name"]))
+
+    theirs, ours = (
+        tmp_path / "theirs.yaml",
+        DEPLOY / "components" / "adapter-api-external" / "api-services.yaml",
+    )
+    theirs.write_text(yaml.safe_dump(STACKDRIVER))
+    assert run("delete", "-f", ours).returncode == 0
+    assert run("apply", "-f", theirs).returncode == 0
+    assert "served by the Stackdriver adapter" in owner()
+
+    assert run("apply", "--server-side", "-f", ours).returncode == 0
+    assert ": ours" in owner()
+    assert "the authority is in its caBundle" in certs(cluster.account(HOME, CERTS))
+    spec = cluster.api.get(f"/apis/apiregistration.k8s.io/v1/apiservices/{KEDA['metadata']['name']}")["spec"]
+    assert spec["caBundle"]
+    assert "insecureSkipTLSVerify" not in spec
+
+    assert "may not be true if caBundle is present" in run("apply", "-f", theirs).stderr
+    assert run("delete", "-f", ours).returncode == 0
+    assert run("apply", "-f", theirs).returncode == 0
+    assert "served by the Stackdriver adapter" in owner()
+
+    assert run("apply", "--server-side", "-f", ours).returncode == 0
+    certs(cluster.account(HOME, CERTS))
 
 
 def identity(cluster, name):
