@@ -94,6 +94,16 @@ async def test_series_of_one_name_are_told_apart_by_their_labels_and_never_mixed
         assert status == 404
 
 
+async def test_external_series_that_an_hpa_adds_up_are_all_there_or_none(world):
+    metric = {"name": "m", "signal": "waiting", "resource": "External"}
+    ages = [{**metric, "labels": {"age": str(age)}, "maxAgeSeconds": age} for age in (5, 60, 90)]
+    world.served = served(exports=[export(*ages)])  # the samples are 7 s old
+    async with world.session(**TOKEN) as session:
+        assert (await get(session, f"{EXTERNAL}/m"))[1]["items"] == []
+        _, body = await get(session, f"{EXTERNAL}/m?labelSelector=age%20in%20(60,90)")
+    assert [one["metricLabels"]["age"] for one in body["items"]] == ["60", "90"]
+
+
 async def test_a_label_selector_chooses_pods(world):
     world.fleet.labels["b"]["canary"] = "yes"
     path = f"{PODS}/%2A/num_requests_waiting?labelSelector="
