@@ -125,7 +125,9 @@ class Board:
             TargetError: it is no selector.
             ClusterError: nobody knows the pods now.
         """
-        if not selector or selector == await self._look(self._selector, measure):
+        if not selector or selector == measure.whose:
+            return None
+        if isinstance(measure.whose, TargetKey) and selector == await self._look(self._selector, measure):
             return None
         pods = await self._look(self._targets.pods, measure.namespace, selector)
         return frozenset(pod.name for pod in pods if pod.name in table.items)
