@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from autoscaler.errors import PolicyError, Problem
-from autoscaler.exchange.documents import Source, read_sources
+from autoscaler.exchange.documents import DUMP, Source, read_sources
 from autoscaler.exchange.from_hpa import policy_of_hpa
 from autoscaler.exchange.from_keda import policy_of_scaled_object
 from autoscaler.policy.check import read_file
@@ -39,7 +39,7 @@ class Conversion:
 
 def convert_file(path: Path) -> Conversion:
     """The policies of a file's foreign documents. Raises ``PolicyError`` as ``convert_text``."""
-    return convert_text(read_file(path), str(path))
+    return convert_text(read_file(path, DUMP), str(path))
 
 
 def convert_text(raw: str | bytes, file: str) -> Conversion:
@@ -88,7 +88,7 @@ def load_any(path: Path) -> tuple[tuple[LoadedPolicy, ...], tuple[Problem, ...]]
 
     Raises ``PolicyError``.
     """
-    raw = read_file(path)
+    raw = read_file(path, DUMP)
     if not any(kind.encode() in raw for kind in KINDS):
         return load_policy_text(raw, str(path)), ()
     kinds = {source.kind for source in read_sources(raw, str(path))[0]}

@@ -8,8 +8,11 @@ from typing import Any
 
 from autoscaler.errors import Problem
 from autoscaler.policy.check import problem_at
-from autoscaler.policy.document import Node, read_documents
+from autoscaler.policy.document import Limits, Node, read_documents
 from autoscaler.policy.rules import FieldPath
+
+DUMP = Limits(size=16 << 20, values=500_000)
+"""What kubectl writes of a whole cluster: one List of several thousand objects."""
 
 _NULL = "has no value"
 """Exported objects have empty fields, which mean nothing here."""
@@ -70,7 +73,7 @@ class Source:
 
 def read_sources(raw: str | bytes, file: str) -> tuple[list[Source], list[Problem]]:
     """The documents of a YAML text, those inside of Lists too, and what is wrong with the text."""
-    documents, problems = read_documents(raw, file)
+    documents, problems = read_documents(raw, file, DUMP)
     sources = [Source(file, node) for document in documents for node in _flat(document)]
     return sources, [problem for problem in problems if not problem.message.startswith(_NULL)]
 

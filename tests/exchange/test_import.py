@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import suppress
 
 import pytest
@@ -129,6 +130,12 @@ def test_a_list_of_kubectl_is_unpacked_and_other_documents_are_passed_over():
     text = "apiVersion: v1\nkind: List\nitems:\n-" + hpa[1:] + "\n---\nkind: Service\nmetadata: {name: x}\n"
     (spec,), _ = imported(text)
     assert spec.scale_target_ref.name == "vllm"
+
+
+def test_what_kubectl_writes_of_a_large_cluster_is_not_too_large():
+    items = [yaml.safe_load(HEAD + pods("waiting")), {"kind": "Other", "values": [0] * 10_001}]
+    specs, _ = imported(json.dumps({"kind": "List", "items": items}))
+    assert len(specs) == 1
 
 
 KEDA = """\
