@@ -332,7 +332,7 @@ WRONG = st.sampled_from([7, -1, 2.5, True, "", "x", "9" * 40, "NaN", [], [7], {}
 
 
 @given(st.lists(st.tuples(st.sampled_from(PLACES), WRONG), min_size=1, max_size=3))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_whatever_is_wrong_ends_in_words(changes):
     (original, _), _ = changes[0]
     document = original
