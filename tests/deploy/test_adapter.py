@@ -21,7 +21,7 @@ def named(documents, kind):
 
 
 @pytest.mark.e2e
-@pytest.mark.parametrize("more", [(), ("adapter-cert-manager",)])
+@pytest.mark.parametrize("more", [(), ("adapter-cert-manager",), ("adapter-managed-prometheus",)])
 def test_published_types_and_pod_security(tmp_path, more):
     manifests(tmp_path, *COMPONENTS, *more)
     ended = subprocess.run([checker()], input=build(tmp_path), capture_output=True, text=True, check=False)
