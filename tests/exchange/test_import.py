@@ -278,6 +278,33 @@ def test_a_counter_is_a_rate_and_a_histogram_nothing(kind, query, message):
     assert message in remarks[0]
 
 
+NOTED = [
+    (
+        "apiVersion: autoscaling/v2\n",
+        "apiVersion: autoscaling/v1\n",
+        "apiVersion: is read as autoscaling/v2, not",
+    ),
+    ("creationTimestamp: null", "annotations: {vllm-autoscaler.io/metrics: '{'}", "is no JSON: ignored"),
+    ('name: "other"', 'name: "a-b"', "a-b is no name in PromQL: not carried over"),
+    (
+        "selector: {}",
+        "selector: {matchExpressions: [{key: a}]}",
+        "matchExpressions are not carried over: add them",
+    ),
+    ('"DCGM_FI_DEV_GPU_UTIL"', '"waiting", selector: {matchLabels: {a: b}}', "waiting is of all series"),
+    ("averageValue: 20", "averageUtilization: 20", "is no target of a Pods metric: not carried over"),
+    ("averageValue: 20", "averageValue: lots", "makes no policy"),
+]
+
+
+@pytest.mark.parametrize(("good", "other", "message"), NOTED)
+def test_what_an_hpa_has_and_we_have_not_is_said(good, other, message):
+    text = HEAD + pods("other", selector=", selector: {}") + pods("DCGM_FI_DEV_GPU_UTIL", "averageValue: 20")
+    assert good in text
+    _, remarks = imported(text.replace(good, other, 1) + "---\n" + KEDA)
+    assert any(message in remark for remark in remarks)
+
+
 def test_a_document_without_a_policy_does_not_keep_the_others_from_theirs():
     cpu = HEAD.replace("name: vllm,", "name: cpu,", 1) + "  - type: Resource\n    resource: {name: cpu}\n"
     bad = HEAD.replace("maxReplicas: 5", "maxReplicas: []") + pods("waiting")
