@@ -87,6 +87,8 @@ def test_the_guides_kustomization_reads_your_prometheus(tmp_path, gke):
     assert "--prometheus-url" not in options
     assert {"--google-project", "--cluster", "--location"} < set(options)
     (given,) = container["envFrom"]
+    (scraped,) = [one for name, one in named(documents, "PodMonitoring").items() if name == SERVICE]
+    assert scraped["spec"]["endpoints"][0]["port"] in [port["name"] for port in container["ports"]]
     settings = named(documents, "ConfigMap")[given["configMapRef"]["name"]]["data"]
     assert set(settings) == {"GOOGLE_PROJECT", "CLUSTER", "LOCATION"}
 
