@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 from yarl import URL
 
+from autoscaler.adapter.app import PIECE
 from autoscaler.adapter.server import GRACE_SECONDS
 from autoscaler.ports import User
 from autoscaler.timestamps import from_rfc3339
@@ -56,6 +57,19 @@ async def test_the_hpas_request_gets_every_pods_value_with_its_own_time(world):
     assert values == {"a": "1500m", "b": "0"}
     (timestamp,) = {item["timestamp"] for item in body["items"]}
     assert 6 < time.time() - from_rfc3339(timestamp) < 30
+
+
+async def test_an_answer_of_several_pieces_arrives_whole_and_keeps_the_connection(world):
+    names = [f"vllm-{index}" for index in range(3000)]
+    world.fleet.add(*names)
+    world.source.answer = points(dict.fromkeys(names, 7), at=time.time())
+    async with world.session(**TOKEN) as session:
+        for _ in range(2):
+            async with session.get(raw(f"{PODS}/%2A/num_requests_waiting")) as response:
+                body = await response.read()
+            assert len(body) == int(response.headers["Content-Length"]) > 2 * PIECE
+            assert {item["describedObject"]["name"] for item in json.loads(body)["items"]} == set(names)
+        assert (await get(session, f"{PODS}/vllm-1/num_requests_waiting"))[0] == 200
 
 
 async def test_one_pod_and_a_pod_without_a_value(world):

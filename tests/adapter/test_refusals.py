@@ -6,7 +6,8 @@ import json
 import pytest
 from aiohttp.test_utils import make_mocked_request
 
-from autoscaler.adapter.app import MAX_IN_FLIGHT, App
+from autoscaler.adapter.app import MAX_IN_FLIGHT, PIECE, App
+from autoscaler.adapter.discovery import Document
 from autoscaler.adapter.telemetry import Telemetry
 from autoscaler.errors import ClusterError
 
@@ -63,3 +64,41 @@ async def test_one_request_too_many_is_told_to_come_back():
     gate.opened.set()
     await asyncio.gather(*waiting)
     assert (await ask()).status == 503
+
+
+class Open:
+    """Lets everybody pass."""
+
+    async def admit(self, *_):
+        return None
+
+
+class Large:
+    """Answers with more than one piece."""
+
+    async def answer(self, *_):
+        return Document(b"x" * (3 * PIECE))
+
+
+class Gone:
+    """A connection whose other end leaves after the first piece."""
+
+    pieces = 0
+
+    async def write_headers(self, *_):
+        return None
+
+    def send_headers(self):
+        return None
+
+    async def write(self, _piece):
+        self.pieces += 1
+        if self.pieces == 2:
+            raise ConnectionResetError
+
+
+async def test_who_leaves_in_the_middle_is_no_error(caplog):
+    writer = Gone()
+    app = App(Open(), Large(), unready=tuple, telemetry=Telemetry())
+    response = await app.handle(make_mocked_request("GET", "/apis", transport=Plain(), writer=writer))
+    assert (response.status, writer.pieces, caplog.text) == (200, 2, "")
