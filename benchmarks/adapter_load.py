@@ -41,6 +41,8 @@ METRIC = "num_requests_waiting"
 SERIES = "vllm:num_requests_waiting"
 HPA = "system:serviceaccount:kube-system:horizontal-pod-autoscaler"
 SCRAPE_SECONDS = 15.0
+PATIENCE = {"ours": 60.0, "peer": 900.0}
+"""Seconds until a server has answered first. Somebody has to start the peer meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +75,10 @@ def main() -> None:
         ):
             servers = [Server("ours", adapter.url, plane.tokens[HPA])]
             if options.peer_url:
-                token = options.peer_token_file.read_text().strip() if options.peer_token_file else ""
+                file = options.peer_token_file
+                token = file.read_text().strip() if file else plane.tokens[HPA]
                 servers.append(Server("peer", options.peer_url, token, "v1beta1", options.peer_metric))
+                print(f"for the peer: Prometheus {prometheus.url}, kubeconfig {plane.kubeconfig}", flush=True)
             for size in sizes:
                 _make_pods(cluster.api, _namespace(size), size)
                 _measure(servers, prometheus, adapter, size, options.seconds)
@@ -88,8 +92,8 @@ def _options() -> argparse.Namespace:
         "--pods", type=lambda text: [int(part) for part in text.split(",")], default=[100, 1000, 10_000]
     )
     parser.add_argument("--seconds", type=float, default=20.0, help="of each measurement")
-    parser.add_argument("--peer-url", help="another adapter on the same Prometheus and pods")
-    parser.add_argument("--peer-token-file", type=Path)
+    parser.add_argument("--peer-url", help="another adapter, to be started with what is printed at first")
+    parser.add_argument("--peer-token-file", type=Path, help="to ask it with; default: that of the HPA")
     parser.add_argument("--peer-metric", default=METRIC)
     return parser.parse_args()
 
@@ -146,7 +150,7 @@ def _measure(
     raw = _timed(lambda: _raw(prometheus, namespace), seconds / 2)
     print(f"\n{size} pods    Prometheus itself, one caller: {_shown(raw, seconds / 2)}", flush=True)
     for server in servers:
-        eventually(partial(_answers_for, server, namespace, size), 60)
+        eventually(partial(_answers_for, server, namespace, size), PATIENCE[server.name])
         before = _queries(prometheus)
         for pod, callers in (("*", 1), ("*", 4), (f"vllm-{size // 2}", 1), (f"vllm-{size // 2}", 8)):
             cpu = _cpu_seconds(adapter)
@@ -205,7 +209,7 @@ def _get(connection: http.client.HTTPSConnection, server: Server, path: str) -> 
     answer = connection.getresponse()
     body = answer.read()
     if answer.status != 200:
-        raise SystemExit(f"{server.name}: {path}: {answer.status} {body[:200]!r}")
+        raise AssertionError(f"{server.name}: {path}: {answer.status} {body[:200]!r}")
     return body
 
 

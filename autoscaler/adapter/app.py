@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import lru_cache
 
 from aiohttp import web
@@ -21,6 +22,9 @@ from autoscaler.ports import Access
 
 MAX_IN_FLIGHT = 512
 """Requests beyond it are told to come back: Kubernetes' clients do."""
+
+PIECE = 1 << 18
+"""Of a large answer, in bytes. In one piece it would be copied several times on its way through TLS."""
 
 log = logging.getLogger(__name__)
 
@@ -87,7 +91,7 @@ class App:
         if wanted.path in HEALTH:
             return self._health(wanted.path)
         document = await self._answers.answer(asked, request.headers.get("Accept", ""))
-        return _documented(request, document)
+        return await _documented(request, document)
 
     def _health(self, path: str) -> web.Response:
         """Alive is who answers; ready is who can answer well."""
@@ -109,13 +113,26 @@ def _client_certificate(request: web.BaseRequest) -> bytes | None:
     return der
 
 
-def _documented(request: web.BaseRequest, document: Document) -> web.Response:
+async def _documented(request: web.BaseRequest, document: Document) -> web.StreamResponse:
     if "as=" not in document.media_type:
-        return web.Response(body=document.body, headers=_JSON)
+        return await _sent(request, document.body)
     headers = {**_SERVER, "Content-Type": document.media_type, "ETag": document.etag, "Vary": "Accept"}
     if request.headers.get("If-None-Match") == document.etag:
         return web.Response(status=304, headers=headers)
     return web.Response(body=document.body, headers=headers)
+
+
+async def _sent(request: web.BaseRequest, body: bytes) -> web.StreamResponse:
+    if len(body) <= PIECE:
+        return web.Response(body=body, headers=_JSON)
+    response = web.StreamResponse(headers=_JSON)
+    response.content_length = len(body)
+    with suppress(ConnectionError):  # who asked may leave
+        await response.prepare(request)
+        for start in range(0, len(body), PIECE):
+            await response.write(body[start : start + PIECE])
+        await response.write_eof()
+    return response
 
 
 def _refusal(code: int, reason: str, message: str) -> web.Response:

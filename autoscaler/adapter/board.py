@@ -2,7 +2,8 @@
 
 The source is asked once per refresh for all pods and all callers. Its values are joined with the
 watched pods at most once a second, so that a pod that is gone is gone here too, and rendered only
-when something changed. All of that happens in threads; requests wait for it, but not for long.
+when something changed. All of that happens in threads; requests wait for it, but not for long. Pods
+are looked up in threads of their own, which a source that hangs does not hold.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ LEEWAY_SECONDS = 5.0
 WAIT_SECONDS = 3.0
 """How long a request waits for news. The aggregator gives up after 5 s."""
 WORKERS = 4
+LOOKERS = 2
 
 T = TypeVar("T")
 
@@ -65,14 +67,16 @@ class Board:
         self._targets = targets
         self._clock = clock
         self._wait_seconds = wait_seconds
-        self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="board")
+        self._builders = ThreadPoolExecutor(WORKERS, thread_name_prefix="board")
+        self._lookers = ThreadPoolExecutor(LOOKERS, thread_name_prefix="pods")
         self._tables: dict[tuple[Measure, str], Table] = {}
         self._building: dict[tuple[Measure, str], asyncio.Task[Table]] = {}
         self._told: dict[Measure, str] = {}
 
     def close(self) -> None:
         """Ends the threads."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        for pool in (self._builders, self._lookers):
+            pool.shutdown(wait=False, cancel_futures=True)
 
     def keep(self, served: Served) -> None:
         """Forgets what is not served any more."""
@@ -100,7 +104,8 @@ class Board:
 
     def _start(self, key: tuple[Measure, str], known: Table | None, served: Served) -> asyncio.Task[Table]:
         async def renew() -> Table:
-            table = await self._in_thread(self._build, *key, known, served.namespaces)
+            loop = asyncio.get_running_loop()
+            table = await loop.run_in_executor(self._builders, self._build, *key, known, served.namespaces)
             self._tables[key] = table
             return table
 
@@ -120,13 +125,20 @@ class Board:
             TargetError: it is no selector.
             ClusterError: nobody knows the pods now.
         """
-        if not selector or selector == await self._in_thread(self._selector, measure):
+        if not selector or selector == measure.whose:
             return None
-        pods = await self._in_thread(self._targets.pods, measure.namespace, selector)
+        if isinstance(measure.whose, TargetKey) and selector == await self._look(self._selector, measure):
+            return None
+        pods = await self._look(self._targets.pods, measure.namespace, selector)
         return frozenset(pod.name for pod in pods if pod.name in table.items)
 
-    async def _in_thread(self, function: Callable[..., T], *arguments: object) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._pool, function, *arguments)
+    async def _look(self, function: Callable[..., T], *arguments: object) -> T:
+        """What the cluster says, in time or not at all. Raises ``ClusterError`` as the ports do."""
+        looking = asyncio.get_running_loop().run_in_executor(self._lookers, function, *arguments)
+        try:
+            return await asyncio.wait_for(looking, self._wait_seconds)
+        except TimeoutError:
+            raise ClusterError("the pods could not be looked up in time") from None
 
     # In threads
 

@@ -32,11 +32,6 @@ class Remembered(Generic[K, V]):
         self._known: OrderedDict[K, tuple[float, V]] = OrderedDict()
         self._asking: dict[K, asyncio.Task[V]] = {}
 
-    def get(self, key: K) -> V | None:
-        """What is known and young enough, without asking."""
-        found = self._known.get(key)
-        return found[1] if found is not None and self._clock() - found[0] < self._seconds else None
-
     async def __call__(self, key: K) -> V:
         """What is known, or else what ``ask`` says now."""
         found = self._known.get(key)

@@ -45,8 +45,9 @@ class Listening:
     _connections: web.Server
 
     async def close(self) -> None:
-        """No new connections; answers that are under way may end."""
+        """No new connections; idle ones end at once, and answers that are under way may end."""
         self._sockets.close()
+        self._connections.pre_shutdown()
         await self._connections.shutdown(GRACE_SECONDS)
 
 

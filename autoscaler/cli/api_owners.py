@@ -15,6 +15,8 @@ NAMES = tuple(f"{version}.{group}" for group, versions in VERSIONS.items() for v
 """The APIServices of the metrics APIs: one version of a group has one owner in a cluster."""
 
 SERVICE = "vllm-autoscaler-adapter"
+HOME = "vllm-autoscaler"
+"""The namespace of our manifests."""
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -26,13 +28,14 @@ def service_option(command: _Command) -> _Command:
         callback=_service,
         metavar="[NAMESPACE/]NAME",
         default=SERVICE,
-        help="The Service in front of the adapter.",
+        help="The Service in front of the adapter; its namespace is this pod's or, outside of a cluster, "
+        f"{HOME}.",
     )(command)
 
 
 def _service(_context: click.Context, _parameter: click.Parameter, value: str) -> ServiceRef:
     namespace, slash, name = value.partition("/")
-    found = ServiceRef(namespace, name) if slash else ServiceRef(own_namespace(), value)
+    found = ServiceRef(namespace, name) if slash else ServiceRef(own_namespace(outside=HOME), value)
     if not found.namespace or not found.name or "/" in found.name:
         raise click.BadParameter(f"{value} is no NAMESPACE/NAME")
     return found

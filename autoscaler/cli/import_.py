@@ -9,7 +9,7 @@ import click
 
 from autoscaler.errors import Problem
 from autoscaler.exchange.convert import Conversion, convert_file, convert_text
-from autoscaler.policy.document import MAX_BYTES
+from autoscaler.exchange.documents import DUMP
 
 STDIN = "-"
 
@@ -43,5 +43,5 @@ def import_(files: tuple[str, ...], strict: bool) -> int:
 
 def _convert(file: str) -> Conversion:
     if file == STDIN:
-        return convert_text(sys.stdin.buffer.read(MAX_BYTES + 1), "<stdin>")
+        return convert_text(sys.stdin.buffer.read(DUMP.size + 1), "<stdin>")
     return convert_file(Path(file))

@@ -11,7 +11,7 @@ import click
 
 from autoscaler.errors import PolicyError, Problem
 from autoscaler.policy.check import read_file
-from autoscaler.policy.document import MAX_BYTES
+from autoscaler.policy.document import POLICY_FILE
 from autoscaler.policy.exports import LoadedExport, is_export, load_export_text
 from autoscaler.policy.lint import lint
 from autoscaler.policy.load import LoadedPolicy, duplicates, load_policy_text
@@ -137,7 +137,7 @@ def _read(file: str | Problem) -> tuple[bytes, str]:
     if isinstance(file, Problem):
         raise PolicyError([file])
     if file == STDIN:
-        return sys.stdin.buffer.read(MAX_BYTES + 1), "<stdin>"
+        return sys.stdin.buffer.read(POLICY_FILE.size + 1), "<stdin>"
     return read_file(Path(file)), file
 
 

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from autoscaler.errors import PolicyError, Problem
-from autoscaler.exchange.documents import Source, read_sources
+from autoscaler.exchange.documents import DUMP, Source, read_sources
 from autoscaler.exchange.from_hpa import policy_of_hpa
 from autoscaler.exchange.from_keda import policy_of_scaled_object
 from autoscaler.policy.check import read_file
-from autoscaler.policy.load import LoadedPolicy, load_policy_object, load_policy_text
+from autoscaler.policy.load import LoadedPolicy, duplicates, load_policy_object, load_policy_text
 
-KINDS: Mapping[str, Callable[[Source], dict[str, Any]]] = {
+KINDS: Mapping[str, Callable[[Source], dict[str, Any] | None]] = {
     "HorizontalPodAutoscaler": policy_of_hpa,
     "ScaledObject": policy_of_scaled_object,
 }
+_OTHERS = {"ScaledJob": "is not carried over: jobs are not scaled here, only workloads with replicas"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,36 +39,47 @@ class Conversion:
 
 def convert_file(path: Path) -> Conversion:
     """The policies of a file's foreign documents. Raises ``PolicyError`` as ``convert_text``."""
-    return convert_text(read_file(path), str(path))
+    return convert_text(read_file(path, DUMP), str(path))
 
 
 def convert_text(raw: str | bytes, file: str) -> Conversion:
     """The policies of a text's HPAs and ScaledObjects; other documents are passed over.
 
-    Raises ``PolicyError`` where the text is no YAML, holds none of them, or one of them makes no
-    policy at all.
+    One that makes no policy is among the remarks, and does not keep the others from theirs. Raises
+    ``PolicyError`` where the text is no YAML, holds none of them, or none makes a policy.
     """
     sources, problems = read_sources(raw, file)
     ours = [source for source in sources if source.kind in KINDS]
     if not ours and not problems:
         problems.append(Problem(file, None, "", f"holds no {' and no '.join(KINDS)}"))
-    converted = []
-    for source in ours:
-        try:
-            converted.append(_convert(source))
-        except PolicyError as error:
-            problems += error.problems
     if problems:
         raise PolicyError(problems)
-    return Conversion(tuple(converted), tuple(remark for source in ours for remark in source.remarks))
+    for source in sources:
+        if source.kind in _OTHERS:
+            source.remark(("kind",), _OTHERS[source.kind])
+    converted = tuple(one for one in map(_convert, ours) if one is not None)
+    remarks = [remark for source in sources for remark in source.remarks]
+    remarks += duplicates(one.loaded for one in converted)
+    remarks.sort(key=lambda remark: remark.line or 0)
+    if not converted:
+        raise PolicyError(remarks)
+    return Conversion(converted, tuple(remarks))
 
 
-def _convert(source: Source) -> Converted:
+def _convert(source: Source) -> Converted | None:
+    """A document's policy; None, and the reasons among its remarks, where it makes none."""
     document = KINDS[source.kind](source)
+    if document is None:
+        return None
     if not document["spec"]["metrics"]:
-        nothing = Problem(source.file, source.root.line, "", "has no metric that could be carried over")
-        raise PolicyError([*source.remarks, nothing])
-    policy = load_policy_object(document, f"{source.file}:{source.root.line}")
+        source.remark((), "has no metric that could be carried over: makes no policy")
+        return None
+    try:
+        policy = load_policy_object(document, source.file)
+    except PolicyError as error:  # of fields of the policy, which have no line in the document
+        source.remarks += [replace(problem, line=source.root.line) for problem in error.problems]
+        source.remark((), "makes no policy")
+        return None
     return Converted(LoadedPolicy(policy, source.file, source.root), document)
 
 
@@ -76,7 +88,7 @@ def load_any(path: Path) -> tuple[tuple[LoadedPolicy, ...], tuple[Problem, ...]]
 
     Raises ``PolicyError``.
     """
-    raw = read_file(path)
+    raw = read_file(path, DUMP)
     if not any(kind.encode() in raw for kind in KINDS):
         return load_policy_text(raw, str(path)), ()
     kinds = {source.kind for source in read_sources(raw, str(path))[0]}

@@ -8,8 +8,11 @@ from typing import Any
 
 from autoscaler.errors import Problem
 from autoscaler.policy.check import problem_at
-from autoscaler.policy.document import Node, read_documents
+from autoscaler.policy.document import Limits, Node, read_documents
 from autoscaler.policy.rules import FieldPath
+
+DUMP = Limits(size=16 << 20, values=500_000)
+"""What kubectl writes of a whole cluster: one List of several thousand objects."""
 
 _NULL = "has no value"
 """Exported objects have empty fields, which mean nothing here."""
@@ -51,6 +54,18 @@ class Source:
         found = self.part(*parents).get(str(last))
         return range(len(found)) if isinstance(found, list) else range(0)
 
+    def whole(self, path: FieldPath, default: int) -> int | None:
+        """The whole number at a path, which KEDA allows as text; None, and a remark, for anything else."""
+        *parents, last = path
+        found = self.part(*parents).get(str(last), default)
+        try:
+            if isinstance(found, bool) or not isinstance(found, int | str):
+                raise ValueError
+            return int(found)
+        except ValueError:
+            self.remark(path, "is no whole number: not carried over")
+            return None
+
     def remark(self, path: FieldPath, message: str) -> None:
         """Says something about a field."""
         self.remarks.append(problem_at(self.file, self.root, (path, message)))
@@ -58,7 +73,7 @@ class Source:
 
 def read_sources(raw: str | bytes, file: str) -> tuple[list[Source], list[Problem]]:
     """The documents of a YAML text, those inside of Lists too, and what is wrong with the text."""
-    documents, problems = read_documents(raw, file)
+    documents, problems = read_documents(raw, file, DUMP)
     sources = [Source(file, node) for document in documents for node in _flat(document)]
     return sources, [problem for problem in problems if not problem.message.startswith(_NULL)]
 

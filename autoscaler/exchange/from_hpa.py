@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from autoscaler.exchange.documents import Source
-from autoscaler.exchange.names import Meaning, bare_name, meaning, prometheus_name, query
+from autoscaler.exchange.names import Meaning, bare_name, kind_of, meaning, prometheus_name, query
+from autoscaler.exchange.units import in_units_of_the_signal, suits
 from autoscaler.policy.models import API_VERSION
-from autoscaler.policy.quantity import from_milli, parse_quantity
 from autoscaler.policy.rules import FieldPath
 
 METRICS_ANNOTATION = "vllm-autoscaler.io/metrics"
@@ -17,11 +17,15 @@ METRICS_ANNOTATION = "vllm-autoscaler.io/metrics"
 
 _LABELS_OF = {"Service": "service", "Ingress": "ingress", "Namespace": "namespace"}
 _POLICY_LABEL = "policy"
+_RESOURCES = ("Resource", "ContainerResource")
 
 
-def policy_of_hpa(source: Source) -> dict[str, Any]:
-    """The policy document; without metrics where none could be carried over."""
+def policy_of_hpa(source: Source) -> dict[str, Any] | None:
+    """The policy document, without metrics where none could be carried over; None for an HPA of KEDA's."""
     spec, metadata = source.part("spec"), source.part("metadata")
+    if _is_of_keda(source):
+        source.remark(("metadata", "ownerReferences"), "is KEDA's: import its ScaledObject")
+        return None
     if source.data.get("apiVersion") != "autoscaling/v2":
         source.remark(("apiVersion",), f"is read as autoscaling/v2, not {source.data.get('apiVersion')}")
     known = _annotated(source)
@@ -43,6 +47,11 @@ def policy_of_hpa(source: Source) -> dict[str, Any]:
     }
 
 
+def _is_of_keda(source: Source) -> bool:
+    path = ("metadata", "ownerReferences")
+    return any(source.part(*path, index).get("kind") == "ScaledObject" for index in source.items(*path))
+
+
 def _annotated(source: Source) -> Mapping[str, Mapping[str, Any]]:
     text = source.part("metadata", "annotations").get(METRICS_ANNOTATION, "{}")
     try:
@@ -56,22 +65,24 @@ def _annotated(source: Source) -> Mapping[str, Mapping[str, Any]]:
 def _metric(source: Source, index: int, known: Mapping[str, Mapping[str, Any]]) -> dict[str, Any] | None:
     path: FieldPath = ("spec", "metrics", index)
     kind = str(source.part(*path).get("type", ""))
+    if kind not in ("Pods", "Object", "External"):
+        why = "no CPU or memory here" if kind in _RESOURCES else "an HPA has none"
+        source.remark(path, f"a metric of type {kind or 'nothing'} is not carried over: {why}")
+        return None
     field = kind.lower()
-    found = source.part(*path, field)
     name = source.part(*path, field, "metric").get("name")
-    if kind not in ("Pods", "Object", "External") or not isinstance(name, str):
-        message = f"a metric of type {kind or 'nothing'} is not carried over: no CPU or memory here"
-        source.remark(path, message)
+    if not isinstance(name, str):
+        source.remark((*path, field), f"names no metric of type {kind}: not carried over")
         return None
     target = _target(source, (*path, field, "target"), kind)
     if target is None:
         return None
-    if name in known:
+    if isinstance(known.get(name), dict):
         return {"name": name, **known[name], "target": target}
     meant = meaning(name)
-    if meant is not None:
+    if meant is not None and suits(meant, target):
         return _as_signal(source, (*path, field), meant, target)
-    return _as_query(source, (*path, field), kind, name, target, found)
+    return _as_query(source, (*path, field), kind, name, target)
 
 
 def _target(source: Source, path: FieldPath, kind: str) -> dict[str, Any] | None:
@@ -86,39 +97,36 @@ def _target(source: Source, path: FieldPath, kind: str) -> dict[str, Any] | None
 
 
 def _as_signal(source: Source, path: FieldPath, meant: Meaning, target: dict[str, Any]) -> dict[str, Any]:
-    labels = source.part(*path, "metric", "selector", "matchLabels")
-    if set(labels) - {_POLICY_LABEL}:
+    selector = source.part(*path, "metric", "selector")
+    if set(_labels(selector)) - {_POLICY_LABEL} or selector.get("matchExpressions"):
         source.remark((*path, "metric", "selector"), f"is not carried over: {meant.signal} is of all series")
-    if meant.scale == 1:
-        return {"signal": str(meant.signal), "target": target}
-    message = f"{meant.signal} is {float(meant.scale):g} of the metric's unit: the target is converted"
-    source.remark(path, message)
-    key = "value" if "value" in target else "averageValue"
-    milli = int(parse_quantity(target[key]) * meant.scale * 1000)
-    return {"signal": str(meant.signal), "target": {**target, key: from_milli(milli)}}
+    return in_units_of_the_signal(source, path, meant, target)
+
+
+def _labels(selector: Mapping[str, Any]) -> dict[str, str]:
+    found = selector.get("matchLabels")
+    return {str(key): str(value) for key, value in found.items()} if isinstance(found, dict) else {}
 
 
 def _as_query(
-    source: Source,
-    path: FieldPath,
-    kind: str,
-    name: str,
-    target: dict[str, Any],
-    found: Mapping[str, Any],
+    source: Source, path: FieldPath, kind: str, name: str, target: dict[str, Any]
 ) -> dict[str, Any] | None:
-    series = prometheus_name(name)
-    if series is None:
-        source.remark((*path, "metric", "name"), f"{name} is no name in PromQL: not carried over")
+    series, type_ = prometheus_name(name), kind_of(name)
+    if series is None or type_ in ("histogram", "summary"):
+        what = f"a {type_}" if series else "no name in PromQL"
+        source.remark((*path, "metric", "name"), f"{name} is {what}: not carried over")
         return None
     labels = {} if ":" in series and "|" in name and bare_name(name) == name else _namespace(source)
     selector = source.part(*path, "metric", "selector")
-    labels |= {str(key): str(value) for key, value in (selector.get("matchLabels") or {}).items()}
+    labels |= _labels(selector)
     if selector.get("matchExpressions"):
         message = "matchExpressions are not carried over: add them to the query"
         source.remark((*path, "metric", "selector"), message)
     if kind == "Object":
-        labels |= _described(source, path, found.get("describedObject") or {})
+        labels |= _described(source, path)
     text = query(series, labels)
+    if type_ == "counter":
+        text = f"rate({text}[5m])"  # what the Stackdriver adapter makes of one
     if kind != "Pods":
         text = f"sum({text})"
     source.remark((*path, "metric", "name"), f"is no signal of the catalogue: check the query {text}")
@@ -130,7 +138,8 @@ def _namespace(source: Source) -> dict[str, str]:
     return {"namespace": str(namespace)} if namespace else {}
 
 
-def _described(source: Source, path: FieldPath, described: Mapping[str, Any]) -> dict[str, str]:
+def _described(source: Source, path: FieldPath) -> dict[str, str]:
+    described = source.part(*path, "describedObject")
     kind, name = str(described.get("kind", "")), str(described.get("name", ""))
     label = _LABELS_OF.get(kind, kind.lower())
     source.remark((*path, "describedObject"), f"which series are of {kind} {name} is a guess: {label}")

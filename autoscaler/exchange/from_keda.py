@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from autoscaler.exchange.documents import Source
+from autoscaler.exchange.keda_triggers import triggers
 from autoscaler.policy.models import API_VERSION
-from autoscaler.policy.schedule import window_seconds
 
 _FALLBACKS = {"static": "Static", "currentReplicasIfHigher": "CurrentReplicasIfHigher"}
+_HOLD = "currentReplicas"
+"""KEDA's word for what every policy does without a fallback."""
 _POLLING_SECONDS = 30
 _LEFT_OUT = {
     "cooldownPeriod": "the last replica goes by scaleDown's rules like every other",
     "initialCooldownPeriod": "a start is protected by guards.pendingReplicas",
     "idleReplicaCount": "there is minReplicas only",
 }
+_ANNOTATION = "autoscaling.keda.sh/"
+_PAUSED, _PAUSED_AT = f"{_ANNOTATION}paused", f"{_ANNOTATION}paused-replicas"
+_ONE_WAY = {f"{_ANNOTATION}paused-scale-in": "scaleDown", f"{_ANNOTATION}paused-scale-out": "scaleUp"}
 
 
 def policy_of_scaled_object(source: Source) -> dict[str, Any]:
@@ -23,12 +29,8 @@ def policy_of_scaled_object(source: Source) -> dict[str, Any]:
     for field, why in _LEFT_OUT.items():
         if field in spec:
             source.remark(("spec", field), f"is not carried over: {why}")
-    advanced = source.part("spec", "advanced")
-    if "scalingModifiers" in advanced:
-        path = ("spec", "advanced", "scalingModifiers")
-        source.remark(path, "is not carried over: write the formula as one query")
-    metrics, schedules = _triggers(source)
-    config = source.part("spec", "advanced", "horizontalPodAutoscalerConfig")
+    _remark_advanced(source)
+    metrics, schedules = triggers(source)
     ref = {"apiVersion": "apps/v1", "kind": "Deployment", **source.part("spec", "scaleTargetRef")}
     return {
         "apiVersion": API_VERSION,
@@ -39,72 +41,73 @@ def policy_of_scaled_object(source: Source) -> dict[str, Any]:
             "minReplicas": spec.get("minReplicaCount", 0),
             "maxReplicas": spec.get("maxReplicaCount", 100),
             "semantics": "HPA",
+            **_mode(source),
             "metrics": metrics,
-            **({"behavior": config["behavior"]} if "behavior" in config else {}),
+            **_behavior(source),
             **_fallback(source),
             **({"schedules": schedules} if schedules else {}),
         },
     }
 
 
-def _fallback(source: Source) -> dict[str, Any]:
-    fallback = source.part("spec", "fallback")
-    if not fallback:
+def _remark_advanced(source: Source) -> None:
+    path = ("spec", "advanced")
+    advanced = source.part(*path)
+    if "scalingModifiers" in advanced:
+        message = "is not carried over: KEDA decides by the formula alone, the policy by each trigger's own"
+        source.remark((*path, "scalingModifiers"), f"{message} threshold: write the formula as one query")
+    if advanced.get("restoreToOriginalReplicaCount") is True:
+        message = "set it to false before you delete the ScaledObject, which else puts the replicas back"
+        source.remark((*path, "restoreToOriginalReplicaCount"), message)
+
+
+def _annotations(source: Source) -> Mapping[str, str]:
+    found = source.part("metadata", "annotations")
+    return {key: str(value) for key, value in found.items() if str(key).startswith(_ANNOTATION)}
+
+
+def _is_on(annotations: Mapping[str, str], key: str) -> bool:
+    return annotations.get(key, "false").lower() == "true"
+
+
+def _mode(source: Source) -> dict[str, str]:
+    """A pause is a pause. KEDA has set the replicas of ``paused-replicas`` already; here they stay."""
+    annotations = _annotations(source)
+    for key in sorted(annotations.keys() - {_PAUSED, _PAUSED_AT, *_ONE_WAY}):
+        source.remark(("metadata", "annotations", key), "is not carried over")
+    if _PAUSED_AT in annotations:
+        message = (
+            f"becomes mode: Paused: replicas stay as they are, {annotations[_PAUSED_AT]} where KEDA set them"
+        )
+        source.remark(("metadata", "annotations", _PAUSED_AT), message)
+    elif not _is_on(annotations, _PAUSED):
         return {}
+    return {"mode": "Paused"}
+
+
+def _behavior(source: Source) -> dict[str, Any]:
+    """As written; a pause in one direction is ``selectPolicy: Disabled``, as KEDA writes it in its HPA."""
+    config = source.part("spec", "advanced", "horizontalPodAutoscalerConfig")
+    annotations = _annotations(source)
+    stopped = [side for key, side in _ONE_WAY.items() if _is_on(annotations, key)]
+    if not stopped:
+        return {"behavior": config["behavior"]} if "behavior" in config else {}
+    path = ("spec", "advanced", "horizontalPodAutoscalerConfig", "behavior")
+    disabled = {side: {**source.part(*path, side), "selectPolicy": "Disabled"} for side in stopped}
+    return {"behavior": {**source.part(*path), **disabled}}
+
+
+def _fallback(source: Source) -> dict[str, Any]:
+    path = ("spec", "fallback")
+    fallback = source.part(*path)
     behavior = str(fallback.get("behavior", "static"))
+    if not fallback or behavior == _HOLD:
+        return {}
+    failures = source.whole((*path, "failureThreshold"), 3)
+    polling = source.whole(("spec", "pollingInterval"), _POLLING_SECONDS)
+    if failures is None or polling is None:
+        return {}
     if behavior not in _FALLBACKS:
-        source.remark(("spec", "fallback", "behavior"), f"{behavior} is carried over as Static")
-    polling = source.part("spec").get("pollingInterval", _POLLING_SECONDS)
-    seconds = max(1, int(fallback.get("failureThreshold", 3)) * int(polling))
-    kept = {"replicas": fallback.get("replicas"), "afterSeconds": seconds}
+        source.remark((*path, "behavior"), f"{behavior} is carried over as Static")
+    kept = {"replicas": fallback.get("replicas"), "afterSeconds": max(1, failures * polling)}
     return {"fallback": {**kept, "behavior": _FALLBACKS.get(behavior, "Static")}}
-
-
-def _triggers(source: Source) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    metrics, schedules = [], []
-    for index in source.items("spec", "triggers"):
-        trigger = source.part("spec", "triggers", index)
-        kind = trigger.get("type")
-        if kind == "prometheus":
-            metrics.append(_prometheus(source, index, trigger))
-        elif kind == "cron":
-            schedules += _cron(source, index)
-        else:
-            path = ("spec", "triggers", index)
-            source.remark(path, f"a trigger of type {kind} is not carried over: write a query for it")
-    return metrics, schedules
-
-
-def _prometheus(source: Source, index: int, trigger: Any) -> dict[str, Any]:
-    path = ("spec", "triggers", index, "metadata")
-    metadata = source.part(*path)
-    if str(metadata.get("activationThreshold", "0")) != "0":
-        message = "is not carried over: any value above 0 proposes a replica"
-        source.remark((*path, "activationThreshold"), message)
-    if str(metadata.get("ignoreNullValues", "true")).lower() != "false":
-        source.remark(path, "an empty or NaN answer was 0 to KEDA and holds the replicas here")
-    if "serverAddress" in metadata:
-        message = "is not carried over: the controller's --prometheus-url counts"
-        source.remark((*path, "serverAddress"), message)
-    kind = "Value" if trigger.get("metricType") == "Value" else "AverageValue"
-    key = "value" if kind == "Value" else "averageValue"
-    name = trigger.get("name") or f"query-{index}"
-    return {
-        "name": str(name)[:63],
-        "query": metadata.get("query", ""),
-        "target": {"type": kind, key: metadata.get("threshold", "")},
-    }
-
-
-def _cron(source: Source, index: int) -> list[dict[str, Any]]:
-    path = ("spec", "triggers", index, "metadata")
-    metadata = source.part(*path)
-    start, end = str(metadata.get("start", "")), str(metadata.get("end", ""))
-    zone = str(metadata.get("timezone", "Etc/UTC"))
-    seconds = window_seconds(start, end, zone)
-    if seconds is None:
-        source.remark(path, "start and end are no window: not carried over")
-        return []
-    desired = int(metadata.get("desiredReplicas", 1))
-    schedule = {"name": f"cron-{index}", "cron": start, "durationSeconds": seconds, "timeZone": zone}
-    return [{**schedule, "minReplicas": desired}]

@@ -15,6 +15,8 @@ _MANAGED = re.compile(r"prometheus\.googleapis\.com\|(.+)\|(gauge|counter|histog
 _CLOUD = re.compile(r"([a-z0-9-]+(?:\.[a-z0-9-]+)+)\|(.+)")
 _PROMETHEUS = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*", re.ASCII)
 _LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*", re.ASCII)
+_SELECTOR = r"([a-zA-Z_:][a-zA-Z0-9_:]*)\s*(?:\{[^{}]*\})?"
+_SUM = re.compile(rf"sum\s*\(\s*{_SELECTOR}\s*\)|{_SELECTOR}", re.ASCII)
 _PREFIXES = ("metric.labels.", "resource.labels.", "metadata.user_labels.")
 
 
@@ -37,22 +39,39 @@ def meaning(name: str) -> Meaning | None:
     return _MEANINGS.get(bare_name(name))
 
 
-def _meanings() -> dict[str, Meaning]:
-    """Gauges of vLLM and DCGM, with and without vLLM's prefix, and the signals' own names.
+def signal_of_query(text: str) -> Meaning | None:
+    """The signal that a query adds up, such as ``sum(vllm:num_requests_waiting{namespace="a"})``.
 
-    A counter or a histogram as such is no signal: its rate or quantile is.
+    None for any other query. The matchers are not looked at: a signal is of the target's own pods.
     """
-    found = {str(signal): Meaning(signal) for signal in Signal}
-    for info in CATALOGUE.values():
-        if len(info.sources) == 1 and info.sources[0].kind is Kind.GAUGE:
-            (source,) = info.sources
-            for name in source.names:
-                one = Meaning(info.signal, Fraction(str(source.scale)))
-                found[name] = found[name.removeprefix("vllm:")] = one
-    return found
+    match = _SUM.fullmatch(text.strip())
+    return _SERIES.get(match[1] or match[2]) if match else None
 
 
-_MEANINGS = _meanings()
+def _series() -> dict[str, Meaning]:
+    """Gauges of vLLM and DCGM. A counter or a histogram as such is no signal: its rate or quantile is."""
+    return {
+        name: Meaning(info.signal, Fraction(str(source.scale)))
+        for info in CATALOGUE.values()
+        if len(info.sources) == 1
+        for source in info.sources
+        if source.kind is Kind.GAUGE
+        for name in source.names
+    }
+
+
+_SERIES = _series()
+_MEANINGS = {
+    **{str(signal): Meaning(signal) for signal in Signal},
+    **_SERIES,
+    **{name.removeprefix("vllm:"): meant for name, meant in _SERIES.items()},
+}
+
+
+def kind_of(name: str) -> str:
+    """What Cloud Monitoring says that a metric is, e.g. ``counter``; empty where the name tells nothing."""
+    match = _MANAGED.fullmatch(name)
+    return match[2] if match else ""
 
 
 def prometheus_name(name: str) -> str | None:

@@ -45,7 +45,7 @@ def hpa_of_policy(stored: StoredPolicy, external: bool) -> Written:
             **_behavior(spec),
         },
     }
-    return Written(hpa, tuple(_remarks(spec)))
+    return Written(hpa, tuple(_remarks(stored.namespace, spec)))
 
 
 def _what(metric: Metric) -> dict[str, Any]:
@@ -90,7 +90,7 @@ def _rules(rules: EffectiveRules) -> dict[str, Any]:
     }
 
 
-def _remarks(spec: Spec) -> Iterator[str]:
+def _remarks(namespace: str, spec: Spec) -> Iterator[str]:
     if spec.semantics is Semantics.LLM:
         yield "semantics: LLM: an HPA has no guards; pending replicas and missing data can scale it down"
     for name, given in (("fallback", spec.fallback), ("schedules", spec.schedules)):
@@ -106,7 +106,15 @@ def _remarks(spec: Spec) -> Iterator[str]:
     if any(rules is not None and rules.tolerance is not None for rules in sides):
         yield "behavior.*.tolerance needs Kubernetes 1.33 with the gate HPAConfigurableTolerance, or 1.35"
     for metric in spec.metrics:
-        if metric.role is Role.GUARD:
-            yield f"metrics: {metric.name}: an HPA has no Guards"
-        elif metric.missing_data is not None:
-            yield f"metrics: {metric.name}: missingData: an HPA has its own rule, which is Conservative"
+        for remark in _metric_remarks(namespace, metric):
+            yield f"metrics: {metric.name}: {remark}"
+
+
+def _metric_remarks(namespace: str, metric: Metric) -> Iterator[str]:
+    if metric.role is Role.GUARD:
+        yield "an HPA has no Guards"
+        return
+    if metric.signal is None:
+        yield f"is no signal: the adapter needs --allow-queries-in {namespace}"
+    if metric.missing_data is not None:
+        yield "missingData: an HPA has its own rule, which is Conservative"

@@ -109,4 +109,4 @@ def _owner(service: ServiceRef | None, metadata: Object) -> str:
     if service.name in _KNOWN:
         return _KNOWN[service.name]
     labels = metadata.get("labels") or {}
-    return next((labels[key] for key in _LABELS if key in labels), f"the service {service}")
+    return next((labels[key] for key in _LABELS if key in labels), "another server")

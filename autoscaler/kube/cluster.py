@@ -23,12 +23,12 @@ from autoscaler.kube.watched import Watched
 _NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 
-def own_namespace() -> str:
-    """The namespace that this process runs in; ``default`` outside of a cluster."""
+def own_namespace(outside: str = "default") -> str:
+    """The namespace that this process runs in; ``outside`` where that is no cluster."""
     given = os.environ.get("POD_NAMESPACE")
     if given:
         return given
-    return _NAMESPACE_FILE.read_text().strip() if _NAMESPACE_FILE.is_file() else "default"
+    return _NAMESPACE_FILE.read_text().strip() if _NAMESPACE_FILE.is_file() else outside
 
 
 def own_identity() -> str:

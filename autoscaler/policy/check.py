@@ -9,17 +9,17 @@ from typing import Any
 from pydantic import ValidationError
 
 from autoscaler.errors import PolicyError, Problem
-from autoscaler.policy.document import MAX_BYTES, Node, dotted
+from autoscaler.policy.document import POLICY_FILE, Limits, Node, dotted
 from autoscaler.policy.models import API_VERSION, RULE_ERROR
 from autoscaler.policy.rules import Fault
 from autoscaler.policy.wording import close_unknown, describe, shown
 
 
-def read_file(path: Path) -> bytes:
+def read_file(path: Path, limits: Limits = POLICY_FILE) -> bytes:
     """The bytes of a YAML file, one more than are allowed at most. Raises ``PolicyError``."""
     try:
         with path.open("rb") as stream:
-            return stream.read(MAX_BYTES + 1)
+            return stream.read(limits.size + 1)
     except IsADirectoryError:
         message = "is a directory: name a YAML file in it"
     except FileNotFoundError:

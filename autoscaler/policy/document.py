@@ -21,9 +21,19 @@ import yaml
 from autoscaler.errors import Problem
 from autoscaler.policy.rules import FieldPath
 
-MAX_BYTES = 1 << 20
 MAX_DEPTH = 32
-MAX_VALUES = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How large a text may be, in bytes, and one of its documents, in values with aliases expanded."""
+
+    size: int = 1 << 20
+    values: int = 10_000
+
+
+POLICY_FILE = Limits()
+"""What a person writes."""
 
 _NULL = re.compile(r"~|null|Null|NULL|")
 _TRUE = re.compile(r"true|True|TRUE|yes|Yes|YES|on|On|ON")
@@ -84,25 +94,26 @@ class _UnreadableError(Exception):
         self.problem = problem
 
 
-def read_documents(raw: str | bytes, file: str) -> tuple[list[Node], list[Problem]]:
+def read_documents(
+    raw: str | bytes, file: str, limits: Limits = POLICY_FILE
+) -> tuple[list[Node], list[Problem]]:
     """The non-empty documents of a YAML text, and what is wrong with the text.
 
     Documents before a syntax error are returned as well; those after it cannot be.
     """
-    composer = _Composer(file)
+    composer = _Composer(file, limits)
     try:
-        text = _decode(raw, file)
+        text = _decode(raw, file, limits)
         _compose(text, composer)
     except _UnreadableError as stop:
         composer.problems.append(stop.problem)
     return composer.documents, composer.problems
 
 
-def _decode(raw: str | bytes, file: str) -> str:
-    if len(raw) > MAX_BYTES:
-        raise _UnreadableError(
-            Problem(file, None, "", f"is too large: a policy file has at most {MAX_BYTES} bytes")
-        )
+def _decode(raw: str | bytes, file: str, limits: Limits) -> str:
+    if len(raw) > limits.size:
+        message = f"is too large: at most {limits.size} bytes are read; split it into several files"
+        raise _UnreadableError(Problem(file, None, "", message))
     try:
         text = raw if isinstance(raw, str) else raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -160,8 +171,9 @@ class _Frame:
 class _Composer:
     """Puts documents together from events, with a stack of its own instead of recursion."""
 
-    def __init__(self, file: str) -> None:
+    def __init__(self, file: str, limits: Limits) -> None:
         self.file = file
+        self._limits = limits
         self.documents: list[Node] = []
         self.problems: list[Problem] = []
         self._frames: list[_Frame] = []
@@ -252,8 +264,8 @@ class _Composer:
 
     def _grow(self, parent: Node, node: Node) -> None:
         parent.size += node.size
-        if parent.size > MAX_VALUES:
-            message = f"expands to more than {MAX_VALUES} values: are there aliases that multiply?"
+        if parent.size > self._limits.values:
+            message = f"expands to more than {self._limits.values} values: are there aliases that multiply?"
             raise _UnreadableError(Problem(self.file, parent.line, "", message))
 
     def _refuse(self, node: Node, message: str, line: int | None = None) -> None:

@@ -52,7 +52,7 @@ def metric_faults(metric: Mapping[str, Any]) -> Iterator[Fault]:
         yield from _cloud_faults(metric, metric["cloudMonitoring"])
     if "quantile" in metric and signal not in tuple(QUANTILE_SIGNALS):
         yield ("quantile",), "goes with the signals ttft and itl only: remove it"
-    yield from _target_type_faults(signal, metric.get("target"))
+    yield from target_type_faults(signal, metric.get("target"))
 
 
 def _cloud_faults(metric: Mapping[str, Any], cloud: Mapping[str, Any]) -> Iterator[Fault]:
@@ -69,7 +69,8 @@ def _cloud_faults(metric: Mapping[str, Any], cloud: Mapping[str, Any]) -> Iterat
         yield ("target", "type"), message
 
 
-def _target_type_faults(signal: Any, target: Any) -> Iterator[Fault]:
+def target_type_faults(signal: Any, target: Any) -> Iterator[Fault]:
+    """Which targets a signal cannot have."""
     kind = target.get("type") if isinstance(target, Mapping) else None
     path = ("target", "type")
     if kind not in tuple(TargetType):

@@ -2,12 +2,15 @@
 
 import asyncio
 import json
+import threading
 import time
 from dataclasses import replace
 
 import pytest
 from yarl import URL
 
+from autoscaler.adapter.app import PIECE
+from autoscaler.adapter.server import GRACE_SECONDS
 from autoscaler.ports import User
 from autoscaler.timestamps import from_rfc3339
 
@@ -56,6 +59,19 @@ async def test_the_hpas_request_gets_every_pods_value_with_its_own_time(world):
     assert 6 < time.time() - from_rfc3339(timestamp) < 30
 
 
+async def test_an_answer_of_several_pieces_arrives_whole_and_keeps_the_connection(world):
+    names = [f"vllm-{index}" for index in range(3000)]
+    world.fleet.add(*names)
+    world.source.answer = points(dict.fromkeys(names, 7), at=time.time())
+    async with world.session(**TOKEN) as session:
+        for _ in range(2):
+            async with session.get(raw(f"{PODS}/%2A/num_requests_waiting")) as response:
+                body = await response.read()
+            assert len(body) == int(response.headers["Content-Length"]) > 2 * PIECE
+            assert {item["describedObject"]["name"] for item in json.loads(body)["items"]} == set(names)
+        assert (await get(session, f"{PODS}/vllm-1/num_requests_waiting"))[0] == 200
+
+
 async def test_one_pod_and_a_pod_without_a_value(world):
     async with world.session(**TOKEN) as session:
         status, body = await get(session, f"{PODS}/a/num_requests_waiting")
@@ -92,6 +108,16 @@ async def test_series_of_one_name_are_told_apart_by_their_labels_and_never_mixed
         assert status == 404
 
 
+async def test_external_series_that_an_hpa_adds_up_are_all_there_or_none(world):
+    metric = {"name": "m", "signal": "waiting", "resource": "External"}
+    ages = [{**metric, "labels": {"age": str(age)}, "maxAgeSeconds": age} for age in (5, 60, 90)]
+    world.served = served(exports=[export(*ages)])  # the samples are 7 s old
+    async with world.session(**TOKEN) as session:
+        assert (await get(session, f"{EXTERNAL}/m"))[1]["items"] == []
+        _, body = await get(session, f"{EXTERNAL}/m?labelSelector=age%20in%20(60,90)")
+    assert [one["metricLabels"]["age"] for one in body["items"]] == ["60", "90"]
+
+
 async def test_a_label_selector_chooses_pods(world):
     world.fleet.labels["b"]["canary"] = "yes"
     path = f"{PODS}/%2A/num_requests_waiting?labelSelector="
@@ -115,7 +141,7 @@ async def test_with_the_source_gone_there_is_no_item_and_then_there_is(world):
             },
         )
         world.source.answer = points({"a": 1}, at=time.time())
-        for _ in range(100):
+        for _ in range(1000):
             _, body = await get(session, path)
             if body["items"]:
                 break
@@ -200,3 +226,23 @@ async def test_health_is_open_and_ready_tells_what_is_missing(world):
             assert await response.text() == "not ready: the pods were not read yet\n"
         async with session.get("/livez") as response:
             assert response.status == 200
+
+
+async def test_at_the_end_idle_connections_close_at_once_and_answers_under_way_arrive(tmp_path):
+    serving = running(tmp_path, DECLARED, judge(), Trusted(TRUST))
+    world = await serving.__aenter__()
+    world.fleet.add("a")
+    world.source.answer = points({"a": 1}, at=time.time())
+    asked, may_answer = threading.Event(), threading.Event()
+    world.source.before = lambda: (asked.set(), may_answer.wait(60))
+    async with world.session(**TOKEN) as idle, world.session(**TOKEN) as busy:
+        await get(idle, V2)
+        under_way = asyncio.create_task(get(busy, f"{PODS}/a/num_requests_waiting"))
+        await asyncio.to_thread(asked.wait, 60)
+        end = asyncio.create_task(serving.__aexit__(None, None, None))
+        await asyncio.sleep(0)
+        may_answer.set()
+        status, body = await under_way
+        assert (status, len(body["items"])) == (200, 1)
+        async with asyncio.timeout(GRACE_SECONDS * 0.8):  # the idle one would last that long
+            await end

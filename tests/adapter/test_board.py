@@ -6,7 +6,8 @@ import threading
 
 import pytest
 
-from autoscaler.adapter.board import Board
+from autoscaler.adapter.board import WORKERS, Board, Table
+from autoscaler.errors import ClusterError
 from autoscaler.ports import Answer
 
 from .world import NOW, WAITING, Fleet, Source, export, points, served
@@ -99,13 +100,40 @@ async def test_pods_that_nobody_knows_mean_no_values(clock):
 async def test_a_slow_source_is_not_waited_for_when_something_is_known(clock):
     source = Source(points({"a": 1}))
     board = Board(source, Fleet().add("a"), clock, wait_seconds=0.05)
+    await read(board)
+    await asyncio.gather(*board._building.values())  # a busy machine takes longer than it waits
     assert await read(board) == {"a": "1"}
     gate = threading.Event()
-    source.before = lambda: gate.wait(5)
+    source.before = lambda: gate.wait(60)
     clock.now += 15
     assert await read(board) == {"a": "1"}
     clock.now += 90  # now it is too old to stand in
     assert await read(board) == {}
+    gate.set()
+
+
+async def test_sources_that_hang_hold_up_nobody_who_chooses_pods(clock):
+    several = served(exports=[export(*({"name": f"m{index}", "query": f"m{index}"} for index in range(9)))])
+    source, gate, fleet = Source(points({"a": 1})), threading.Event(), Fleet().add("a")
+    source.before = lambda: gate.wait(60)
+    board = Board(source, fleet, clock)
+    waiting = [asyncio.create_task(board.table(one, "v1beta2", several)) for one in several.measures]
+    while source.asked < WORKERS:
+        await asyncio.sleep(0.01)
+    table = Table({"a": ""}, b"", NOW, NOW)
+    assert await board.chosen(MEASURE, table, "app=vllm") is None
+    fleet.labels["a"]["canary"] = "yes"
+    assert await board.chosen(MEASURE, table, "canary=yes") == {"a"}
+    gate.set()
+    assert [shown(found) for found in await asyncio.gather(*waiting)] == [{"a": "1"}] * 9
+
+
+async def test_pods_that_are_not_looked_up_in_time_are_an_error(clock):
+    gate = threading.Event()
+    fleet = Fleet(before=lambda: gate.wait(60)).add("a")
+    board = Board(Source(points({"a": 1})), fleet, clock, wait_seconds=0.05)
+    with pytest.raises(ClusterError, match="could not be looked up in time"):
+        await board.chosen(MEASURE, Table({}, b"", NOW, NOW), "app=other")
     gate.set()
 
 

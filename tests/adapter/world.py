@@ -89,6 +89,7 @@ class Fleet:
     labels: dict[str, dict[str, str]] = field(default_factory=dict)
     pods_: dict[str, Pod] = field(default_factory=dict)
     broken: str = ""
+    before: Callable[[], object] = lambda: None
 
     def add(self, *names: str, app: str = "vllm", **fields: Any) -> Fleet:
         for name in names:
@@ -97,6 +98,7 @@ class Fleet:
         return self
 
     def pods(self, namespace: str, selector: str) -> Sequence[Pod]:
+        self.before()
         if self.broken:
             raise ClusterError(self.broken)
         requirements = parse_selector(selector)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from autoscaler.adapter.certificates import Keys, utc_now, with_authority, with_certificate
-from autoscaler.cli.certs import renew
+from autoscaler.cli.certs import certs, renew
 from autoscaler.cli.main import main
 from autoscaler.kube.api_services import ApiService, ServiceRef
 
@@ -82,6 +82,22 @@ def test_a_run_that_broke_off_is_finished_by_the_next(break_at):
     keys = Keys.of_secret(secret.data)
     assert with_certificate(with_authority(keys, now), NAMES, now) == keys
     assert services.bundle == keys.ca_crt
+
+
+@pytest.mark.parametrize(
+    ("given", "pod", "found"),
+    [
+        ([], None, "vllm-autoscaler/vllm-autoscaler-adapter"),
+        ([], "home", "home/vllm-autoscaler-adapter"),
+        (["--service", "adapter"], "home", "home/adapter"),
+        (["--service", "a/b"], "home", "a/b"),
+    ],
+)
+def test_ours_is_the_service_next_to_this_pod_or_that_of_our_manifests(monkeypatch, given, pod, found):
+    monkeypatch.delenv("POD_NAMESPACE", raising=False)
+    if pod:
+        monkeypatch.setenv("POD_NAMESPACE", pod)
+    assert str(certs.make_context("certs", list(given)).params["service"]) == found
 
 
 FILES = ["--tls-cert-file", __file__, "--tls-key-file", __file__]

@@ -44,16 +44,18 @@ def test_hpa_writes_manifests_and_says_what_they_lack(tmp_path, capsys):
         "apiVersion: vllm-autoscaler.io/v1alpha1\nkind: ScalingPolicy\nmetadata: {name: chat, namespace: a}\n"
         "spec:\n  scaleTargetRef: {kind: Deployment, name: vllm}\n  maxReplicas: 4\n  metrics:\n"
         "    - {signal: ttft, target: {type: Value, value: 2}}\n"
+        "    - {name: jobs, query: sum(jobs), target: {type: Value, value: 2}}\n"
     )
     assert main(["hpa", str(tmp_path / "p.yaml")]) == 0
     out, err = capsys.readouterr()
     (hpa,) = yaml.safe_load_all(out)
     assert hpa["metadata"]["namespace"] == "a"
-    (metric,) = hpa["spec"]["metrics"]
+    metric, _ = hpa["spec"]["metrics"]
     assert metric["external"]["metric"] == {"name": "ttft", "selector": {"matchLabels": {"policy": "chat"}}}
     assert "semantics: LLM: an HPA has no guards" in err
+    assert "metrics: jobs: is no signal: the adapter needs --allow-queries-in a" in err
     assert main(["hpa", "--object", str(tmp_path / "p.yaml")]) == 0
-    (metric,) = yaml.safe_load(capsys.readouterr().out)["spec"]["metrics"]
+    metric, _ = yaml.safe_load(capsys.readouterr().out)["spec"]["metrics"]
     described = metric["object"]["describedObject"]
     assert described == {"apiVersion": "apps/v1", "kind": "Deployment", "name": "vllm"}
 

@@ -1,12 +1,16 @@
 """The adapter's components, as they are listed in somebody's kustomization."""
 
+import os
+import re
 import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 
+from autoscaler.cli.adapter import adapter
 from autoscaler.policy.exports import load_exports
-from tests.deploy.kustomize import DEPLOY, build, checker
+from tests.deploy.kustomize import DEPLOY, build, checker, objects
 from tests.e2e.adapter import COMPONENTS, GROUPS, HOME, SERVICE, manifests
 
 APIS = {f"{version}.{group}" for group, versions in GROUPS.items() for version in versions}
@@ -17,7 +21,7 @@ def named(documents, kind):
 
 
 @pytest.mark.e2e
-@pytest.mark.parametrize("more", [(), ("adapter-cert-manager",)])
+@pytest.mark.parametrize("more", [(), ("adapter-cert-manager",), ("adapter-managed-prometheus",)])
 def test_published_types_and_pod_security(tmp_path, more):
     manifests(tmp_path, *COMPONENTS, *more)
     ended = subprocess.run([checker()], input=build(tmp_path), capture_output=True, text=True, check=False)
@@ -48,6 +52,55 @@ def test_with_cert_manager_nobody_of_ours_writes(tmp_path):
     assert "vllm-autoscaler-certs" not in {one["metadata"]["name"] for one in documents}
     for service in named(documents, "APIService").values():
         assert service["metadata"]["annotations"]["cert-manager.io/inject-ca-from"] == f"{HOME}/{SERVICE}"
+
+
+GUIDE = DEPLOY.parent / "docs" / "adapter.md"
+
+
+def as_in_the_guide(folder, *, gke):
+    """The kustomization of step 3, for one of the two kinds of metrics."""
+    (text,) = re.findall(r"```yaml\n(apiVersion: kustomize.*?)```", GUIDE.read_text(), re.DOTALL)
+    said = yaml.safe_load(re.sub(r"# - (\S+)", r"- \1", text))
+    left_out = {"adapter-cert-manager", "dry-run"} | (set() if gke else {"adapter-managed-prometheus"})
+    parts = [part for part in said["components"] if Path(part).name not in left_out]
+    overlay = "../gke-managed-prometheus" if gke else said["resources"][0]
+    mine = DEPLOY / "overlays" / "mine"
+    said["components"] = [os.path.relpath(mine / part, folder) for part in parts]
+    said["resources"] = [os.path.relpath(mine / overlay, folder)]
+    (folder / "kustomization.yaml").write_text(
+        yaml.safe_dump({**said, "patches": [] if gke else said["patches"]})
+    )
+    return objects(folder)
+
+
+@pytest.mark.parametrize("gke", [False, True])
+def test_the_guides_kustomization_reads_your_prometheus(tmp_path, gke):
+    documents = as_in_the_guide(tmp_path.resolve(), gke=gke)
+    (container,) = named(documents, "Deployment")[SERVICE]["spec"]["template"]["spec"]["containers"]
+    assert container["image"] == "REGISTRY/vllm-autoscaler:VERSION"
+    assert set(named(documents, "APIService")) == APIS
+    variables = {one["name"]: one.get("value") for one in container["env"]}
+    options = [arg.partition("=")[0] for arg in container["args"]]
+    if not gke:
+        assert variables["PROMETHEUS_URL"] == "http://prometheus-operated.monitoring:9090"
+        return
+    assert "--prometheus-url" not in options
+    assert {"--google-project", "--cluster", "--location"} < set(options)
+    (given,) = container["envFrom"]
+    (scraped,) = [one for name, one in named(documents, "PodMonitoring").items() if name == SERVICE]
+    assert scraped["spec"]["endpoints"][0]["port"] in [port["name"] for port in container["ports"]]
+    settings = named(documents, "ConfigMap")[given["configMapRef"]["name"]]["data"]
+    assert set(settings) == {"GOOGLE_PROJECT", "CLUSTER", "LOCATION"}
+
+
+@pytest.mark.parametrize("parts", [COMPONENTS, (*COMPONENTS, "adapter-managed-prometheus")])
+def test_the_arguments_are_those_of_the_command(tmp_path, parts):
+    deployment = named(manifests(tmp_path, *parts), "Deployment")[SERVICE]
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    command, *args = container["args"]
+    known = {name for option in adapter.params for name in option.opts}
+    assert command == "adapter"
+    assert {arg.partition("=")[0] for arg in args} <= known
 
 
 def test_the_shipped_exports_are_valid():

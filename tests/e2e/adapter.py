@@ -53,7 +53,7 @@ def certs(kubeconfig: Path, *options: str) -> str:
     """What ``autoscale certs`` prints."""
     command = [sys.executable, "-m", "autoscaler", "certs", "--kubeconfig", kubeconfig]
     asked = [*map(str, command), "--service", f"{HOME}/{SERVICE}", *options]
-    done = subprocess.run(asked, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(asked, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -103,7 +103,7 @@ class RunningAdapter(Server):
 
     def ready(self) -> bool:
         """Whether it can answer well."""
-        return requests.get(f"{self.url}/readyz", verify=False, timeout=2).ok
+        return requests.get(f"{self.url}/readyz", verify=False, timeout=10).ok
 
     def connect(self, api: Api) -> None:
         """Makes it the endpoint of its Service, as Kubernetes would with its pod."""

@@ -152,7 +152,7 @@ def adapter(cluster, own_prometheus, tmp_path_factory):
         started.connect(cluster.api)
         for group, versions in GROUPS.items():
             for version in versions:
-                eventually(lambda g=group, v=version: available(cluster.api, g, v), within=60)
+                eventually(lambda g=group, v=version: available(cluster.api, g, v), within=120)
         yield started
         for group, versions in GROUPS.items():
             for version in versions:

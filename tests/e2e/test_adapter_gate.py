@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 import ssl
+import subprocess
 from functools import partial
 from urllib.parse import urlsplit
 
 import pytest
 import requests
+import yaml
 from kubernetes import config
 from kubernetes.client import Configuration
 
@@ -17,6 +20,7 @@ from autoscaler.kube.extension import Extension
 from autoscaler.kube.secrets import Secret
 from autoscaler.policy.models import ScaleTargetRef
 from autoscaler.ports import Access, TargetKey, User
+from tests.deploy.kustomize import DEPLOY
 from tests.e2e.adapter import HOME, HOST, SERVICE, certs, export, manifests, mount
 from tests.e2e.controller import PATIENCE, load
 from tests.e2e.kube_world import install_definition
@@ -39,7 +43,7 @@ CERTS = "vllm-autoscaler-certs"
 def ask(adapter, path, pair=None, **headers):
     """A request past the aggregation layer; ``pair``: the client's certificate."""
     cert = (str(pair.certificate), str(pair.key)) if pair else None
-    return requests.get(adapter.url + path, cert=cert, headers=headers, verify=False, timeout=10)
+    return requests.get(adapter.url + path, cert=cert, headers=headers, verify=False, timeout=PATIENCE)
 
 
 @pytest.fixture
@@ -110,7 +114,7 @@ def test_the_certificate_is_renewed_while_it_serves(cluster, namespace, script, 
     assert f"a new certificate for {HOST}" in certs(account)
     mount(cluster.api, adapter.folder / "tls")
     eventually(lambda: served_certificate(adapter) != before, PATIENCE)
-    assert reads()
+    eventually(reads, PATIENCE)
 
 
 def served_certificate(adapter):
@@ -143,8 +147,57 @@ def test_an_api_of_somebody_else_is_left_alone(cluster, adapter):  # noqa: ARG00
     assert "served by KEDA (keda/keda-operator-metrics-apiserver)" in told
     certs(cluster.account(HOME, CERTS))
     assert cluster.api.get(path)["spec"] == taken["spec"]
-    assert available(cluster.api, "custom.metrics.k8s.io", "v1beta2")
+    eventually(lambda: available(cluster.api, "custom.metrics.k8s.io", "v1beta2"), PATIENCE)
     cluster.api.patch(path, {"spec": ours["spec"]})
+
+
+STACKDRIVER = {
+    **KEDA,
+    "spec": {
+        "group": "external.metrics.k8s.io",
+        "version": "v1beta1",
+        "service": {"name": "custom-metrics-stackdriver-adapter", "namespace": "custom-metrics", "port": 443},
+        "insecureSkipTLSVerify": True,
+        "groupPriorityMinimum": 100,
+        "versionPriority": 100,
+    },
+}
+
+
+def test_the_guides_way_from_the_stackdriver_adapter_and_back(cluster, adapter, tmp_path):  # noqa: ARG001
+    kubectl = shutil.which("kubectl") or pytest.skip("no kubectl here")
+
+    def run(*words):
+        command = [kubectl, "--kubeconfig", cluster.kubeconfig, *words]
+        return subprocess.run(command, capture_output=True, text=True, timeout=120)
+
+    def owner():
+        told = certs(cluster.account(HOME, CERTS), "--owners")
+        return next(line for line in told.splitlines() if line.startswith(KEDA["metadata"]["name"]))
+
+    theirs, ours = (
+        tmp_path / "theirs.yaml",
+        DEPLOY / "components" / "adapter-api-external" / "api-services.yaml",
+    )
+    theirs.write_text(yaml.safe_dump(STACKDRIVER))
+    assert run("delete", "-f", ours).returncode == 0
+    assert run("apply", "-f", theirs).returncode == 0
+    assert "served by the Stackdriver adapter" in owner()
+
+    assert run("apply", "--server-side", "-f", ours).returncode == 0
+    assert ": ours" in owner()
+    assert "the authority is in its caBundle" in certs(cluster.account(HOME, CERTS))
+    spec = cluster.api.get(f"/apis/apiregistration.k8s.io/v1/apiservices/{KEDA['metadata']['name']}")["spec"]
+    assert spec["caBundle"]
+    assert "insecureSkipTLSVerify" not in spec
+
+    assert "may not be true if caBundle is present" in run("apply", "-f", theirs).stderr
+    assert run("delete", "-f", ours).returncode == 0
+    assert run("apply", "-f", theirs).returncode == 0
+    assert "served by the Stackdriver adapter" in owner()
+
+    assert run("apply", "--server-side", "-f", ours).returncode == 0
+    certs(cluster.account(HOME, CERTS))
 
 
 def identity(cluster, name):
@@ -185,19 +238,19 @@ def test_its_rights_are_those_that_its_calls_need(cluster, namespace, adapter, t
         for version, kind, plural in TARGETS
     }
     for right, key in keys.items():
-        eventually(partial(asks_with_a_call, api, key, right), 20)
+        eventually(partial(asks_with_a_call, api, key, right), PATIENCE)
     extension = Extension(api)
     extension.start()
-    assert extension.wait(20)
+    assert extension.wait(PATIENCE)
     for key in keys.values():  # and now the watches that begin with a read may last
         with pytest.raises(TargetError, match="there is no"):
             extension.targets.read(key)
-    eventually(lambda: extension.unready() == [], 20)
+    eventually(lambda: extension.unready() == [], PATIENCE)
     assert extension.reviews.authenticate("nonsense") is None
     assert extension.reviews.authorize(User("nobody"), Access("get", path="/x")) is False
     ApiServices(api).find("v1beta1.external.metrics.k8s.io")
     needed = shipped_for(tmp_path, SERVICE) | DELEGATED
-    eventually(lambda: needed - api.used == set(), 20)
+    eventually(lambda: needed - api.used == set(), PATIENCE)
     extension.stop()
     assert api.used == needed
 

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from contextlib import suppress
+
 import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from autoscaler.errors import PolicyError
 from autoscaler.exchange.convert import convert_text, load_any
@@ -52,6 +58,13 @@ def test_a_name_that_is_known_becomes_a_signal(name, signal):
     found, remarks = metric(pods(name, "averageValue: 500m"))
     assert (found.signal, found.target.type, found.target.milli) == (signal, "PodsAverage", 500)
     assert remarks == []
+
+
+def test_a_signal_that_cannot_have_the_target_stays_a_query():
+    name = "vllm:gpu_cache_usage_perc"
+    external = f"{{metric: {{name: '{name}'}}, target: {{type: Value, value: 1}}}}"
+    found, _ = metric(f"  - type: External\n    external: {external}\n")
+    assert (found.signal, found.query) == (None, f'sum({name}{{namespace="chat"}})')
 
 
 def test_another_unit_is_converted_and_said():
@@ -119,6 +132,12 @@ def test_a_list_of_kubectl_is_unpacked_and_other_documents_are_passed_over():
     assert spec.scale_target_ref.name == "vllm"
 
 
+def test_what_kubectl_writes_of_a_large_cluster_is_not_too_large():
+    items = [yaml.safe_load(HEAD + pods("waiting")), {"kind": "Other", "values": [0] * 10_001}]
+    specs, _ = imported(json.dumps({"kind": "List", "items": items}))
+    assert len(specs) == 1
+
+
 KEDA = """\
 apiVersion: keda.sh/v1alpha1
 kind: ScaledObject
@@ -160,7 +179,33 @@ LEFT_OUT = [
     ('ignoreNullValues: "false"', 'activationThreshold: "3"', "activationThreshold: is not carried over"),
     (', ignoreNullValues: "false"', "", "an empty or NaN answer was 0 to KEDA and holds the replicas here"),
     ("currentReplicasIfHigher", "currentReplicasIfLower", "is carried over as Static"),
-    ("type: cron", "type: cpu", "a trigger of type cpu is not carried over"),
+    ("type: cron", "type: cpu", "a trigger of type cpu is not carried over: no CPU or memory here"),
+    ("type: cron", "type: kafka", "a trigger of type kafka is not carried over: write a query for it"),
+    (
+        "  advanced:\n",
+        "  advanced:\n    scalingModifiers: {formula: a}\n",
+        "KEDA decides by the formula alone",
+    ),
+    ("  advanced:\n", "  advanced:\n    restoreToOriginalReplicaCount: true\n", "set it to false before you"),
+    ('"sum(x)"', '"sum(x)", namespace: a', "triggers[0].metadata.namespace: is not carried over"),
+    (
+        '"sum(x)"',
+        '"sum(x)", unsafeSsl: "true"',
+        "unsafeSsl: is not carried over: the controller's own options",
+    ),
+    (
+        "metricType: Value",
+        "authenticationRef: {name: a}",
+        "authenticationRef: is not carried over: the contr",
+    ),
+    ('desiredReplicas: "6"', 'desiredReplicas: "9"', "desiredReplicas: becomes 8, which is maxReplicaCount"),
+    ('desiredReplicas: "6"', "desiredReplicas: six", "desiredReplicas: is no whole number: not carried over"),
+    (
+        "failureThreshold: 6",
+        "failureThreshold: six",
+        "failureThreshold: is no whole number: not carried over",
+    ),
+    ("pollingInterval: 10", "pollingInterval: [10]", "pollingInterval: is no whole number: not carried over"),
     ('end: "0 18 * * 1-5"', 'end: "never"', "start and end are no window"),
 ]
 
@@ -170,6 +215,163 @@ def test_what_keda_has_and_we_have_not_is_said(good, other, message):
     assert good in KEDA
     _, remarks = imported(KEDA.replace(good, other, 1))
     assert any(message in remark for remark in remarks)
+
+
+PAUSES = [
+    ('autoscaling.keda.sh/paused: "true"', "Paused", "Max", []),
+    ('autoscaling.keda.sh/paused: "false"', "Active", "Max", []),
+    ('autoscaling.keda.sh/paused-replicas: "4"', "Paused", "Max", ["becomes mode: Paused: replicas stay as"]),
+    ('autoscaling.keda.sh/paused-scale-in: "true"', "Active", "Disabled", []),
+    ('autoscaling.keda.sh/force-activation: "true"', "Active", "Max", ["is not carried over"]),
+]
+
+
+@pytest.mark.parametrize(("annotation", "mode", "scale_down", "messages"), PAUSES)
+def test_a_paused_scaled_object_becomes_a_paused_policy(annotation, mode, scale_down, messages):
+    annotated = KEDA.replace("namespace: chat", f"namespace: chat, annotations: {{{annotation}}}")
+    (spec,), remarks = imported(annotated)
+    assert (spec.mode, spec.scale_down.select_policy) == (mode, scale_down)
+    assert spec.scale_down.stabilization_window_seconds == 600
+    assert [message in remark for message, remark in zip(messages, remarks, strict=True)] == [True] * len(
+        remarks
+    )
+
+
+def test_to_keep_the_current_replicas_is_what_a_policy_does_without_a_fallback():
+    (spec,), remarks = imported(KEDA.replace("currentReplicasIfHigher", "currentReplicas"))
+    assert (spec.fallback, remarks) == (None, [])
+
+
+QUERIES = [
+    ("sum(vllm:num_requests_waiting)", "waiting", 5000),
+    ('sum( vllm:num_requests_running{namespace="chat",model_name="a"} )', "running", 5000),
+    ("vllm:kv_cache_usage_perc", "kvCacheUsage", 5000),
+    ("sum(DCGM_FI_DEV_GPU_UTIL)", "gpuUtilization", 50),
+    ("avg(vllm:num_requests_waiting)", None, 5000),  # of an average there is no total
+    ("sum(waiting)", None, 5000),  # a signal's name is no series
+    ("sum(rate(vllm:generation_tokens_total[1m]))", None, 5000),
+]
+
+
+@pytest.mark.parametrize(("query", "signal", "milli"), QUERIES)
+def test_a_trigger_that_adds_up_a_known_gauge_becomes_its_signal(query, signal, milli):
+    text = KEDA.replace('"sum(x)"', f"'{query}'").replace("metricType: Value", "metricType: AverageValue")
+    (spec,), remarks = imported(text)
+    (found,) = spec.metrics
+    assert (found.signal, found.query) == (signal, None if signal else query)
+    assert found.target.milli == milli
+    assert any(f"becomes the signal {signal}" in remark for remark in remarks) is bool(signal)
+
+
+CLOUD_KINDS = [
+    ("counter", 'rate(m{namespace="chat"}[5m])', "check the query"),
+    ("gauge", 'm{namespace="chat"}', "check the query"),
+    ("histogram", None, "prometheus.googleapis.com|m|histogram is a histogram: not carried over"),
+]
+
+
+@pytest.mark.parametrize(("kind", "query", "message"), CLOUD_KINDS)
+def test_a_counter_is_a_rate_and_a_histogram_nothing(kind, query, message):
+    text = HEAD + pods(f"prometheus.googleapis.com|m|{kind}") + pods("vllm:num_requests_waiting")
+    (spec,), remarks = imported(text)
+    assert [one.query for one in spec.metrics if one.query] == ([query] if query else [])
+    assert message in remarks[0]
+
+
+NOTED = [
+    (
+        "apiVersion: autoscaling/v2\n",
+        "apiVersion: autoscaling/v1\n",
+        "apiVersion: is read as autoscaling/v2, not",
+    ),
+    ("creationTimestamp: null", "annotations: {vllm-autoscaler.io/metrics: '{'}", "is no JSON: ignored"),
+    ('name: "other"', 'name: "a-b"', "a-b is no name in PromQL: not carried over"),
+    (
+        "selector: {}",
+        "selector: {matchExpressions: [{key: a}]}",
+        "matchExpressions are not carried over: add them",
+    ),
+    ('"DCGM_FI_DEV_GPU_UTIL"', '"waiting", selector: {matchLabels: {a: b}}', "waiting is of all series"),
+    ("averageValue: 20", "averageUtilization: 20", "is no target of a Pods metric: not carried over"),
+    ("averageValue: 20", "averageValue: lots", "makes no policy"),
+]
+
+
+@pytest.mark.parametrize(("good", "other", "message"), NOTED)
+def test_what_an_hpa_has_and_we_have_not_is_said(good, other, message):
+    text = HEAD + pods("other", selector=", selector: {}") + pods("DCGM_FI_DEV_GPU_UTIL", "averageValue: 20")
+    assert good in text
+    _, remarks = imported(text.replace(good, other, 1) + "---\n" + KEDA)
+    assert any(message in remark for remark in remarks)
+
+
+def test_a_document_without_a_policy_does_not_keep_the_others_from_theirs():
+    cpu = HEAD.replace("name: vllm,", "name: cpu,", 1) + "  - type: Resource\n    resource: {name: cpu}\n"
+    bad = HEAD.replace("maxReplicas: 5", "maxReplicas: []") + pods("waiting")
+    job = "kind: ScaledJob\n"
+    (spec,), remarks = imported("---\n".join([cpu, KEDA, bad, job]))
+    assert spec.max_replicas == 8
+    assert remarks == [
+        "hpa.yaml:1: has no metric that could be carried over: makes no policy",
+        "hpa.yaml:9: spec.metrics[0]: a metric of type Resource is not carried over: no CPU or memory here",
+        "hpa.yaml:31: spec.maxReplicas: must be an integer from 1 to 2147483647, not a list",
+        "hpa.yaml:31: makes no policy",
+        "hpa.yaml:44: kind: is not carried over: jobs are not scaled here, only workloads with replicas",
+    ]
+
+
+def test_the_hpa_that_keda_made_is_left_to_its_scaled_object():
+    owned = HEAD.replace("creationTimestamp: null", "ownerReferences: [{kind: ScaledObject, name: vllm}]")
+    specs, remarks = imported(owned + pods("s0-prometheus") + "---\n" + KEDA)
+    assert len(specs) == 1
+    assert "metadata.ownerReferences: is KEDA's: import its ScaledObject" in remarks[0]
+
+
+def test_two_that_become_one_policy_are_told():
+    _, remarks = imported(HEAD + pods("waiting") + "---\n" + KEDA)
+    assert 'the policy "vllm" was already defined at line 3' in remarks[0]
+
+
+def _places(data, path=()):
+    yield path
+    if isinstance(data, dict | list):
+        pairs = data.items() if isinstance(data, dict) else enumerate(data)
+        for key, value in pairs:
+            yield from _places(value, (*path, key))
+
+
+def _with(data, path, value):
+    if not path:
+        return value
+    copy = dict(data) if isinstance(data, dict) else list(data)
+    copy[path[0]] = _with(copy[path[0]], path[1:], value)
+    return copy
+
+
+_OBJECT = (
+    "  - type: Object\n    object:\n      describedObject: {kind: Service, name: gateway}\n"
+    "      metric: {name: queue, selector: {matchLabels: {a: b}}}\n      target: {type: Value, value: 20}\n"
+)
+_GPU = pods("DCGM_FI_DEV_GPU_UTIL", selector=", selector: {matchLabels: {a: b}}")
+DOCUMENTS = [yaml.safe_load(text) for text in (HEAD + _OBJECT + _GPU, KEDA)]
+PLACES = [(document, place) for document in DOCUMENTS for place in _places(document)]
+WRONG = st.sampled_from([7, -1, 2.5, True, "", "x", "9" * 40, "NaN", [], [7], {}, {"kind": 7}, {"a": ["b"]}])
+
+
+@given(st.lists(st.tuples(st.sampled_from(PLACES), WRONG), min_size=1, max_size=3))
+@settings(max_examples=100, deadline=None)
+def test_whatever_is_wrong_ends_in_words(changes):
+    (original, _), _ = changes[0]
+    document = original
+    for (other, place), value in changes:
+        if other is original:
+            with suppress(KeyError, IndexError, TypeError, AttributeError):  # an earlier change removed it
+                document = _with(document, place, value)
+    try:
+        told = convert_text(yaml.safe_dump(document), "hpa.yaml").remarks
+    except PolicyError as error:
+        told = error.problems
+    assert all(problem.message for problem in told)
 
 
 NOTHING = [

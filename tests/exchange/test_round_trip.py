@@ -77,5 +77,5 @@ def test_what_an_hpa_cannot_say_is_said() -> None:
     starts = [remark.split(" ")[0] for remark in remarks]
     assert starts == [
         *("semantics:", "fallback:", "schedules:", "mode:", "freeze:", "minReplicas:"),
-        *("behavior.*.tolerance", "metrics:", "metrics:"),
+        *("behavior.*.tolerance", "metrics:", "metrics:", "metrics:"),
     ]

@@ -137,7 +137,7 @@ OWNERS = [
     (api_service("custom-metrics-stackdriver-adapter", "custom-metrics"), "the Stackdriver adapter"),
     (api_service("prometheus-adapter", "monitoring"), "prometheus-adapter"),
     (api_service("x", "y", labels={"app.kubernetes.io/name": "acme-metrics"}), "acme-metrics"),
-    (api_service("x", "y"), "the service y/x"),
+    (api_service("x", "y"), "another server"),
     ({"metadata": {"name": NAME, "resourceVersion": "7"}, "spec": {}}, "the API server itself"),
 ]
 

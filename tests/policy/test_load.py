@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autoscaler.errors import PolicyError, Problem
-from autoscaler.policy.document import MAX_BYTES, MAX_DEPTH
+from autoscaler.policy.document import MAX_DEPTH, POLICY_FILE
 from autoscaler.policy.library import library_names, library_path
 from autoscaler.policy.load import load_policies, load_policy_text
 
@@ -142,7 +142,7 @@ def test_two_policies_with_one_name_in_one_namespace_are_a_problem() -> None:
         (b"apiVersion: a\x00b", "has the control character U+0000"),
         (b"a: b\nc: \x1b[31m", "2: has the control character U+001B"),
         (b"\xff\xfea\x00", "is not UTF-8 text (byte 0)"),
-        (b"x" * (MAX_BYTES + 1), "is too large: a policy file has at most"),
+        (b"x" * (POLICY_FILE.size + 1), "is too large: at most 1048576 bytes are read"),
         ("a: [1, 2\n", "2: is not YAML:"),
         ("a: b: c\n", "1: is not YAML:"),
         ("{a: *nowhere}\n", "1: a: the alias *nowhere has no anchor &nowhere before it"),

@@ -91,7 +91,7 @@ def metrics(control_plane, tmp_path):
     started = MetricsServer(authority, control_plane.apiserver.front_proxy)
     api = Api(control_plane.kubeconfig)
     aggregate(api, GROUP, "v1beta2", started.server.server_port, authority.certificate)
-    eventually(lambda: available(api, GROUP, "v1beta2") and versions(api) == ["v1beta2"], within=30)
+    eventually(lambda: available(api, GROUP, "v1beta2") and versions(api) == ["v1beta2"], within=120)
     yield started
     api.delete(f"/apis/apiregistration.k8s.io/v1/apiservices/v1beta2.{GROUP}")
     started.server.shutdown()

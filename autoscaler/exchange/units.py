@@ -1,0 +1,33 @@
+"""Whether a signal may take the place of a metric, and the target in its unit."""
+
+from __future__ import annotations
+
+from math import ceil
+from typing import Any
+
+from autoscaler.exchange.documents import Source
+from autoscaler.exchange.names import Meaning
+from autoscaler.policy.quantity import from_milli, parse_quantity
+from autoscaler.policy.rules import FieldPath, target_type_faults
+
+
+def suits(meant: Meaning, target: dict[str, Any]) -> bool:
+    """Whether the signal may have such a target; else the metric stays a query."""
+    return not any(target_type_faults(meant.signal, target))
+
+
+def in_units_of_the_signal(
+    source: Source, path: FieldPath, meant: Meaning, target: dict[str, Any]
+) -> dict[str, Any]:
+    """The metric of a policy; ``path`` is what a conversion is remarked on. A bad target stays as it is."""
+    metric = {"signal": str(meant.signal), "target": target}
+    if meant.scale == 1:
+        return metric
+    key = "value" if "value" in target else "averageValue"
+    try:
+        milli = ceil(parse_quantity(target.get(key)) * meant.scale * 1000)
+    except ValueError:
+        return metric  # whoever checks the policy says so
+    message = f"{meant.signal} is {float(meant.scale):g} of the metric's unit: the target is converted"
+    source.remark(path, message)
+    return {**metric, "target": {**target, key: from_milli(milli)}}

@@ -1,0 +1,104 @@
+"""What is answered when nothing can be: a Status, when to come back, and no word about our inside."""
+
+import asyncio
+import json
+
+import pytest
+from aiohttp.test_utils import make_mocked_request
+
+from autoscaler.adapter.app import MAX_IN_FLIGHT, PIECE, App
+from autoscaler.adapter.discovery import Document
+from autoscaler.adapter.telemetry import Telemetry
+from autoscaler.errors import ClusterError
+
+
+class Gate:
+    """Lets nobody pass: everybody waits until it is ``opened``, and then ends in ``error``."""
+
+    def __init__(self, error):
+        self.error, self.opened = error, asyncio.Event()
+
+    async def admit(self, *_):
+        await self.opened.wait()
+        raise self.error
+
+
+class Plain:
+    """A connection without TLS."""
+
+    def get_extra_info(self, _name, default=None):
+        return default
+
+
+def served(gate):
+    app = App(gate, answers=None, unready=tuple, telemetry=Telemetry())
+    request = make_mocked_request("GET", "/apis", transport=Plain())
+    return lambda: app.handle(request)
+
+
+FAILURES = [
+    (ClusterError("10.0.0.1: connection refused"), 503, "ServiceUnavailable", "1"),
+    (RuntimeError("secret"), 500, "InternalError", None),
+]
+
+
+@pytest.mark.parametrize(("error", "code", "reason", "retry"), FAILURES)
+async def test_what_fails_behind_it_is_told_to_the_log_alone(error, code, reason, retry, caplog):
+    gate = Gate(error)
+    gate.opened.set()
+    response = await served(gate)()
+    told = json.loads(response.body)
+    assert (response.status, told["kind"], told["reason"]) == (code, "Status", reason)
+    assert response.headers.get("Retry-After") == retry
+    assert str(error) not in response.text
+    assert str(error) in caplog.text
+
+
+async def test_one_request_too_many_is_told_to_come_back():
+    gate = Gate(ClusterError("no"))
+    ask = served(gate)
+    waiting = [asyncio.create_task(ask()) for _ in range(MAX_IN_FLIGHT)]
+    await asyncio.sleep(0)
+    refused = await ask()
+    assert (refused.status, refused.headers["Retry-After"]) == (429, "1")
+    gate.opened.set()
+    await asyncio.gather(*waiting)
+    assert (await ask()).status == 503
+
+
+class Open:
+    """Lets everybody pass."""
+
+    async def admit(self, *_):
+        return None
+
+
+class Large:
+    """Answers with more than one piece."""
+
+    async def answer(self, *_):
+        return Document(b"x" * (3 * PIECE))
+
+
+class Gone:
+    """A connection whose other end leaves after the first piece."""
+
+    pieces = 0
+
+    async def write_headers(self, *_):
+        return None
+
+    def send_headers(self):
+        return None
+
+    async def write(self, _piece):
+        self.pieces += 1
+        if self.pieces == 2:
+            raise ConnectionResetError
+
+
+async def test_who_leaves_in_the_middle_is_no_error(caplog):
+    writer = Gone()
+    app = App(Open(), Large(), unready=tuple, telemetry=Telemetry())
+    response = await app.handle(make_mocked_request("GET", "/apis", transport=Plain(), writer=writer))
+    assert (response.status, writer.pieces, caplog.text) == (200, 2, "")
