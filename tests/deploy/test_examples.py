@@ -3,7 +3,9 @@
 import pytest
 import yaml
 
+from autoscaler.policy.fit import fit
 from autoscaler.policy.load import load_policy_text
+from autoscaler.policy.manifests import Manifest
 from tests.deploy.kustomize import DEPLOY, kustomizations, objects, of_kind, pod_templates
 
 pytestmark = pytest.mark.e2e
@@ -96,7 +98,9 @@ def test_exactly_one_autoscaler_owns_the_server(folder):
         workload["metadata"]["name"],
     )
     if owner["kind"] == "ScalingPolicy":
-        assert load_policy_text(yaml.safe_dump(owner), folder)
+        (loaded,) = load_policy_text(yaml.safe_dump(owner), folder)
+        manifests = [Manifest(f"{item['kind']} {item['metadata']['name']}", item) for item in objects(folder)]
+        assert fit(loaded, manifests) == ()
     else:
         assert {"scaleUp", "scaleDown"} <= owner["spec"]["behavior"].keys()
 
