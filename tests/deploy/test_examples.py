@@ -110,6 +110,21 @@ def test_settings_left_no_placeholder(folder):
     assert "set-by-" not in yaml.safe_dump_all(objects(folder))
 
 
+def test_streams_behind_the_gateway_last_as_long_as_a_replica_drains():
+    """GKE refuses routes with timeouts: its own policy has them."""
+    gateway = "examples/gateway"
+    (policy,) = of_kind(gateway, "GCPBackendPolicy")
+    (settings,) = of_kind("examples/vllm/overlays/gemma-2-9b-h100-gcsfuse", "ConfigMap")
+    drain = int(settings["data"]["SHUTDOWN_TIMEOUT_SECONDS"])
+    assert policy["spec"]["default"]["timeoutSec"] == drain
+    assert policy["spec"]["default"]["connectionDraining"]["drainingTimeoutSec"] == drain
+    (route,) = of_kind(gateway, "HTTPRoute")
+    assert all("timeouts" not in rule for rule in route["spec"]["rules"])
+    (service,) = of_kind("examples/vllm/overlays/gemma-2-9b-h100-gcsfuse", "Service")
+    (backend,) = route["spec"]["rules"][0]["backendRefs"]
+    assert backend == {"name": service["metadata"]["name"], "port": service["spec"]["ports"][0]["port"]}
+
+
 @pytest.mark.parametrize("name", ["hpa-queue-size", "hpa-batch-size", "hpa-gpu"])
 def test_the_adapter_serves_what_the_hpas_ask_for(name):
     exported = yaml.safe_load((DEPLOY / "components/adapter/exports.yaml").read_text())["spec"]["metrics"]
