@@ -69,3 +69,18 @@ def test_going_live_after_a_dry_run_changes_nothing_else():
         return [one for one in objects(folder) if one["kind"] not in ("Deployment", "ClusterRole")]
 
     assert rest("overlays/dry-run") == rest("overlays/gke-managed-prometheus")
+
+
+def test_the_network_policy_lets_the_prometheus_through_that_the_overlay_names():
+    """A service's port is not looked at: policies see that of the pods, here the same."""
+    (policy,) = of_kind("overlays/generic-prometheus", "NetworkPolicy")
+    url = next(
+        one["value"]
+        for one in container("overlays/generic-prometheus")["env"]
+        if one["name"] == "PROMETHEUS_URL"
+    )
+    _, _, port = url.rpartition(":")
+    assert int(port) in {entry["port"] for rule in policy["spec"]["egress"] for entry in rule["ports"]}
+    namespace = url.rpartition(":")[0].rpartition(".")[2]
+    (scraper,) = policy["spec"]["ingress"][0]["from"]
+    assert scraper["namespaceSelector"]["matchExpressions"][0]["values"] == [namespace]
