@@ -16,7 +16,12 @@ import yaml
 from google.cloud import monitoring_dashboard_v1 as google
 from grafana_foundation_sdk.builders import common, dashboard, prometheus, table, timeseries
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
-from grafana_foundation_sdk.models.dashboard import DashboardCursorSync, DataSourceRef, VariableRefresh
+from grafana_foundation_sdk.models.dashboard import (
+    DashboardCursorSync,
+    DataSourceRef,
+    DataTransformerConfig,
+    VariableRefresh,
+)
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
 FOLDER = Path(__file__).resolve().parent.parent / "deploy" / "dashboards"
@@ -27,6 +32,16 @@ GOOGLE = {"$window": "5m", 'policy=~"$policy"': "${policy}", 'namespace=~"$ns"':
 """Cloud Monitoring puts whole matchers in; it has no variable for a number, hence no panel of costs."""
 
 DATASOURCE = DataSourceRef(type_val="prometheus", uid="${datasource}")
+ONLY_LABELS = DataTransformerConfig(
+    id_val="organize",
+    options={
+        "excludeByName": {"Time": True, "Value": True},
+        "indexByName": {"policy_namespace": 0, "policy": 1, "reason": 2},
+        "renameByName": {"policy_namespace": "namespace"},
+    },
+)
+"""A table says its labels; when they were asked for, and that the value is 1, says nothing."""
+
 GRAFANA_WIDTH = 24
 GOOGLE_WIDTH = 48
 GOOGLE_UNITS = {"percentunit": "10^2.%"}
@@ -34,13 +49,14 @@ GOOGLE_UNITS = {"percentunit": "10^2.%"}
 
 @dataclass(frozen=True)
 class Panel:
-    """One panel of ``panels.yaml``; ``width`` is its share of a row."""
+    """One panel of ``panels.yaml``; ``width`` is its share of a row, ``is_signed``: may be below 0."""
 
     title: str
     unit: str
     queries: tuple[tuple[str, str], ...]
     description: str
     is_table: bool
+    is_signed: bool
     width: float
 
     @property
@@ -68,6 +84,7 @@ def _panel(panel: dict[str, Any], width: float) -> Panel:
         queries=tuple((query["legend"], query["expr"]) for query in panel["queries"]),
         description=panel.get("description", ""),
         is_table=panel.get("kind") == "table",
+        is_signed=panel.get("signed", False),
         width=width,
     )
 
@@ -121,11 +138,14 @@ def _variables() -> Iterator[Any]:
 
 
 def _grafana_panel(panel: Panel) -> Any:
-    builder: Any = table.Panel() if panel.is_table else timeseries.Panel()
+    builder: Any = table.Panel().show_header(True) if panel.is_table else timeseries.Panel()
     built = builder.title(panel.title).unit(panel.unit).datasource(DATASOURCE)
     built = built.span(int(GRAFANA_WIDTH * panel.width)).height(8).description(panel.description)
-    if not panel.is_table:
-        built = built.min(0).fill_opacity(8).legend(common.VizLegendOptions().show_legend(True))
+    if panel.is_table:
+        built = built.with_transformation(ONLY_LABELS)
+    else:
+        built = built.fill_opacity(8).legend(common.VizLegendOptions().show_legend(True))
+        built = built if panel.is_signed else built.min(0)
     for index, (legend, expression) in enumerate(panel.queries):
         query = prometheus.Dataquery().expr(said_by(GRAFANA, expression)).ref_id(chr(ord("A") + index))
         query = query.legend_format(legend).datasource(DATASOURCE)

@@ -146,7 +146,7 @@ def _unscraped(_: LoadedPolicy, target: Manifest, manifests: Sequence[Manifest])
     template = next(_templates(target), None)
     if template is None:
         return
-    labels = target.at(*template, "metadata", "labels") or {}
+    labels = {**(target.at(*template, "metadata", "labels") or {}), **_given_labels(target)}
     selecting = [one for one in monitors if matches(selector_of(one.at("spec", "selector") or {}), labels)]
     if not selecting:
         names = ", ".join(f"{one.kind} {one.name}" for one in monitors)
@@ -154,6 +154,16 @@ def _unscraped(_: LoadedPolicy, target: Manifest, manifests: Sequence[Manifest])
         yield target.problem((*template, "metadata", "labels"), _warning(message, "unscraped"))
     for monitor in selecting:
         yield from _unknown_ports(monitor, _port_names(target))
+
+
+def _given_labels(target: Manifest) -> dict[str, str]:
+    """What the owner of a kind adds to the labels of the pods that serve."""
+    if target.kind != "LeaderWorkerSet":
+        return {}
+    return {
+        "leaderworkerset.sigs.k8s.io/name": target.name,
+        "leaderworkerset.sigs.k8s.io/worker-index": "0",
+    }
 
 
 def _covers(monitor: Manifest, target: Manifest) -> bool:

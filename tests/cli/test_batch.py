@@ -62,7 +62,7 @@ def test_stopped_in_any_way_it_goes_on_and_each_row_stands_there_once(prompts, t
 def check_stops(url: str, prompts: Path, output: Path, number: int, status: int) -> None:
     arguments = (prompts, "--url", url, "-o", output, "--concurrency", "16", "--param", "max_tokens=60")
     before = asked(url)
-    for reached in (40, 150):
+    for reached in (30, 90):  # far from the end, though this process may be late to send its signal
         with subprocess.Popen(command(*arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
             while not output.exists() or output.read_bytes().count(b"\n") < reached:
                 assert process.poll() is None

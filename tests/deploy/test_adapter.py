@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from autoscaler.cli.adapter import adapter
+from autoscaler.cli.adapter import adapter as adapter_command
 from autoscaler.policy.exports import load_exports
 from tests.deploy.kustomize import DEPLOY, build, checker, objects
 from tests.e2e.adapter import COMPONENTS, GROUPS, HOME, SERVICE, manifests
@@ -76,7 +76,10 @@ def as_in_the_guide(folder, *, gke):
 @pytest.mark.parametrize("gke", [False, True])
 def test_the_guides_kustomization_reads_your_prometheus(tmp_path, gke):
     documents = as_in_the_guide(tmp_path.resolve(), gke=gke)
-    (container,) = named(documents, "Deployment")[SERVICE]["spec"]["template"]["spec"]["containers"]
+    controller, container = (
+        named(documents, "Deployment")[name]["spec"]["template"]["spec"]["containers"][0]
+        for name in ("vllm-autoscaler", SERVICE)
+    )
     assert container["image"] == "REGISTRY/vllm-autoscaler:VERSION"
     assert set(named(documents, "APIService")) == APIS
     variables = {one["name"]: one.get("value") for one in container["env"]}
@@ -86,9 +89,8 @@ def test_the_guides_kustomization_reads_your_prometheus(tmp_path, gke):
         return
     assert "--prometheus-url" not in options
     assert {"--google-project", "--cluster", "--location"} < set(options)
+    assert container["envFrom"] == controller["envFrom"]
     (given,) = container["envFrom"]
-    (scraped,) = [one for name, one in named(documents, "PodMonitoring").items() if name == SERVICE]
-    assert scraped["spec"]["endpoints"][0]["port"] in [port["name"] for port in container["ports"]]
     settings = named(documents, "ConfigMap")[given["configMapRef"]["name"]]["data"]
     assert set(settings) == {"GOOGLE_PROJECT", "CLUSTER", "LOCATION"}
 
@@ -98,7 +100,7 @@ def test_the_arguments_are_those_of_the_command(tmp_path, parts):
     deployment = named(manifests(tmp_path, *parts), "Deployment")[SERVICE]
     (container,) = deployment["spec"]["template"]["spec"]["containers"]
     command, *args = container["args"]
-    known = {name for option in adapter.params for name in option.opts}
+    known = {name for option in adapter_command.params for name in option.opts}
     assert command == "adapter"
     assert {arg.partition("=")[0] for arg in args} <= known
 
@@ -107,3 +109,20 @@ def test_the_shipped_exports_are_valid():
     (loaded,) = load_exports(Path(DEPLOY) / "components" / "adapter" / "exports.yaml")
     names = {name for one in loaded.export.spec.metrics for name in (one.name, *one.aliases)}
     assert "prometheus.googleapis.com|vllm:num_requests_waiting|gauge" in names
+
+
+def test_whoever_scrapes_the_controller_scrapes_the_adapter(tmp_path):
+    documents = manifests(tmp_path, "adapter", "podmonitoring", "servicemonitor")
+    (wanted,) = named(documents, "PodMonitoring")["vllm-autoscaler"]["spec"]["selector"]["matchExpressions"]
+    templates = [
+        named(documents, "Deployment")[name]["spec"]["template"] for name in ("vllm-autoscaler", SERVICE)
+    ]
+    assert wanted["values"] == [one["metadata"]["labels"][wanted["key"]] for one in templates]
+    monitor = named(documents, "ServiceMonitor")["vllm-autoscaler"]["spec"]
+    for name in ("vllm-autoscaler", SERVICE):
+        service = named(documents, "Service")[name]
+        assert monitor["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
+        assert "metrics" in {port["name"] for port in service["spec"]["ports"]}
+    for template in templates:
+        (container,) = template["spec"]["containers"]
+        assert {"name": "metrics", "containerPort": 8080} in container["ports"]

@@ -19,6 +19,22 @@ def test_grafana_has_every_panel_once_with_a_query_and_no_overlap():
     assert all(panel["gridPos"]["w"] >= 4 for panel in panels)
 
 
+def test_only_what_is_never_below_0_begins_at_0():
+    panels = {panel["title"]: panel for panel in json.loads(grafana())["panels"]}
+    assert "min" not in panels["Dry run against what is there"]["fieldConfig"]["defaults"]
+    assert panels["Replicas"]["fieldConfig"]["defaults"]["min"] == 0
+
+
+def test_the_table_of_reasons_shows_its_labels_alone():
+    (table,) = (panel for panel in json.loads(grafana())["panels"] if panel["type"] == "table")
+    (organize,) = table["transformations"]
+    (target,) = table["targets"]
+    labels = organize["options"]["indexByName"]
+    assert f"by ({', '.join(sorted(labels, key=labels.get))})" in target["expr"]
+    assert organize["options"]["excludeByName"] == {"Time": True, "Value": True}
+    assert table["options"]["showHeader"]
+
+
 def test_cloud_monitoring_tiles_lie_side_by_side():
     tiles = json.loads(cloud_monitoring())["mosaicLayout"]["tiles"]
     taken = set()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import shlex
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,41 +11,55 @@ from pathlib import Path
 import pytest
 import yaml
 
-from autoscaler.cli.main import main
 from tests.cli.emulated import emulate
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "deploy/examples/batch"
 
 
-def commands(folder: Path, url: str) -> tuple[list[str], list[str]]:
+def script(folder: Path, url: str) -> str:
     """What the Job runs, with its paths and address replaced by those of this test."""
     (job,) = yaml.safe_load_all((EXAMPLE / "job.yaml").read_text())
     (container,) = job["spec"]["template"]["spec"]["containers"]
-    (script,) = container["args"]
+    (text,) = container["args"]
     for there, here in (
         ("http://vllm", url),
-        ("/questions/", f"{EXAMPLE}/"),
+        ("/questions/", f"{folder}/"),
         ("/data/", f"{folder}/"),
         ("/score/", f"{folder}/"),
         ("--linger 900", "--linger 0"),
         ("--metrics-port 9090", "--metrics-port 0"),
     ):
-        assert there in script
-        script = script.replace(there, here)
-    predict, score = (shlex.split(line) for line in script.replace("\\\n", "").splitlines())
-    assert (predict[0], score[0]) == ("autoscale", "python")
+        assert there in text
+        text = text.replace(there, here)
+    (folder / "questions.jsonl").write_bytes((EXAMPLE / "questions.jsonl").read_bytes())
     (folder / "score").write_text(yaml.safe_load((EXAMPLE / "score.yaml").read_text())["data"]["score"])
-    return predict[1:], [sys.executable, *score[1:]]
+    return str(text)
 
 
+def run(command: list[str]) -> subprocess.CompletedProcess[str]:
+    """With the commands of this environment, as the image has them."""
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    return subprocess.run(
+        command, env=os.environ | {"PATH": path}, capture_output=True, text=True, check=False, timeout=60
+    )
+
+
+@pytest.mark.slow
 def test_it_predicts_and_then_scores(tmp_path):
     with emulate("--port", "0", "--speed", "20") as (_, urls):
-        predict, score = commands(tmp_path, urls["vllm-0"])
-        assert main(predict) == 0
-    ended = subprocess.run(score, capture_output=True, text=True, check=True)
-    assert ended.stdout.startswith("0 of 5 right (0.0%), 0 without an answer")  # the emulator talks nonsense
-    scores = json.loads((tmp_path / "scores.json").read_text())
-    assert (scores["questions"], scores["accuracy"], len(scores["wrong"])) == (5, 0.0, 5)
+        text = script(tmp_path, urls["vllm-0"])
+        ended = run(["sh", "-ec", text])
+        assert ended.returncode == 0, ended.stderr
+        assert "0 of 5 right (0.0%), 0 without an answer" in ended.stdout  # the emulator talks nonsense
+        scores = json.loads((tmp_path / "scores.json").read_text())
+        assert (scores["questions"], scores["accuracy"], len(scores["wrong"])) == (5, 0.0, 5)
+
+        with (tmp_path / "questions.jsonl").open("a") as file:
+            file.write(json.dumps({"id": "long", "prompt": "x" * 40_000, "answer": "x"}) + "\n")
+        ended = run(["sh", "-ec", text])
+        assert ended.returncode == 1
+        assert "0 of 6 right (0.0%), 1 without an answer" in ended.stdout
+        assert json.loads((tmp_path / "scores.json").read_text())["missing"] == ["long"]
 
 
 @pytest.mark.parametrize(
@@ -58,9 +72,10 @@ def test_it_predicts_and_then_scores(tmp_path):
 )
 def test_the_score_is_the_share_of_right_answers(tmp_path, said, status, says):
     """In whatever order the results came."""
-    _, score = commands(tmp_path, "http://x")
+    script(tmp_path, "http://x")
     rows = [{"row": number, "output": output} for number, output in enumerate(said)]
     (tmp_path / "results.jsonl").write_text("".join(json.dumps(row) + "\n" for row in reversed(rows)))
-    ended = subprocess.run(score, capture_output=True, text=True, check=False)
+    score = [tmp_path / name for name in ("score", "questions.jsonl", "results.jsonl", "scores.json")]
+    ended = run([sys.executable, *map(str, score)])
     assert (ended.returncode, ended.stderr) == (status, "")
     assert says in ended.stdout

@@ -3,7 +3,9 @@
 import pytest
 import yaml
 
+from autoscaler.policy.fit import fit
 from autoscaler.policy.load import load_policy_text
+from autoscaler.policy.manifests import Manifest
 from tests.deploy.kustomize import DEPLOY, kustomizations, objects, of_kind, pod_templates
 
 pytestmark = pytest.mark.e2e
@@ -96,7 +98,9 @@ def test_exactly_one_autoscaler_owns_the_server(folder):
         workload["metadata"]["name"],
     )
     if owner["kind"] == "ScalingPolicy":
-        assert load_policy_text(yaml.safe_dump(owner), folder)
+        (loaded,) = load_policy_text(yaml.safe_dump(owner), folder)
+        manifests = [Manifest(f"{item['kind']} {item['metadata']['name']}", item) for item in objects(folder)]
+        assert fit(loaded, manifests) == ()
     else:
         assert {"scaleUp", "scaleDown"} <= owner["spec"]["behavior"].keys()
 
@@ -104,6 +108,21 @@ def test_exactly_one_autoscaler_owns_the_server(folder):
 @pytest.mark.parametrize("folder", SERVING)
 def test_settings_left_no_placeholder(folder):
     assert "set-by-" not in yaml.safe_dump_all(objects(folder))
+
+
+def test_streams_behind_the_gateway_last_as_long_as_a_replica_drains():
+    """GKE refuses routes with timeouts: its own policy has them."""
+    gateway = "examples/gateway"
+    (policy,) = of_kind(gateway, "GCPBackendPolicy")
+    (settings,) = of_kind("examples/vllm/overlays/gemma-2-9b-h100-gcsfuse", "ConfigMap")
+    drain = int(settings["data"]["SHUTDOWN_TIMEOUT_SECONDS"])
+    assert policy["spec"]["default"]["timeoutSec"] == drain
+    assert policy["spec"]["default"]["connectionDraining"]["drainingTimeoutSec"] == drain
+    (route,) = of_kind(gateway, "HTTPRoute")
+    assert all("timeouts" not in rule for rule in route["spec"]["rules"])
+    (service,) = of_kind("examples/vllm/overlays/gemma-2-9b-h100-gcsfuse", "Service")
+    (backend,) = route["spec"]["rules"][0]["backendRefs"]
+    assert backend == {"name": service["metadata"]["name"], "port": service["spec"]["ports"][0]["port"]}
 
 
 @pytest.mark.parametrize("name", ["hpa-queue-size", "hpa-batch-size", "hpa-gpu"])

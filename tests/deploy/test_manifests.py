@@ -5,12 +5,15 @@ import subprocess
 
 import pytest
 
-from tests.deploy.kustomize import build, checker, kustomizations, objects
+from tests.deploy.kustomize import build, checker, kustomizations, objects, pod_templates
 
 pytestmark = pytest.mark.e2e
 
-# The init container that tunes NFS has to be privileged; its component says so.
-EXCEPTIONS = {"examples/vllm/overlays/gemma-2-9b-2xl4-filestore": 'container "tune-nfs"'}
+# NFS is tuned by a privileged init container, and a new share is root's; both kustomizations say so.
+EXCEPTIONS = {
+    "examples/vllm/overlays/gemma-2-9b-2xl4-filestore": 'container "tune-nfs"',
+    "examples/volumes/filestore": 'container "make-folder"',
+}
 
 # Kinds whose Go types the module proxy did not have, checked against their documented fields below.
 UNPUBLISHED = {
@@ -58,6 +61,16 @@ def test_the_checker_finds_what_is_wrong():
     assert 'unknown field "spec.prots"' in ended.stdout
     assert 'key "metadata" already set' in ended.stdout
     assert "runAsNonRoot != true" in ended.stdout
+
+
+@pytest.mark.parametrize("folder", kustomizations())
+def test_every_image_has_a_version(folder):
+    for item in objects(folder):
+        for template in pod_templates(item):
+            spec = template["spec"]
+            for container in (*spec.get("initContainers", ()), *spec["containers"]):
+                _, _, tag = container["image"].rpartition("/")[2].partition(":")
+                assert tag not in ("", "latest"), container["image"]
 
 
 @pytest.mark.parametrize("folder", kustomizations())

@@ -30,11 +30,11 @@ HOST_VARIABLE = "E2E_HOST"
 INERT = {"Deployment", "PodDisruptionBudget", "NetworkPolicy"}
 
 
-def manifests(folder: Path, *components: str, base: bool = True) -> list[JSON]:
-    """The base with components on top, as ``kubectl apply -k`` would send them."""
+def manifests(folder: Path, *components: str, below: str | None = "base") -> list[JSON]:
+    """The base, an overlay or nothing with components on top, as ``kubectl apply -k`` would send them."""
     kustomization: dict[str, Any] = {
         "namespace": HOME,
-        "resources": [os.path.relpath(DEPLOY / "base", folder)] if base else [],
+        "resources": [os.path.relpath(DEPLOY / below, folder)] if below else [],
         "components": [os.path.relpath(DEPLOY / "components" / one, folder) for one in components],
     }
     (folder / "kustomization.yaml").write_text(yaml.safe_dump(kustomization))

@@ -209,7 +209,7 @@ def identity(cluster, name):
 
 def shipped_for(folder, account):
     """The rights in the component's manifests for one of its two identities."""
-    documents = manifests(folder, "adapter", base=False)
+    documents = manifests(folder, "adapter", below=None)
     return granted([one for one in documents if (CERTS in one["metadata"]["name"]) is (account == CERTS)])
 
 

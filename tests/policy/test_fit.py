@@ -173,6 +173,21 @@ def test_a_group_has_two_templates():
     assert (problem.file, problem.line) == ("LeaderWorkerSet vllm", None)
 
 
+@pytest.mark.parametrize(("worker", "expected"), [("0", []), ("1", ["unscraped"])])
+def test_the_leader_of_a_group_has_the_labels_that_the_group_gives_it(worker, expected):
+    """As the monitor of the multi-node example selects it; workers have no metrics."""
+    labels = {"leaderworkerset.sigs.k8s.io/name": "vllm", "leaderworkerset.sigs.k8s.io/worker-index": worker}
+    monitor = yaml.safe_load(MONITOR.removeprefix("---\n"))
+    monitor["spec"] |= {"selector": {"matchLabels": labels}, "endpoints": [{"port": 8000}]}
+    group = yaml.safe_load(GROUP)
+    for template in group["spec"]["leaderWorkerTemplate"].values():
+        template["spec"]["terminationGracePeriodSeconds"] = 600
+    ref = "{apiVersion: leaderworkerset.x-k8s.io/v1, kind: LeaderWorkerSet, name: vllm}"
+    (loaded,) = load_policy_text(VALID.replace("{kind: Deployment, name: vllm}", ref), "p.yaml")
+    problems = fit(loaded, [Manifest("LeaderWorkerSet vllm", group), Manifest("PodMonitoring vllm", monitor)])
+    assert [problem.message.rpartition("[")[2][:-1] for problem in problems] == expected
+
+
 def test_a_group_is_no_deployment(found):
     assert found(GROUP) == ["p6 target-kind"]
 
