@@ -7,7 +7,8 @@ from pathlib import Path
 import click
 
 from autoscaler.cli.cluster_options import cluster_options
-from autoscaler.controller.story import Story, story_of_log, story_of_status, tell, troubles_of
+from autoscaler.controller.status import troubles_of
+from autoscaler.controller.story import Story, story_of_log, story_of_status, tell
 from autoscaler.errors import AutoscalerError
 from autoscaler.policy.status import PolicyStatus, read_status
 from autoscaler.ports import AnyPolicy

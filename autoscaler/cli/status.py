@@ -10,7 +10,7 @@ from itertools import count
 import click
 
 from autoscaler.cli.cluster_options import cluster_options
-from autoscaler.controller.story import troubles_of
+from autoscaler.controller.status import troubles_of
 from autoscaler.errors import ClusterError
 from autoscaler.kube.api import connect
 from autoscaler.kube.policies import read_policies

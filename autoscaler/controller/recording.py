@@ -15,7 +15,7 @@ from zlib import crc32
 
 from autoscaler.controller.decision_log import DecisionLog
 from autoscaler.controller.reconcile import Made, Memory, Sync
-from autoscaler.controller.status import GOOD_CONDITIONS, refused_status, status_after
+from autoscaler.controller.status import refused_status, status_after, troubles_of
 from autoscaler.decision.bounds import effective_bounds
 from autoscaler.decision.fleet import survey
 from autoscaler.decision.types import Observation
@@ -218,9 +218,8 @@ def _news(before: PolicyStatus | None, after: PolicyStatus) -> Mapping[str, str]
     known = {(one.type, one.status, one.reason) for one in before.conditions} if before else set()
     return {
         one.reason: one.message
-        for one in after.conditions
-        if GOOD_CONDITIONS.get(one.type, one.status) != one.status
-        and (one.type, one.status, one.reason) not in known
+        for one in troubles_of(after)
+        if (one.type, one.status, one.reason) not in known
     }
 
 

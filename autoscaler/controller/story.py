@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from autoscaler.controller.status import GOOD_CONDITIONS, last_decision, told
+from autoscaler.controller.status import last_decision, told, troubles_of
 from autoscaler.errors import InputError, Problem
 from autoscaler.policy.models import ScalingPolicy
 from autoscaler.policy.quantity import parse_quantity
@@ -54,11 +54,6 @@ def story_of_status(name: str, policy: AnyPolicy, status: PolicyStatus) -> Story
     in_force = policy.policy if isinstance(policy, StoredPolicy) else None
     past, troubles = status.past_decisions, troubles_of(status)
     return Story(name, in_force, status.last_decision, past, troubles, policy.problem)
-
-
-def troubles_of(status: PolicyStatus) -> Sequence[StatusCondition]:
-    """The conditions that are not as they should be."""
-    return [one for one in status.conditions if GOOD_CONDITIONS.get(one.type, one.status) != one.status]
 
 
 def story_of_log(records: Iterable[DecisionRecord], name: str, at_most: int, file: str) -> Story:

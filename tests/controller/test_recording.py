@@ -182,6 +182,13 @@ def test_a_problem_is_a_warning_once_whatever_the_decision_says(
     assert warned == ["InvalidPolicy", "AnotherOwner", "FailedGetPodsMetric"]
 
 
+def test_a_pause_is_no_problem(chat: World, caplog: pytest.LogCaptureFixture) -> None:
+    chat.store.put(policy(metric(5, signal="waiting"), mode="Paused"))
+    chat.sync(load=10)
+    assert chat.condition("ScalingActive") == ("False", "Paused")
+    assert (chat.events.told, caplog.records) == ([], [])
+
+
 def test_metrics_tell_ages_reasons_and_replicas(chat: World) -> None:
     chat.source.age = 20
     chat.sync(load=10)
