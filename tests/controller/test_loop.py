@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator
 from typing import Any
 from unittest.mock import ANY
@@ -220,7 +219,8 @@ def test_stopping_does_not_wait_for_those_that_have_not_begun(chat: World) -> No
     assert reading.wait(10)
     closing = threading.Thread(target=chat.controller.close)
     closing.start()
-    time.sleep(0.2)  # the queue is dropped at once, and only then is anything waited for
+    # The queue is dropped at once, but for a word to the workers; only then is anything waited for.
+    eventually(lambda: chat.controller._pool._work_queue.qsize() <= 1)
     release.set()
     closing.join(10)
     assert not closing.is_alive()

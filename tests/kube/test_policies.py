@@ -107,7 +107,7 @@ def test_good_and_refused_ones_come_apart(double):
     }
     double.on("GET", COLLECTION, lambda call: call.json(body))
     watched.start()
-    assert watched.wait(5)
+    assert watched.wait(30)
     store = KubePolicies(double.api(), watched)
     assert [one.name for one in store.policies()] == ["a", "b"]
     assert [one.name for one in store.refused()] == ["c"]
