@@ -15,8 +15,8 @@ from typing import Self
 
 from tests.servers.eventually import eventually
 
-READY_SECONDS = 30.0
-STOP_SECONDS = 10.0
+READY_SECONDS = 60.0
+STOP_SECONDS = 30.0
 
 
 def free_port() -> int:
