@@ -1,5 +1,6 @@
 """What holds for every test."""
 
+import logging
 import os
 import signal
 
@@ -21,6 +22,17 @@ os.environ.setdefault("AUTOSCALE_PURE", "1")
 def pytest_configure():
     """A run that is told to end, as by `timeout`, ends the servers that it started."""
     signal.signal(signal.SIGTERM, lambda *_: pytest.exit("told to end", returncode=143))
+
+
+@pytest.fixture(autouse=True)
+def _logs_as_they_were():
+    """A command that a test runs in this process sets up the logs of all others, too."""
+    root, ours = logging.getLogger(), logging.getLogger("autoscaler")
+    handlers, levels = root.handlers[:], (root.level, ours.level)
+    yield
+    root.handlers[:] = handlers
+    for logger, level in zip((root, ours), levels, strict=True):
+        logger.setLevel(level)
 
 
 @pytest.fixture(scope="session")

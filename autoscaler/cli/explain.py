@@ -7,10 +7,11 @@ from pathlib import Path
 import click
 
 from autoscaler.cli.cluster_options import cluster_options
+from autoscaler.controller.status import troubles_of
 from autoscaler.controller.story import Story, story_of_log, story_of_status, tell
 from autoscaler.errors import AutoscalerError
-from autoscaler.policy.status import read_status
-from autoscaler.ports import RefusedPolicy
+from autoscaler.policy.status import PolicyStatus, read_status
+from autoscaler.ports import AnyPolicy
 from autoscaler.records import read_decisions_jsonl
 
 
@@ -66,10 +67,15 @@ def _from_cluster(
     if policy is None:
         names = ", ".join(one.name for one in there) or "none"
         raise AutoscalerError(f"there is no policy {namespace}/{own}; in {namespace} there are: {names}")
-    if isinstance(policy, RefusedPolicy):
-        raise AutoscalerError(f"{namespace}/{own} is not in force: {policy.problem}")
     status = read_status(policy.status)
-    story = story_of_status(f"{namespace}/{own}", policy.policy, status) if status else None
+    story = story_of_status(f"{namespace}/{own}", policy, status) if status else None
     if story is None:
-        raise AutoscalerError(f"{namespace}/{own}: nothing was decided yet; does `autoscale run` see it?")
+        raise AutoscalerError(f"{namespace}/{own}: nothing was decided yet{_why_not(policy, status)}")
     return story
+
+
+def _why_not(policy: AnyPolicy, status: PolicyStatus | None) -> str:
+    if policy.problem is not None:
+        return f": the policy is not in force: {policy.problem}"
+    reasons = [one.message for one in troubles_of(status)] if status else []
+    return f": {'; '.join(reasons)}" if reasons else "; does `autoscale run` see it?"

@@ -167,10 +167,14 @@ class Parts:
         """
         self._await(lambda: self.cluster.wait(0.2), "the cluster did not answer")
         self._await(self.fence.holds, "another process leads; see --no-leader-election")
-        syncs = self.controller.once()
+        syncs, refused = self.controller.once(), self.cluster.policies.refused()
         for sync in syncs:
             click.echo(_line(sync))
-        return 1 if any(sync.outcome.action is Action.FAILED for sync in syncs) else 0
+        for one in refused:
+            click.echo(f"{one.namespace}/{one.name}  refused: {one.problem}")
+        if not syncs and not refused:
+            click.echo("no policies")
+        return 1 if refused or any(sync.outcome.action is Action.FAILED for sync in syncs) else 0
 
     @staticmethod
     def _await(condition: Callable[[], bool], otherwise: str) -> None:

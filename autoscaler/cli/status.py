@@ -10,7 +10,7 @@ from itertools import count
 import click
 
 from autoscaler.cli.cluster_options import cluster_options
-from autoscaler.controller.status import GOOD_CONDITIONS
+from autoscaler.controller.status import troubles_of
 from autoscaler.errors import ClusterError
 from autoscaler.kube.api import connect
 from autoscaler.kube.policies import read_policies
@@ -82,21 +82,18 @@ def _line(row: Sequence[str], widths: Sequence[int]) -> str:
 def _row(policy: AnyPolicy, status: PolicyStatus | None, now: float) -> tuple[str, ...]:
     name = f"{policy.namespace}/{policy.name}"
     if isinstance(policy, RefusedPolicy):
-        return (name, "-", "-", "-", "-", "-", "-", "-", "refused")
+        if status is None or status.last_decision is None:
+            return (name, "-", "-", "-", "-", "-", "-", "-", "refused")
+        return (name, "-", "-", "-", *_numbers(status), "-", _last(status, now))
     spec = policy.policy.spec
     ref = spec.scale_target_ref
     seen = status or PolicyStatus(mode=spec.mode)
-    return (
-        name,
-        f"{ref.kind}/{ref.name}",
-        str(spec.min_replicas),
-        str(spec.max_replicas),
-        _number(seen.current_replicas),
-        _number(seen.ready_replicas),
-        _number(seen.desired_replicas),
-        str(spec.mode),
-        _last(seen, now),
-    )
+    bounds = str(spec.min_replicas), str(spec.max_replicas)
+    return (name, f"{ref.kind}/{ref.name}", *bounds, *_numbers(seen), str(spec.mode), _last(seen, now))
+
+
+def _numbers(status: PolicyStatus) -> tuple[str, ...]:
+    return tuple(map(_number, (status.current_replicas, status.ready_replicas, status.desired_replicas)))
 
 
 def _number(number: int | None) -> str:
@@ -125,9 +122,8 @@ def _troubles(policy: AnyPolicy) -> Iterator[str]:
     """Conditions that are not as they should be, and why."""
     status = read_status(policy.status)
     told = set()
-    for one in status.conditions if status else ():
-        if GOOD_CONDITIONS.get(one.type, one.status) != one.status:
-            told.add(one.message)
-            yield f"{one.type} {one.status}: {one.reason}: {one.message}"
+    for one in troubles_of(status) if status else ():
+        told.add(one.message)
+        yield f"{one.type} {one.status}: {one.reason}: {one.message}"
     if policy.problem is not None and policy.problem not in told:
         yield f"Accepted False: {policy.problem}"

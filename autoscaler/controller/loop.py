@@ -22,7 +22,7 @@ from autoscaler.errors import ClusterError
 from autoscaler.policy.models import ScalingPolicy
 from autoscaler.policy.status import read_status
 from autoscaler.policy.vocabulary import Action
-from autoscaler.ports import Answer, Fence, MetricSource, PolicyStore, Question, StoredPolicy
+from autoscaler.ports import Answer, AnyPolicy, Fence, MetricSource, PolicyStore, Question, StoredPolicy
 from autoscaler.telemetry.metrics import Metrics
 
 WORKERS = 16
@@ -34,6 +34,11 @@ STUCK_SECONDS = 120.0
 
 Key = tuple[str, str, str]
 """Namespace, name and uid: a policy that is made anew starts anew."""
+
+Edit = tuple[ScalingPolicy, str | None]
+"""The policy in force, and what is wrong with the newest edit of it."""
+
+UNREAD = "the policies were not read yet"
 
 _log = logging.getLogger(__name__)
 
@@ -61,13 +66,14 @@ class Controller:
         self._rights: QueryRights = reconciler.rights
         self._pool = ThreadPoolExecutor(workers, "sync")
         self._memories: dict[Key, Memory] = {}
-        self._due: dict[Key, tuple[float, ScalingPolicy]] = {}
+        self._due: dict[Key, tuple[float, Edit]] = {}
+        self._refused: set[Key] = set()
         self.busy: set[Key] = set()
         """The policies that are being synced."""
         self._leads = False
         self._looked = self._clock.steady()
         self._source_error: str | None = None
-        self._trouble: str | None = "the policies were not read yet"
+        self._trouble: str | None = UNREAD
 
     # Health
 
@@ -102,6 +108,8 @@ class Controller:
         self._looked = self._clock.steady()
         policies = self._policies()
         if policies is not None and self._has_lead():
+            self._metrics.count_policies(stored.policy.spec.mode for stored in policies)
+            self._tell_refused()
             self._launch(self._now_due(policies))
 
     def once(self) -> Sequence[Sync]:
@@ -117,7 +125,8 @@ class Controller:
             policies = self._store.policies()
         except ClusterError as error:
             if self._trouble != str(error):
-                _log.warning("waiting for the policies", extra={"error": str(error)})
+                level = logging.INFO if self._trouble == UNREAD else logging.WARNING
+                _log.log(level, "waiting for the policies", extra={"error": str(error)})
             self._trouble = str(error)
             return None
         if self._trouble is not None:
@@ -131,7 +140,7 @@ class Controller:
             _log.info("leading" if leads else "standing by")
             self._leads = leads
             self._metrics.leading.set(leads)
-            self._forget(list(self._due))
+            self._forget([*self._due, *self._refused])
         return leads
 
     def _now_due(self, policies: Sequence[StoredPolicy]) -> list[StoredPolicy]:
@@ -141,23 +150,24 @@ class Controller:
         self._forget(self._due.keys() - present.keys())
         due = []
         for key, stored in present.items():
-            at, edited_from = self._due.get(key, (now, stored.policy))
-            if at > now and edited_from is stored.policy:
+            at, (policy, problem) = self._due.get(key, (now, _edit(stored)))
+            if at > now and policy is stored.policy and problem == stored.problem:
                 continue
             if key in self.busy:
                 self._metrics.late.inc()
             else:
                 due.append(stored)
             period = stored.policy.spec.sync_period_seconds
-            self._due[key] = ((floor(now / period) + 1) * period, stored.policy)
-        if due:
-            self._tell_refused(policies)
+            self._due[key] = ((floor(now / period) + 1) * period, _edit(stored))
         return due
 
-    def _tell_refused(self, policies: Sequence[StoredPolicy]) -> None:
-        self._metrics.count_policies(stored.policy.spec.mode for stored in policies)
-        for refused in self._store.refused():
-            self._recorder.refuse(refused, self._clock.wall())
+    def _tell_refused(self) -> None:
+        """At every look: where no policy is good, none is ever due."""
+        refused = {_key(one): one for one in self._store.refused()}
+        self._forget(self._refused - refused.keys())
+        self._refused = set(refused)
+        for one in refused.values():
+            self._recorder.refuse(one, self._clock.wall())
 
     def _forget(self, gone: Collection[Key]) -> None:
         for key in list(gone):
@@ -228,5 +238,9 @@ class Controller:
             return Sync(stored, self._clock.wall(), outcome)
 
 
-def _key(stored: StoredPolicy) -> Key:
+def _key(stored: AnyPolicy) -> Key:
     return stored.namespace, stored.name, stored.uid
+
+
+def _edit(stored: StoredPolicy) -> Edit:
+    return stored.policy, stored.problem

@@ -15,13 +15,13 @@ from zlib import crc32
 
 from autoscaler.controller.decision_log import DecisionLog
 from autoscaler.controller.reconcile import Made, Memory, Sync
-from autoscaler.controller.status import GOOD_CONDITIONS, refused_status, status_after
+from autoscaler.controller.status import refused_status, status_after, troubles_of
 from autoscaler.decision.bounds import effective_bounds
 from autoscaler.decision.fleet import survey
 from autoscaler.decision.types import Observation
 from autoscaler.errors import ClusterError
 from autoscaler.policy.models import Mode
-from autoscaler.policy.status import ConditionType, PolicyStatus, StatusCondition, read_status
+from autoscaler.policy.status import ConditionType, PolicyStatus, read_status
 from autoscaler.policy.vocabulary import Action
 from autoscaler.ports import AnyPolicy, Events, Fence, RefusedPolicy
 from autoscaler.telemetry.metrics import Metrics, Standing
@@ -74,8 +74,9 @@ class Recorder:
         self._measure(sync)
         before = memory.status
         memory.status = status_after(sync, before)
-        self._log(sync, before)
-        self._emit(sync, before, memory.status)
+        news = _news(before, memory.status)
+        self._log(sync, before, news)
+        self._emit(sync, news)
         urgent = sync.outcome.action is Action.SCALED
         self._save(sync.stored, before, memory.status, sync.now, urgent=urgent)
 
@@ -126,7 +127,7 @@ class Recorder:
             started_after_s=_started_after(made, sync.now),
         )
 
-    def _log(self, sync: Sync, before: PolicyStatus | None) -> None:
+    def _log(self, sync: Sync, before: PolicyStatus | None, news: Mapping[str, str]) -> None:
         """INFO for what is new, DEBUG for more of the same; problems are warnings when they begin."""
         outcome = sync.outcome
         fields: dict[str, object] = _names(sync.stored)
@@ -134,14 +135,16 @@ class Recorder:
         if sync.made is not None:
             decision = sync.made.decision
             fields |= {"current": decision.current_replicas, "desired": decision.desired_replicas}
-        _log.log(_level(sync, before), outcome.message, extra=fields)
+        level = logging.WARNING if outcome.reason in news else _level(sync, before)
+        _log.log(level, outcome.message, extra=fields)
+        for reason, message in news.items():
+            if reason != outcome.reason:
+                _log.warning(message, extra=_names(sync.stored) | {"reason": reason})
 
-    def _emit(self, sync: Sync, before: PolicyStatus | None, after: PolicyStatus) -> None:
+    def _emit(self, sync: Sync, news: Mapping[str, str]) -> None:
         if sync.outcome.action is Action.SCALED:
             self.events.emit(sync.stored, "Normal", "SuccessfulRescale", sync.outcome.message)
-        known = {condition.type: condition for condition in before.conditions} if before else {}
-        news = [one for one in after.conditions if _is_bad(one) and not _is_known(one, known)]
-        for reason, message in {one.reason: one.message for one in news}.items():
+        for reason, message in news.items():
             self.events.emit(sync.stored, "Warning", reason, message)
 
     def _save(
@@ -210,14 +213,14 @@ def _gist(status: PolicyStatus) -> tuple[object, ...]:
     )
 
 
-def _is_bad(condition: StatusCondition) -> bool:
-    good = GOOD_CONDITIONS.get(condition.type)
-    return good is not None and condition.status != good
-
-
-def _is_known(condition: StatusCondition, known: Mapping[str, StatusCondition]) -> bool:
-    before = known.get(condition.type)
-    return before is not None and (before.status, before.reason) == (condition.status, condition.reason)
+def _news(before: PolicyStatus | None, after: PolicyStatus) -> Mapping[str, str]:
+    """What has just gone wrong: a condition's reason -> its message."""
+    known = {(one.type, one.status, one.reason) for one in before.conditions} if before else set()
+    return {
+        one.reason: one.message
+        for one in troubles_of(after)
+        if (one.type, one.status, one.reason) not in known
+    }
 
 
 def _names(policy: AnyPolicy) -> dict[str, object]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from autoscaler.controller.action import Outcome, contest
 from autoscaler.controller.memory import save
 from autoscaler.controller.reconcile import Made, Sync
 from autoscaler.decision.fleet import survey
-from autoscaler.decision.types import Decision, Proposal
+from autoscaler.decision.types import Decision, Proposal, Reason
 from autoscaler.policy.models import Mode, Role, Spec
 from autoscaler.policy.quantity import from_milli
 from autoscaler.policy.status import (
@@ -24,13 +24,23 @@ from autoscaler.policy.status import (
 from autoscaler.policy.vocabulary import Action
 from autoscaler.ports import AnyPolicy, RefusedPolicy
 
-GOOD_CONDITIONS: Mapping[str, str] = {
+_GOOD: Mapping[str, str] = {
     ConditionType.ABLE_TO_SCALE: "True",
     ConditionType.SCALING_ACTIVE: "True",
     ConditionType.ACCEPTED: "True",
     ConditionType.CONTESTED: "False",
 }
 """What a condition's status is while there is nothing to warn of."""
+
+
+def troubles_of(status: PolicyStatus) -> Sequence[StatusCondition]:
+    """The conditions that are not as they should be; a pause is what somebody wants."""
+    return [
+        one
+        for one in status.conditions
+        if _GOOD.get(one.type, one.status) != one.status and one.reason != Reason.PAUSED
+    ]
+
 
 Verdict = tuple[ConditionType, str, str, str]
 """A condition's type, status, reason and message."""

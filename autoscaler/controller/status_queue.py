@@ -2,7 +2,8 @@
 
 A sync must not wait for its status: an API server that is slow with statuses would hold up the next
 policy's replicas. Only the newest status of each policy is kept; those that tell of a scaling go
-first, since a restart needs them. What cannot be written stays, until it can or a newer one comes.
+first, since a restart needs them. What cannot be written stays, until it can, a newer one comes or the
+policy is gone.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ class StatusQueue:
         self._fence = fence
         self._written = metrics.api_requests
         self._waiting: OrderedDict[tuple[str, str], _Entry] = OrderedDict()
+        self._told: dict[tuple[str, str], str] = {}
         self._changed = threading.Condition()
         self._closed_at: float | None = None
         self._thread = threading.Thread(target=self._run, name="statuses", daemon=True)
@@ -75,18 +77,41 @@ class StatusQueue:
         try:
             self._store.write_status(policy, status)
         except ClusterError as error:
-            names = {"namespace": policy.namespace, "policy": policy.name, "error": str(error)}
-            _log.warning("status not written, will be tried again", extra=names)
-            with self._changed:
-                self._waiting.setdefault((policy.namespace, policy.name), (policy, status))
-            self._written.labels("write_status", "error").inc()
-            return False
+            if not self._is_gone(policy):
+                self._keep(policy, status, str(error))
+                return False
         except Exception:  # one status never stops the others
             _log.exception("a status could not be written")
             self._written.labels("write_status", "error").inc()
         else:
             self._written.labels("write_status", "ok").inc()
+        self._told.pop((policy.namespace, policy.name), None)
         return True
+
+    def _keep(self, policy: AnyPolicy, status: Mapping[str, object], error: str) -> None:
+        """For another try; a reason that lasts is told once."""
+        key = (policy.namespace, policy.name)
+        names = {"namespace": policy.namespace, "policy": policy.name, "error": error}
+        level = logging.DEBUG if self._told.get(key) == error else logging.WARNING
+        _log.log(level, "status not written, will be tried again", extra=names)
+        self._told[key] = error
+        self._written.labels("write_status", "error").inc()
+        with self._changed:
+            self._waiting.setdefault(key, (policy, status))
+
+    def _is_gone(self, policy: AnyPolicy) -> bool:
+        """Whether nobody could read the status: the policy was deleted, or made anew."""
+        there: list[AnyPolicy] = []
+        try:
+            there += self._store.policies()
+            there += self._store.refused()
+        except ClusterError:
+            return False
+        return _identity(policy) not in map(_identity, there)
+
+
+def _identity(policy: AnyPolicy) -> tuple[str, str, str]:
+    return policy.namespace, policy.name, policy.uid
 
 
 def _is_urgent(status: Mapping[str, object]) -> bool:

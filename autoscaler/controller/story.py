@@ -5,12 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from autoscaler.controller.status import GOOD_CONDITIONS, last_decision, told
+from autoscaler.controller.status import last_decision, told, troubles_of
 from autoscaler.errors import InputError, Problem
 from autoscaler.policy.models import ScalingPolicy
 from autoscaler.policy.quantity import parse_quantity
-from autoscaler.policy.status import LastDecision, MetricStatus, PastDecision, PolicyStatus, StatusCondition
+from autoscaler.policy.status import (
+    ConditionType,
+    LastDecision,
+    MetricStatus,
+    PastDecision,
+    PolicyStatus,
+    StatusCondition,
+)
 from autoscaler.policy.vocabulary import Action, Role
+from autoscaler.ports import AnyPolicy, StoredPolicy
 from autoscaler.records import DecisionRecord
 from autoscaler.timestamps import to_rfc3339
 
@@ -26,21 +34,26 @@ _WORDS = {
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """What is known of one policy's decisions. ``policy`` None: only the decisions are known."""
+    """What is known of one policy's decisions. ``policy`` None: only the decisions are known.
+
+    ``problem``: why the newest edit is not in force.
+    """
 
     name: str
     policy: ScalingPolicy | None
     last: LastDecision
     past: Sequence[PastDecision] = ()
     troubles: Sequence[StatusCondition] = ()
+    problem: str | None = None
 
 
-def story_of_status(name: str, policy: ScalingPolicy, status: PolicyStatus) -> Story | None:
+def story_of_status(name: str, policy: AnyPolicy, status: PolicyStatus) -> Story | None:
     """The story that a status tells; None before the first decision."""
     if status.last_decision is None:
         return None
-    troubles = [one for one in status.conditions if GOOD_CONDITIONS.get(one.type, one.status) != one.status]
-    return Story(name, policy, status.last_decision, status.past_decisions, troubles)
+    in_force = policy.policy if isinstance(policy, StoredPolicy) else None
+    past, troubles = status.past_decisions, troubles_of(status)
+    return Story(name, in_force, status.last_decision, past, troubles, policy.problem)
 
 
 def story_of_log(records: Iterable[DecisionRecord], name: str, at_most: int, file: str) -> Story:
@@ -87,7 +100,11 @@ def _head(story: Story) -> Iterator[str]:
         ref = spec.scale_target_ref
         title += f": {ref.kind} {ref.name}, {spec.min_replicas} to {spec.max_replicas} replicas, {spec.mode}"
     yield title
+    if story.problem is not None:
+        yield f"  the newest edit is not in force: {story.problem}"
     for trouble in story.troubles:
+        if trouble.type == ConditionType.ACCEPTED and trouble.message == story.problem:
+            continue
         since = to_rfc3339(trouble.last_transition_time)
         yield f"  {trouble.type} is {trouble.status} since {since}: {trouble.reason}: {trouble.message}"
 

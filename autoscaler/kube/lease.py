@@ -60,6 +60,7 @@ class LeaderElection:
         self._deadline = NEVER
         self._ours: Object | None = None
         self._seen: tuple[str, float] = ("", NEVER)
+        self._told = ""
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="lease", daemon=True)
 
@@ -108,10 +109,16 @@ class LeaderElection:
                 self._ours = None
                 self._deadline = NEVER
             else:
-                log.warning("the lease %s: %s", self._path, error)
+                self._tell(logging.WARNING, str(error))
         except ClusterError as error:  # whether it was written nobody knows: so look at it first
-            log.warning("the lease %s: %s", self._path, error)
+            self._tell(logging.WARNING, str(error))
             self._ours = None
+
+    def _tell(self, level: int, message: str) -> None:
+        """A line for what is new; attempts come every two seconds."""
+        if message != self._told:
+            log.log(level, "the lease %s: %s", self._path, message)
+        self._told = message
 
     def _acquire(self) -> None:
         try:
@@ -129,6 +136,8 @@ class LeaderElection:
         if self._is_free(lease, spec):
             transitions = spec.get("leaseTransitions", 0) + 1
             self._hold(lease, {"acquireTime": self._now(), "leaseTransitions": transitions})
+        else:
+            self._tell(logging.INFO, f"held by {spec['holderIdentity']}; standing by")
 
     def _is_free(self, lease: Object, spec: Object) -> bool:
         """Whether nobody holds it: it was given back, or nobody renewed it while we looked on."""
@@ -155,6 +164,7 @@ class LeaderElection:
         began = self._clock()
         self._ours = self._put(lease, {**self._claim(), **changes})
         self._deadline = began + self._settings.seconds
+        self._told = ""
 
     def _put(self, lease: Object, changes: Object) -> Object:
         return self._api.replace(self._path, {**lease, "spec": {**(lease.get("spec") or {}), **changes}})

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from autoscaler.errors import PolicyError
-from autoscaler.kube.api import JSON_PATCH, Api, Object
+from autoscaler.errors import ClusterError, PolicyError
+from autoscaler.kube.api import JSON_PATCH, Api, ApiError, Object
 from autoscaler.kube.references import References, Workload, workload
 from autoscaler.kube.watched import Watched
 from autoscaler.policy.crd import GROUP, PLURAL, VERSION
@@ -130,8 +130,16 @@ def read_policies(api: Api, namespaces: Sequence[str] = ()) -> list[AnyPolicy]:
     root = f"/apis/{GROUP}/{VERSION}"
     paths = [f"{root}/namespaces/{namespace}/{PLURAL}" for namespace in namespaces] or [COLLECTION]
     objects = PolicyObjects()
-    objects.replace(obj for path in paths for obj in api.get(path).get("items") or ())
+    try:
+        objects.replace(obj for path in paths for obj in api.get(path).get("items") or ())
+    except ApiError as error:
+        raise _unknown(api) if error.status == 404 else error from None
     return objects.all()
+
+
+def _unknown(api: Api) -> ClusterError:
+    crd = "autoscale schema --crd | kubectl apply --server-side -f -"
+    return ClusterError(f"{api.server} knows no ScalingPolicies; install the definition: {crd}")
 
 
 def _key(obj: Object) -> tuple[str, str]:

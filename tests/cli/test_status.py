@@ -55,6 +55,21 @@ def test_what_is_wrong_stands_below() -> None:
         assert lines[5] == "  Accepted False: spec.metrics: is missing"
 
 
+def test_a_broken_edit_still_shows_what_the_last_good_policy_does() -> None:
+    with world() as made:
+        made.sync(load=10)
+        stored = made.store.stored.pop("chat/vllm")
+        edited = RefusedPolicy("chat", "vllm", "hour 25 of 0 to 23", status=stored.status)
+        _, row, trouble = shown(made, edited)
+        assert row.split() == ["chat/vllm", *"---224-", "AboveTarget", "(Scaled),", "0s"]
+        assert trouble == "  Accepted False: hour 25 of 0 to 23"
+        status = read_status(stored.status)
+        assert status is not None
+        story = story_of_status("chat/vllm", edited, status)
+        assert story is not None
+        assert list(tell(story))[:2] == ["chat/vllm", "  the newest edit is not in force: hour 25 of 0 to 23"]
+
+
 def test_no_policies_is_said() -> None:
     assert list(table([], START)) == ["no policies"]
 
@@ -67,7 +82,7 @@ def test_a_story_from_a_status_tells_what_is_wrong_first() -> None:
         stored = made.store.stored["chat/vllm"]
         status = read_status(stored.status)
         assert status is not None
-        story = story_of_status("chat/vllm", stored.policy, status)
+        story = story_of_status("chat/vllm", stored, status)
         assert story is not None
         told = list(tell(story))
         assert told[0] == "chat/vllm: Deployment vllm, 1 to 10 replicas, Active"

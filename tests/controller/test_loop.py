@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator
 from typing import Any
+from unittest.mock import ANY
 
 import pytest
 
 from autoscaler.errors import ClusterError
 from autoscaler.policy.models import Signal
 from autoscaler.policy.vocabulary import Action
+from autoscaler.ports import RefusedPolicy
 from tests.controller.fakes import CHAT, Workload, World, world
 from tests.decision.builders import metric, policy
 from tests.servers.eventually import eventually
@@ -67,6 +68,13 @@ def test_an_edit_is_in_force_without_waiting_for_the_period(chat: World) -> None
     chat.store.put(policy(metric(1, signal="waiting"), maxReplicas=3))
     pass_by(chat, 0.5)
     assert chat.chat.replicas == 3
+
+
+def test_a_broken_edit_is_told_without_waiting_for_the_period(chat: World) -> None:
+    pass_by(chat, 1)
+    chat.store.put(chat.store.stored["chat/vllm"].policy, problem="hour 25 of 0 to 23")
+    pass_by(chat, 0.5)
+    assert chat.condition("Accepted") == ("False", "InvalidPolicy")
 
 
 def test_equal_questions_are_asked_once_for_all(chat: World) -> None:
@@ -126,6 +134,25 @@ def test_a_policy_that_is_gone_leaves_nothing_behind(chat: World) -> None:
     chat.store.stored.clear()
     pass_by(chat, 1)
     assert chat.metric("desired_replicas", policy_namespace="chat", policy="vllm") is None
+
+
+def test_a_policy_that_was_never_good_is_told_of_where_it_is_the_only_one(chat: World) -> None:
+    chat.store.stored.clear()
+    pass_by(chat, 1)
+    chat.store.broken = [RefusedPolicy("chat", "night", "hour 25 of 0 to 23", "first")]
+    pass_by(chat, 2)
+    assert chat.events.told == [("chat/night", "Warning", "InvalidPolicy", "hour 25 of 0 to 23")]
+    ((name, status),) = chat.store.writes
+    assert (name, status["conditions"]) == ("chat/night", [ANY])
+    assert status["conditions"][0]["message"] == "hour 25 of 0 to 23"
+    assert chat.metric("policies", mode="Active") == 0
+
+
+def test_a_refused_policy_that_is_made_anew_is_told_of_anew(chat: World) -> None:
+    for uid in ("first", "second"):
+        chat.store.broken = [RefusedPolicy("chat", "night", "hour 25 of 0 to 23", uid)]
+        pass_by(chat, 1)
+    assert chat.events.reasons == ["InvalidPolicy", "InvalidPolicy"]
 
 
 def test_policies_that_cannot_be_read_are_waited_for(chat: World) -> None:
@@ -192,7 +219,8 @@ def test_stopping_does_not_wait_for_those_that_have_not_begun(chat: World) -> No
     assert reading.wait(10)
     closing = threading.Thread(target=chat.controller.close)
     closing.start()
-    time.sleep(0.2)  # the queue is dropped at once, and only then is anything waited for
+    # The queue is dropped at once, but for a word to the workers; only then is anything waited for.
+    eventually(lambda: chat.controller._pool._work_queue.qsize() <= 1)
     release.set()
     closing.join(10)
     assert not closing.is_alive()

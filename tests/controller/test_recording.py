@@ -12,7 +12,7 @@ import pytest
 
 from autoscaler.errors import ClusterError
 from autoscaler.policy.status import read_status
-from autoscaler.ports import RefusedPolicy
+from autoscaler.ports import Claim, RefusedPolicy
 from tests.controller.fakes import CHAT, World, world
 from tests.decision.builders import metric, policy
 
@@ -166,6 +166,28 @@ def test_log_lines_are_for_what_is_new(chat: World, caplog: pytest.LogCaptureFix
         ("INFO", "SucceededRescale", "vllm"),
         ("WARNING", "FailedGetScale", "vllm"),
     ]
+
+
+def test_a_problem_is_a_warning_once_whatever_the_decision_says(
+    chat: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    chat.sync(load=5)
+    chat.store.put(CHAT, problem="spec.maxReplicas: must be at least 1")
+    chat.owners.found = (Claim("HorizontalPodAutoscaler chat/vllm", "its scaleTargetRef"),)
+    chat.replicas_over(5, 45)
+    chat.source.error = "connection refused"
+    chat.replicas_over(5, 45)
+    told = [vars(record) for record in caplog.records if record.name == "autoscaler.controller.recording"]
+    warned = [one["reason"] for one in told if one["levelname"] == "WARNING"]
+    assert warned == ["InvalidPolicy", "AnotherOwner", "FailedGetPodsMetric"]
+
+
+def test_a_pause_is_no_problem(chat: World, caplog: pytest.LogCaptureFixture) -> None:
+    chat.store.put(policy(metric(5, signal="waiting"), mode="Paused"))
+    chat.sync(load=10)
+    assert chat.condition("ScalingActive") == ("False", "Paused")
+    assert chat.events.told == []
+    assert [record for record in caplog.records if record.levelname != "INFO"] == []
 
 
 def test_metrics_tell_ages_reasons_and_replicas(chat: World) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 import pytest
 
@@ -24,18 +25,23 @@ class SlowStore(FakeStore):
 
     def __init__(self) -> None:
         super().__init__()
+        self.tries = 0
         self.goes_on = threading.Event()
         self.begun = threading.Event()
 
     def write_status(self, stored: AnyPolicy, status: Mapping[str, object]) -> None:
         self.begun.set()
         self.goes_on.wait(10)
+        self.tries += 1
         super().write_status(stored, status)
 
 
 @pytest.fixture
 def store() -> SlowStore:
-    return SlowStore()
+    made = SlowStore()
+    for one in (A, B, C):
+        made.stored[f"chat/{one.name}"] = one
+    return made
 
 
 @pytest.fixture
@@ -71,6 +77,28 @@ def test_what_cannot_be_written_is_tried_again(store: SlowStore, queue: StatusQu
     assert store.writes == []
     store.write_fault = None
     eventually(lambda: store.writes == [("chat/a", {"number": 1})])
+
+
+def test_the_status_of_a_policy_that_is_gone_is_not_tried_again(store: SlowStore, queue: StatusQueue) -> None:
+    store.goes_on.set()
+    store.write_fault = ClusterError('scalingpolicies.vllm-autoscaler.io "a" not found')
+    store.stored["chat/a"] = replace(A, uid="made anew")
+    queue.write_status(A, {"number": 1})
+    queue.write_status(B, {"number": 1})
+    eventually(lambda: list(queue._waiting) == [("chat", "b")])
+    store.write_fault = None
+    eventually(lambda: store.writes == [("chat/b", {"number": 1})])
+
+
+def test_a_reason_that_lasts_is_told_once(
+    store: SlowStore, queue: StatusQueue, caplog: pytest.LogCaptureFixture
+) -> None:
+    store.goes_on.set()
+    store.write_fault = ClusterError("forbidden")
+    queue.write_status(A, {"number": 1})
+    eventually(lambda: store.tries >= 5)
+    warned = [record.message for record in caplog.records if record.levelname == "WARNING"]
+    assert warned == ["status not written, will be tried again"]
 
 
 def test_who_does_not_lead_any_more_writes_nothing(

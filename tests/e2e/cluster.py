@@ -57,7 +57,8 @@ class Part(Protocol):
 class Rounds:
     """Calls each part with all pods, several times a second, for as long as it is open.
 
-    While the API server cannot be reached, nothing happens, as nothing would in a cluster.
+    While the API server cannot be reached, nothing happens, as nothing would in a cluster. Whatever else
+    goes wrong is raised at the end, and the rounds go on: pods that stand still would fail every later test.
     """
 
     def __init__(self, api: Api, *parts: Part, every: float = 0.2) -> None:
@@ -65,6 +66,7 @@ class Rounds:
         self._parts = parts
         self._every = every
         self._over = Event()
+        self._faults: list[Exception] = []
         self._thread = Thread(target=self._run, daemon=True)
 
     def _run(self) -> None:
@@ -75,6 +77,8 @@ class Rounds:
                     part.sync(pods)
             except (ApiException, OSError, urllib3.exceptions.HTTPError):
                 continue  # the next round finds out what came of it
+            except Exception as error:
+                self._faults.append(error)
 
     def __enter__(self) -> None:
         self._thread.start()
@@ -82,3 +86,5 @@ class Rounds:
     def __exit__(self, *error: object) -> None:
         self._over.set()
         self._thread.join()
+        if self._faults:
+            raise self._faults[0]

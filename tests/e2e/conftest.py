@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from autoscaler.policy.crd import GROUP, VERSION, custom_resource_definition
 from tests.e2e.adapter import (
     COMPONENTS,
     GROUPS,
@@ -24,6 +23,7 @@ from tests.e2e.cluster import Cluster, Rounds
 from tests.e2e.controller import RunningController
 from tests.e2e.endpoints import Endpoints
 from tests.e2e.fleet import Fleet
+from tests.e2e.kube_world import install_policies
 from tests.e2e.scripted import Script, vllm
 from tests.e2e.workloads import Workloads
 from tests.servers.aggregation import available
@@ -43,8 +43,7 @@ def cluster(request, tmp_path_factory):
 @pytest.fixture(scope="session")
 def crd(cluster):
     """The kind ScalingPolicy, ready to be used."""
-    cluster.api.apply(custom_resource_definition())
-    eventually(lambda: f"/apis/{GROUP}/{VERSION}" in cluster.api.get("/")["paths"], within=20)
+    install_policies(cluster.api)
 
 
 @pytest.fixture(scope="session")

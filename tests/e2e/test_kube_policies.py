@@ -188,13 +188,14 @@ def test_a_program_that_keeps_changing_the_replicas_is_found(api, live, namespac
 # The lease
 
 
-def candidate(live, namespace, identity):
-    settings = LeaseSettings(namespace, "vllm-autoscaler", identity, seconds=10)
+def candidate(live, namespace, identity, seconds=10):
+    settings = LeaseSettings(namespace, "vllm-autoscaler", identity, seconds)
     return LeaderElection(live.api, settings)
 
 
 def test_a_leader_that_ends_hands_over_at_once_and_one_that_dies_after_its_lease(api, live, namespace):
-    first, second, third = (candidate(live, namespace, name) for name in ("one", "two", "three"))
+    first = candidate(live, namespace, "one", seconds=120)
+    second, third = (candidate(live, namespace, name) for name in ("two", "three"))
     first.start()
     eventually(first.holds)
     second.start()
@@ -202,10 +203,10 @@ def test_a_leader_that_ends_hands_over_at_once_and_one_that_dies_after_its_lease
     assert api.get(lease)["spec"]["holderIdentity"] == "one"
     assert not second.holds()
     first.stop()
-    eventually(second.holds, within=5)
+    eventually(second.holds, within=60)
     second._stopped.set()  # dies: renews no more, gives nothing back
     third.start()
-    eventually(third.holds, within=20)
+    eventually(third.holds, within=60)
     assert not second.holds()
     spec = api.get(lease)["spec"]
     assert (spec["holderIdentity"], spec["leaseTransitions"]) == ("three", 2)

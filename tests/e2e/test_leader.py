@@ -59,11 +59,11 @@ def test_killed_while_it_scales(cluster, composed, namespace, script, start):
 
 def test_stopped_it_hands_over_at_once(cluster, namespace, script, start):
     cluster.api.apply(deployment(namespace))
-    first = start("first", ELECTED)
+    first = start("first", "--lease-seconds=120")
     eventually(lambda: leads(first), within=20)
-    second = start("second", ELECTED)
+    second = start("second", "--lease-seconds=120")
     first.stop()
-    eventually(lambda: leads(second), within=8)
+    eventually(lambda: leads(second), within=60)
     script.change(lambda _: vllm(running=50))
     policy = Policy(cluster, namespace, spec())
     eventually(lambda: policy.replicas() == 4, within=30)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 
@@ -102,6 +103,18 @@ def test_once_is_one_pass_for_each_policy(cluster, crd, prometheus, namespace, s
         told == f"{namespace}/vllm  1 -> 2  Scaled  AboveTarget: New size: 2; reason: waiting above target\n"
     )
     assert replicas(cluster, namespace) == 2
+
+
+def test_once_tells_of_policies_that_are_not_in_force(cluster, namespace, tmp_path):
+    where = ("--kubeconfig", cluster.kubeconfig, "--prometheus-url", "http://127.0.0.1:9", "-n", namespace)
+    options = ("--once", "--no-leader-election", "--policies", tmp_path)
+    assert autoscale("run", *where, *options) == (0, "no policies\n")
+    document = policy(namespace, minReplicas=9)
+    (tmp_path / "vllm.yaml").write_text(json.dumps(document))
+    status, told = autoscale("run", *where, *options)
+    assert status == 1
+    assert "refused: " in told
+    assert "spec.minReplicas: must be at most maxReplicas" in told
 
 
 def test_a_cluster_that_nobody_knows_is_one_clear_line(tmp_path):

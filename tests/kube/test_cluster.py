@@ -9,6 +9,7 @@ from autoscaler.kube.owners import HPA_COLLECTION
 from autoscaler.kube.policies import COLLECTION, KubePolicies
 from autoscaler.kube.policy_files import PolicyFiles
 from tests.policy.build import VALID
+from tests.servers.eventually import eventually
 
 from .objects import pod, policy
 
@@ -25,7 +26,7 @@ def test_all_that_a_controller_needs_comes_from_one_server(double):
     cluster = Cluster(double.api(), "autoscaler-0")
     assert cluster.age_seconds == math.inf
     cluster.start()
-    assert cluster.wait(5)
+    assert cluster.wait(30)
     assert cluster.age_seconds < 60
     assert isinstance(cluster.policies, KubePolicies)
     (stored,) = cluster.policies.policies()
@@ -47,7 +48,7 @@ def test_with_a_folder_of_policies_the_cluster_is_not_asked_for_any(double, tmp_
     serve(double, HPA_COLLECTION)
     cluster = Cluster(double.api(), "autoscaler-0", folder=tmp_path)
     cluster.start()
-    assert cluster.wait(5)
+    assert cluster.wait(30)
     assert isinstance(cluster.policies, PolicyFiles)
     (stored,) = cluster.policies.policies()
     assert cluster.owners.claims(stored) == []
@@ -58,10 +59,13 @@ def test_with_a_folder_of_policies_the_cluster_is_not_asked_for_any(double, tmp_
 def test_only_the_namespaces_that_were_named_are_listed(double):
     cluster = Cluster(double.api(), "autoscaler-0", namespaces=("chat", "code"))
     cluster.start()
-    cluster.wait(0.2)
+
+    def pods() -> set[str]:
+        return {one.path for one in double.seen("GET") if one.path.endswith("/pods")}
+
+    eventually(lambda: len(pods()) > 1)
     cluster.stop()
-    pods = {one.path for one in double.seen("GET") if one.path.endswith("/pods")}
-    assert pods == {"/api/v1/namespaces/chat/pods", "/api/v1/namespaces/code/pods"}
+    assert pods() == {"/api/v1/namespaces/chat/pods", "/api/v1/namespaces/code/pods"}
 
 
 def test_a_process_knows_where_it_runs_and_is_like_no_other(monkeypatch: pytest.MonkeyPatch):

@@ -20,7 +20,7 @@ def costs(double):
         double.on("PATCH", f"{PODS}/{name}", lambda call: call.json({}))
     watched = Watched(double.api(), "/api/v1/pods", (), PodIndex)
     watched.start()
-    assert watched.wait(5)
+    assert watched.wait(30)
     yield KubeDeletionCosts(double.api(), watched)
     watched.stop()
 

@@ -145,6 +145,18 @@ def test_a_renewal_of_which_nobody_knows_whether_it_arrived_is_looked_up(world):
     assert world.a.holds()
 
 
+def test_who_stands_by_says_for_whom_and_what_lasts_is_told_once(world, caplog):
+    caplog.set_level("INFO", logger="autoscaler")
+    world.a.step()
+    world.run(3, world.b)
+    world.leases.fault = "before"
+    world.run(1, world.b)
+    assert [record.message.partition(": ")[2] for record in caplog.records] == [
+        "held by a; standing by",
+        "the connection broke",
+    ]
+
+
 def test_a_lease_that_was_given_back_is_free_at_once(world):
     world.run(1, world.a, world.b)
     world.a.start()

@@ -131,7 +131,7 @@ def serve(double, path, *objects):
 def watch(double, path, sink, **options):
     watched = Watched(double.api(), path, (), sink, **options)
     watched.start()
-    assert watched.wait(5)
+    assert watched.wait(30)
     return watched
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from autoscaler.errors import ClusterError
 from autoscaler.kube.api import ApiError
-from autoscaler.kube.policies import COLLECTION, KubePolicies, PolicyObjects
+from autoscaler.kube.policies import COLLECTION, KubePolicies, PolicyObjects, read_policies
 from autoscaler.kube.watched import Watched
 from autoscaler.ports import RefusedPolicy, StoredPolicy
 
@@ -107,11 +107,17 @@ def test_good_and_refused_ones_come_apart(double):
     }
     double.on("GET", COLLECTION, lambda call: call.json(body))
     watched.start()
-    assert watched.wait(5)
+    assert watched.wait(30)
     store = KubePolicies(double.api(), watched)
     assert [one.name for one in store.policies()] == ["a", "b"]
     assert [one.name for one in store.refused()] == ["c"]
     watched.stop()
+
+
+def test_a_cluster_without_the_definition_is_told_how_to_get_it(double):
+    double.on("GET", COLLECTION, lambda call: call.refuse(404, "NotFound", "could not find the resource"))
+    with pytest.raises(ClusterError, match=r"knows no ScalingPolicies; install .*: autoscale schema --crd"):
+        read_policies(double.api())
 
 
 STATUS_PATH = "/apis/vllm-autoscaler.io/v1alpha1/namespaces/chat/scalingpolicies/chat/status"

@@ -165,7 +165,7 @@ def test_pods_come_from_the_copy_of_their_namespace_alone(server):
     with pytest.raises(ClusterError, match="was not read yet"):
         targets.pods("chat", "app=vllm")
     pods.start()
-    assert pods.wait(5)
+    assert pods.wait(30)
     assert targets.pods("chat", "app=vllm") == [Pod("chat-0")]
     assert targets.pods("code", "app=vllm") == [Pod("code-0")]
     with pytest.raises(ClusterError, match="the namespace default is not watched"):

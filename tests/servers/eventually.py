@@ -9,11 +9,12 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def eventually(look: Callable[[], T], within: float = 10.0, every: float = 0.05) -> T:
+def eventually(look: Callable[[], T], within: float = 30.0, every: float = 0.05) -> T:
     """What ``look`` returns, once that is true; both times in seconds.
 
-    An ``AssertionError`` or ``OSError`` of ``look`` counts as "not yet", so that it may assert and may
-    call a server that is still starting.
+    An ``AssertionError``, ``LookupError`` or ``OSError`` of ``look`` counts as "not yet", so that it may
+    assert, take the first of what is not there yet, and call a server that is still starting. ``within`` is
+    for a machine that is busy; a test that passes never waits so long.
 
     Raises:
         AssertionError: it was not true in time; tells what was seen last.
@@ -24,7 +25,7 @@ def eventually(look: Callable[[], T], within: float = 10.0, every: float = 0.05)
             last: object = look()
             if last:
                 return last  # type: ignore[return-value]
-        except (AssertionError, OSError) as error:
+        except (AssertionError, LookupError, OSError) as error:
             last = error
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {within:g} s; last seen: {last!r}")

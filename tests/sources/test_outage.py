@@ -32,7 +32,7 @@ POLICY = policy(
 )
 DOWN = Fault(503, google_error(503, "UNAVAILABLE", "The service is currently unavailable."))
 LIMITED = Fault(429, google_error(429, "RESOURCE_EXHAUSTED", "Quota exceeded."), {"Retry-After": "1"})
-HUNG = Fault(delay=3.0)
+HUNG = Fault(delay=5.0)
 
 
 class Watch:
@@ -43,7 +43,7 @@ class Watch:
         self.most = most
         self.last = last
         self.now = 0.0
-        pace = Pace(deadline=2.0, attempt=1.5, first_wait=0.01, longest_wait=0.05)
+        pace = Pace(deadline=4.0, attempt=3.0, first_wait=0.01, longest_wait=0.05)
         connection = Connection(managed.url, requests.Session())
         self.source = SharedSource(PrometheusSource(connection, Area(), pace), clock=lambda: self.now)
 

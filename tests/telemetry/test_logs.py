@@ -3,23 +3,12 @@ from __future__ import annotations
 import io
 import json
 import logging
-from collections.abc import Iterator
 
 import pytest
 
 from autoscaler.telemetry.logs import set_up_logs
 
 LOG = logging.getLogger("autoscaler.test")
-
-
-@pytest.fixture(autouse=True)
-def _restored() -> Iterator[None]:
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    logging.getLogger("autoscaler").setLevel(logging.NOTSET)
 
 
 def lines(form: str = "json", level: str = "info") -> io.StringIO:
