@@ -27,13 +27,13 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
     multiple=True,
     type=_FILE,
     metavar="FILE",
-    help="The scrape series of each requests file, in the same order; its gauges are compared.",
+    help="The scrape series of each requests file, in the same order: says how large the KV cache is.",
 )
 @click.option(
     "--base",
     required=True,
     metavar="NAME|FILE",
-    help="The profile to begin with: its limits, memory and model stay, its step times are fitted.",
+    help="The profile to begin with: step times are fitted, and the KV cache with --metrics; the rest stays.",
 )
 @click.option(
     "--until",
@@ -54,7 +54,8 @@ def calibrate(
     """Fit a profile's step times to recorded REQUESTS, by simulating them.
 
     REQUESTS is a CSV with sent_s, prompt_tokens, output_tokens, ttft_s and e2e_s, one request a row.
-    A minute of real load teaches more than single requests: record some of each.
+    A minute of real load teaches more than single requests: record some of each, with
+    `autoscale load --requests FILE --metrics FILE`.
     """
     from simulator.fit import fit
     from simulator.outputs import atomic_writer, check_output
@@ -64,13 +65,14 @@ def calibrate(
     if metrics and len(metrics) != len(requests):
         raise click.UsageError(f"{len(requests)} requests files need as many --metrics, not {len(metrics)}")
     check_output(output, "--output")
-    start = load_profile(base)
+    given = load_profile(base)
     scrapes: tuple[Path | None, ...] = metrics or (None,) * len(requests)
     recordings = [read_recording(*files) for files in zip(requests, scrapes, strict=True)]
     known = [*recordings[:-1], recordings[-1] if until is None else recordings[-1].until(until)]
+    start = _with_measured_cache(given, known)
     with _progress() as progress:
         step_time = fit(start, known, progress)
-    fitted = _named(start, step_time, name or output.stem, known)
+    fitted = _named(given, start, step_time, name or output.stem, known)
     for recording in known:
         _report(fitted, recording, "fitted")
     if until is not None:
@@ -78,6 +80,31 @@ def calibrate(
     with atomic_writer(output, "--output") as file:
         file.write(profile_yaml(fitted))
     click.echo(f"Wrote {output}")
+
+
+def _with_measured_cache(start: Profile, known: list[Recording]) -> Profile:
+    """The KV cache as the scrape series show it; and a line about where they and the base differ."""
+    from simulator.kv_capacity import measured_blocks, with_blocks
+
+    gauges = [gauge for recording in known for gauge in recording.gauges]
+    if not gauges:
+        return start
+    most = int(max(gauge.running for gauge in gauges))
+    if most > start.scheduler.max_num_seqs:
+        raise click.UsageError(
+            f"{most} requests ran at once, and {start.name} has max_num_seqs {start.scheduler.max_num_seqs}:"
+            " write the server's limits into the base profile"
+        )
+    blocks = measured_blocks(start, known)
+    memory = start.memory if blocks is None else with_blocks(start, blocks)
+    if blocks is None:
+        found = f"as in {start.name}: the scrapes do not tell"
+    elif memory is start.memory:
+        found = f"as in {start.name}: the scrapes confirm it"
+    else:
+        found = f"by the scrapes; {start.name} has {start.memory.kv_cache_tokens:,}"
+    click.echo(f"KV cache: {memory.kv_cache_tokens:,} tokens, {found}")
+    return replace(start, memory=memory)
 
 
 @contextmanager
@@ -90,9 +117,10 @@ def _progress() -> Iterator[Callable[[float], None] | None]:
         yield lambda done: bar.update(int(done * 1000) - bar.pos)
 
 
-def _named(start: Profile, step_time: StepTime, name: str, known: list[Recording]) -> Profile:
+def _named(base: Profile, start: Profile, step_time: StepTime, name: str, known: list[Recording]) -> Profile:
     files = ", ".join(f"{recording.name} ({len(recording.requests):,} requests)" for recording in known)
-    provenance = f"Step times fitted by simulation to {files}; the rest from {start.name}."
+    cache = "" if start.memory is base.memory else " KV cache from their scrapes,"
+    provenance = f"Step times fitted by simulation to {files};{cache} the rest from {base.name}."
     return replace(start, name=name, step_time=step_time, provenance=provenance)
 
 

@@ -20,6 +20,7 @@ from autoscaler.cli.slo import USUAL_SLO, SloType
 if TYPE_CHECKING:
     from autoscaler.client.endpoint import Endpoint
     from autoscaler.client.replay import OpenLoop
+    from autoscaler.client.scrapes import Scrapes
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 _INTERRUPTED = 130
@@ -43,6 +44,7 @@ class Options:
     seed: int
     json_file: Path | None
     requests_file: Path | None
+    metrics_file: Path | None
 
 
 @click.command(context_settings={"show_default": True})
@@ -91,6 +93,13 @@ class Options:
     "--json", "json_file", type=_FILE, metavar="FILE", help="Write the figures; - for standard output."
 )
 @click.option("--requests", "requests_file", type=_FILE, metavar="FILE.csv[.gz]", help="Write every request.")
+@click.option(
+    "--metrics",
+    "metrics_file",
+    type=_FILE,
+    metavar="FILE.csv[.gz]",
+    help="Scrape the server's /metrics every second and write vLLM's gauges.",
+)
 def load(**given: Any) -> int:
     """Replay the requests of TRACE against an OpenAI-compatible server, open loop.
 
@@ -100,7 +109,7 @@ def load(**given: Any) -> int:
 
     Requests leave at the trace's times, however slow the answers are, and stream. TRACE, --start,
     --span and --rate-scale are those of `autoscale simulate`, so the same command line predicts what
-    this one measures; `autoscale calibrate` reads --requests. Ctrl-C reports what there is.
+    this one measures; `autoscale calibrate` reads --requests and --metrics. Ctrl-C reports what there is.
     Status 1: a request failed.
     """  # noqa: D301 (click wants the character, not a backslash)
     return asyncio.run(_run(Options(**given)))
@@ -112,16 +121,21 @@ async def _run(options: Options) -> int:
     from simulator.trace import Trace, resolve_trace
 
     trace = Trace(resolve_trace(options.trace), options.bad_rows)
-    for path, name in ((options.json_file, "--json"), (options.requests_file, "--requests")):
+    files = {
+        "--json": options.json_file,
+        "--requests": options.requests_file,
+        "--metrics": options.metrics_file,
+    }
+    for name, path in files.items():
         if path is not None:
             check_output(path, name)
     window = trace.window(start_s=options.start, span_s=options.span, rate_scale=options.rate_scale)
     key = os.environ.get(options.api_key_env)
     async with Endpoint(options.url, api_key=key, timeout_s=options.request_timeout) as endpoint:
         loop = await _open_loop(endpoint, options)
-        async with _progress(loop):
+        async with _progress(loop), _scraping(loop, endpoint, options) as scrapes:
             interrupted = await _until_interrupted(asyncio.ensure_future(loop.run(window)))
-    failed = _report(loop, options)
+    failed = _report(loop, scrapes, options)
     return _INTERRUPTED if interrupted else int(failed)
 
 
@@ -131,6 +145,20 @@ async def _open_loop(endpoint: Endpoint, options: Options) -> OpenLoop:
 
     model = options.model or await endpoint.model()
     return OpenLoop(endpoint, Prompts(model, options.endpoint, options.seed))
+
+
+@asynccontextmanager
+async def _scraping(loop: OpenLoop, endpoint: Endpoint, options: Options) -> AsyncIterator[Scrapes | None]:
+    """Scrapes beside the load, where a file for it was named."""
+    from autoscaler.client.scrapes import Scrapes
+
+    if options.metrics_file is None:
+        yield None
+        return
+    scrapes = Scrapes(endpoint, loop.now)
+    await scrapes.check()
+    async with scrapes.running():
+        yield scrapes
 
 
 async def _until_interrupted(run: asyncio.Future[None]) -> bool:
@@ -166,11 +194,11 @@ async def _progress(loop: OpenLoop) -> AsyncIterator[None]:
         click.echo("\r\x1b[K", nl=False, err=True)
 
 
-def _report(loop: OpenLoop, options: Options) -> bool:
+def _report(loop: OpenLoop, scrapes: Scrapes | None, options: Options) -> bool:
     """Writes and prints what was measured; whether any request failed."""
     import json
 
-    from autoscaler.cli.load_report import render, summarize, write_requests
+    from autoscaler.cli.load_report import render, summarize, write_metrics, write_requests
     from simulator.outputs import atomic_writer
 
     inputs = {
@@ -180,6 +208,10 @@ def _report(loop: OpenLoop, options: Options) -> bool:
     summary = summarize(loop.requests, options.slo, inputs)
     if options.requests_file is not None:
         write_requests(options.requests_file, loop.requests)
+    if options.metrics_file is not None and scrapes is not None:
+        write_metrics(options.metrics_file, scrapes.rows)
+        if scrapes.failed:
+            click.echo(f"{scrapes.failed} scrapes of /metrics failed", err=True)
     if options.json_file is not None:
         with atomic_writer(options.json_file, "--json") as file:
             file.write(json.dumps(summary, indent=2, allow_nan=False) + "\n")

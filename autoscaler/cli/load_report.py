@@ -77,6 +77,23 @@ def write_requests(path: Path, requests: Iterable[Measured]) -> None:
             rows.writerow(_cells(request))
 
 
+def write_metrics(path: Path, rows: Iterable[Sequence[float]]) -> None:
+    """One row a scrape: seconds from the run's start, and vLLM's gauges.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    import csv
+
+    from autoscaler.client.scrapes import GAUGES
+    from simulator.outputs import atomic_writer
+
+    with atomic_writer(path, "--metrics") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(("t", *GAUGES))
+        table.writerows([f"{value:.6g}" for value in row] for row in rows)
+
+
 def _cells(request: Measured) -> list[str | int | None]:
     error = request.error or ("" if request.completed else CUT_OFF)
     latencies = (request.ttft_s, request.tpot_s, request.e2e_s, request.max_gap_s)

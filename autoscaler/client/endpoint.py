@@ -79,6 +79,11 @@ class Endpoint:
         except (LookupError, TypeError):
             raise ServerError(f"{self.url}/v1/models lists no model") from None
 
+    async def metrics(self) -> str:
+        """The server's ``/metrics``; raises as ``post``."""
+        async with self._request("GET", "/metrics", None) as response:
+            return await response.text(errors="replace")
+
     async def post(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """A request's whole answer.
 

@@ -10,9 +10,10 @@ from click.testing import CliRunner, Result
 
 from autoscaler.cli.main import cli
 from autoscaler.errors import InputError
-from simulator.fidelity import replay, signal_errors
+from simulator.fidelity import replay, replay_with_gauges, signal_errors
 from simulator.fit import fit
-from simulator.profile import load_profile, profile_yaml
+from simulator.kv_capacity import measured_blocks, with_blocks
+from simulator.profile import Profile, load_profile, profile_yaml
 from simulator.recording import Gauges, Measured, Recording, read_recording
 
 HEADER = "sent_s,prompt_tokens,output_tokens,ttft_s,e2e_s\n"
@@ -45,12 +46,11 @@ def test_a_fit_finds_the_step_times_that_made_a_recording(tmp_path):
     recording = read_recording(record(tmp_path))
     off = {"base_ms": TRUE.step_time.base_ms * 1.5, "per_prefill_token_us": 40.0}
     base = replace(TRUE, step_time=replace(TRUE.step_time, **off))
-    found = fit(base, [recording], evaluations=(40, 120, 80))
+    found = fit(base, [recording], evaluations=(30, 60, 40))
     assert found.base_ms == pytest.approx(TRUE.step_time.base_ms, rel=0.1)
     assert found.per_prefill_token_us == pytest.approx(TRUE.step_time.per_prefill_token_us, rel=0.1)
 
 
-@pytest.mark.slow
 def test_the_command_writes_a_profile_that_can_be_used_and_prints_the_errors(tmp_path):
     output = tmp_path / "mine.yaml"
     result = run(record(tmp_path), "--base", "llama3-8b-h100", "--until", "11", "-o", output)
@@ -58,6 +58,18 @@ def test_the_command_writes_a_profile_that_can_be_used_and_prints_the_errors(tmp
     assert "not fitted: error of" in result.output
     assert load_profile(str(output)).name == "mine"
     assert "Step times fitted by simulation to run" in load_profile(str(output)).provenance
+
+
+def test_the_command_with_scrapes_writes_the_kv_cache_that_they_show(tmp_path):
+    requests, metrics = files(tmp_path)
+    base, output = tmp_path / "base.yaml", tmp_path / "mine.yaml"
+    base.write_text(profile_yaml(cache(200_000)))
+    result = run(requests, "--metrics", metrics, "--base", base, "-o", output)
+    assert result.exit_code == 0, result.output
+    assert "tokens, by the scrapes; llama3-8b-h100 has 200,000" in result.output
+    found = load_profile(str(output))
+    assert found.memory.kv_cache_tokens == pytest.approx(TRUE.memory.kv_cache_tokens, rel=0.01)
+    assert "KV cache from their scrapes, the rest from llama3-8b-h100" in found.provenance
 
 
 def test_a_profile_survives_its_own_file(tmp_path):
@@ -128,3 +140,74 @@ def test_latencies_that_were_not_seen_do_not_change_a_fit():
     budget = (10, 20, 10)
     first, second = (fit(TRUE, [Recording("run", (*seen, one)).until(5.0)], None, budget) for one in late)
     assert first == second
+
+
+TICKS_S = [2.2 + 0.05 * tick for tick in range(20)]
+"""All of ``batch`` decode."""
+
+
+def batch(profile: Profile) -> tuple[tuple[Measured, ...], tuple[Gauges, ...]]:
+    """Twelve requests at once as this profile answers them, and its gauges at TICKS_S."""
+    wanted = [Measured(0.001 * n, 4000 + 100 * n, 300, 1.0, 1.0) for n in range(12)]
+    requests, gauges = replay_with_gauges(profile, wanted, TICKS_S)
+    return tuple(requests), tuple(gauges)
+
+
+def files(folder: Path) -> tuple[Path, Path]:
+    """The batch as a requests CSV and a scrape series."""
+    requests, metrics = folder / "batch.csv", folder / "metrics.csv"
+    measured, gauges = batch(TRUE)
+    names = "t,vllm:num_requests_running,vllm:num_requests_waiting,vllm:kv_cache_usage_perc\n"
+    for file, header, rows in ((requests, HEADER, measured), (metrics, names, gauges)):
+        file.write_text(header + "".join(",".join(map(repr, row)) + "\n" for row in rows))
+    return requests, metrics
+
+
+def cache(tokens: int) -> Profile:
+    return replace(TRUE, memory=replace(TRUE.memory, kv_cache_tokens=tokens))
+
+
+@pytest.mark.parametrize(("base", "kept"), [(200_000, False), (900_000, False), (460_000, True)])
+def test_the_scrapes_say_how_large_the_kv_cache_is(tmp_path, base, kept):
+    """Within 1 %; a base that is off by no more than two keeps its exact figure."""
+    blocks = measured_blocks(cache(base), [read_recording(*files(tmp_path))])
+    assert blocks is not None
+    assert blocks * 16 == pytest.approx(TRUE.memory.kv_cache_tokens, rel=0.01)
+    memory = with_blocks(cache(base), blocks)
+    if kept:
+        assert memory == cache(base).memory
+    else:
+        assert memory.kv_cache_tokens == pytest.approx(TRUE.memory.kv_cache_tokens, rel=0.01)
+        assert memory.kv_cache_gib == pytest.approx(
+            TRUE.memory.kv_cache_gib * TRUE.memory.kv_cache_tokens / base, rel=0.01
+        )
+
+
+def test_moments_that_do_not_tell_are_left_out():
+    """Before the first token, with a queue, after what was seen, with shared blocks: nobody knows."""
+    requests, calm = batch(TRUE)
+    early = tuple(gauge._replace(time_s=gauge.time_s / 20.0) for gauge in calm)
+    queue = tuple(gauge._replace(waiting=3.0) for gauge in calm)
+    assert measured_blocks(TRUE, [Recording("run", requests, (*early, *queue))]) is None
+    assert measured_blocks(TRUE, [Recording("run", requests, calm)]) is not None
+    assert measured_blocks(TRUE, [Recording("run", requests, calm).until(3.0)]) is None
+    sharing = replace(TRUE, scheduler=replace(TRUE.scheduler, enable_prefix_caching=True))
+    assert measured_blocks(sharing, [Recording("run", requests, calm)]) is None
+
+
+def test_a_window_gives_two_groups_of_blocks():
+    gemma = load_profile("gemma2-9b-h100")
+    blocks = measured_blocks(gemma, [Recording("run", *batch(gemma))])
+    assert blocks == pytest.approx(gemma.memory.kv_cache_blocks, rel=0.01)
+    half = replace(gemma.memory, kv_cache_blocks=10_000, kv_cache_tokens=80_000)
+    found = with_blocks(replace(gemma, memory=half), 20_000)
+    assert (found.kv_cache_blocks, found.kv_cache_tokens) == (20_001, pytest.approx(160_000, rel=1e-3))
+
+
+def test_more_at_once_than_the_base_allows_is_refused(tmp_path):
+    requests, metrics = files(tmp_path)
+    base = tmp_path / "base.yaml"
+    base.write_text(profile_yaml(replace(TRUE, scheduler=replace(TRUE.scheduler, max_num_seqs=8))))
+    result = run(requests, "--metrics", metrics, "--base", base, "-o", tmp_path / "out.yaml")
+    assert result.exit_code == 2
+    assert "12 requests ran at once, and llama3-8b-h100 has max_num_seqs 8" in result.output

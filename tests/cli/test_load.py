@@ -55,15 +55,26 @@ def test_it_measures_and_reports(url, trace, tmp_path, capsys):
     assert [bool(row["error"]) for row in table] == [False, False, False, True]
 
 
-def test_its_rows_are_a_recording_for_calibrate(url, trace, tmp_path):
-    rows = tmp_path / "rows.csv.gz"
-    main(["load", trace, "--url", url, "--span", "10", "--requests", str(rows)])
-    recording = read_recording(rows)
+def test_its_files_are_a_recording_for_calibrate(url, tmp_path):
+    trace, rows, scrapes = (tmp_path / name for name in ("trace.csv", "rows.csv.gz", "scrapes.csv.gz"))
+    trace.write_text(TRACE.replace("50,10,10", "1.2,5,5"))
+    main(["load", str(trace), "--url", url, "--requests", str(rows), "--metrics", str(scrapes)])
+    recording = read_recording(rows, scrapes)
+    assert [round(gauges.time_s) for gauges in recording.gauges] == [1]
     assert [(request.prompt_tokens, request.output_tokens) for request in recording.requests] == [
         (50, 20),
         (100, 10),
         (10, 1),
+        (5, 5),
     ]
+
+
+def test_scrapes_of_a_server_without_metrics_are_refused_before_the_load(trace, capsys, tmp_path):
+    with emulate("--port", "0") as (_, urls):
+        arguments = ["load", trace, "--url", urls["vllm-0"] + "/no-such", "--model", "m"]
+        assert main([*arguments, "--metrics", str(tmp_path / "scrapes.csv")]) == 1
+    assert "404" in capsys.readouterr().err
+    assert not list(tmp_path.glob("scrapes*"))
 
 
 def test_chats_and_figures_on_standard_output(url, trace, capsys):
