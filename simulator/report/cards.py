@@ -25,6 +25,12 @@ def cards(summary: dict[str, Any], slo: Slo) -> Markup:
     return element("dl", *_cards(summary, slo), class_="cards")
 
 
+def rejections(summary: dict[str, Any]) -> tuple[Markup, ...]:
+    """A note for each limit that turned requests away."""
+    notes = (f"Rejected: {rejection_remark(one)}." for one in summary["rejected_by"])
+    return tuple(element("p", note, class_="note") for note in notes)
+
+
 def comparison_table(summaries: Sequence[dict[str, Any]]) -> Markup:
     """Every figure of every run; the best of a row is marked."""
     rows = []
@@ -55,9 +61,7 @@ def _cards(summary: dict[str, Any], slo: Slo) -> Iterator[Markup]:
     yield _card("Replicas", decimal(replicas["mean"]), remark)
     lost = summary["rejected"] + summary["unfinished"]
     remark = f"{count(summary['rejected'])} rejected, {count(summary['unfinished'])} unfinished"
-    yield _card(
-        "Not served", count(lost), "; ".join((remark, *map(rejection_remark, summary["rejected_by"])))
-    )
+    yield _card("Not served", count(lost), remark)
 
 
 def _late(title: str, value: float | None, most: float) -> Markup:

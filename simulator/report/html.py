@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
-from simulator.report.cards import cards, comparison_table
+from simulator.report.cards import cards, comparison_table, rejections
 from simulator.report.decision_section import MAX_SHOWN, decision_section
 from simulator.report.formats import clock, limit
 from simulator.report.inputs import brief_pairs, input_pairs
@@ -119,6 +119,7 @@ def _run(index: int, result: RunResult, summary: dict[str, Any], shown: int, *, 
         element("h2", result.label) if heading else "",
         element("p", f"{clock(result.end_s)} simulated; the limits are {limits}.", class_="lead"),
         cards(summary, result.slo),
+        *rejections(summary),
         element("div", *figures, class_="figures"),
         start_section(result.replicas),
         decision_section(result.decisions, shown, written=result.counts is None or result.counts.written),
