@@ -2,9 +2,8 @@
 
     python -m benchmarks.endurance [TRACE] [--requests N]
 
-TRACE (default: a day of 521,110 requests, looked for beside the checkout) is
-repeated end to end until there are N requests. Takes minutes, and some hundred megabytes in the
-folder for temporary files.
+TRACE (default: a day of 521,110 requests) is repeated end to end until there are N requests. Takes
+minutes, and some hundred megabytes in the folder for temporary files.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
-from benchmarks.data import DAY, missing
+from benchmarks.recordings import DAY
 from simulator.trace import Trace
 from simulator.trace_rows import Request
 
@@ -62,8 +61,6 @@ def main() -> None:
     parser.add_argument("trace", nargs="?", type=Path, default=DAY, metavar="TRACE")
     parser.add_argument("--requests", type=int, default=10_000_000, metavar="N")
     options = parser.parse_args()
-    if missing("the replay of ten million requests", options.trace):
-        return
     with tempfile.TemporaryDirectory() as folder:
         trace, out = Path(folder) / "trace.csv", Path(folder) / "out.json"
         write(Trace(options.trace), options.requests, trace)

@@ -1,20 +1,17 @@
 """Holds the simulator against a real vLLM: predicts recorded runs and prints the errors.
 
-    python -m benchmarks.fidelity [FOLDER]
+    python -m benchmarks.fidelity
 
-FOLDER (default: beside the checkout) holds a sweep and an open-loop replay of Gemma 2 9B and a sweep
-of Llama 3 8B as `NAME.requests.csv.gz` and `NAME.metrics.csv.gz` (docs/fidelity.md describes them). Each
-line says what the profile was calibrated on. Takes some minutes: every line but those of shipped
-profiles is a fit.
+The recordings are a sweep and an open-loop replay of Gemma 2 9B and a sweep of Llama 3 8B
+(docs/fidelity.md describes them). Each line says what the profile was calibrated on. Takes some minutes:
+every line but those of shipped profiles is a fit.
 """
 
 from __future__ import annotations
 
-import argparse
 from dataclasses import replace
-from pathlib import Path
 
-from benchmarks.data import CALIBRATION, missing
+from benchmarks.recordings import VLLM_0_26
 from simulator.fidelity import Errors, errors, replay_recording, signal_errors
 from simulator.fit import fit
 from simulator.profile import Profile, StepTime, load_profile
@@ -57,17 +54,13 @@ def without_overload(sweep: Recording) -> tuple[Recording, Recording]:
     return replace(sweep, requests=rest), replace(sweep, requests=overload)
 
 
+def recording(name: str) -> Recording:
+    """One recorded run."""
+    return read_recording(VLLM_0_26 / f"{name}.requests.csv.gz", VLLM_0_26 / f"{name}.metrics.csv.gz")
+
+
 def main() -> None:
     """Fits and predicts, line by line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("folder", type=Path, metavar="FOLDER", nargs="?", default=CALIBRATION)
-    folder = parser.parse_args().folder
-    if missing("fidelity against vLLM 0.26", folder):
-        return
-
-    def recording(name: str) -> Recording:
-        return read_recording(folder / f"{name}.requests.csv.gz", folder / f"{name}.metrics.csv.gz")
-
     sweep, replay = recording("gemma2-9b-sweep"), recording("gemma-conv-x2")
     gemma, llama = load_profile("gemma2-9b-h100"), load_profile("llama3-8b-h100")
     print("| calibrated on | predicted | quantity | mean | p50 | p90 | p95 | p99 |")

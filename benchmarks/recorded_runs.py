@@ -1,23 +1,21 @@
 """Fits recorded runs of vLLM 0.19 on other GPUs and prints the errors, in sample.
 
-    python -m benchmarks.recorded_runs [FOLDER]
+    python -m benchmarks.recorded_runs
 
-FOLDER (default: beside the checkout) holds `vllm_runs_requests.csv.gz`: 300 ShareGPT requests at
-10 requests/s against each of four servers, all overloaded (LLMServingSim's `bench/examples`, MIT).
+300 ShareGPT requests at 10 requests/s against each of four servers, all overloaded (recordings/README.md).
 Takes some minutes.
 """
 
 from __future__ import annotations
 
-import argparse
 import csv
 import gzip
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks.data import RECORDED_RUNS, missing
 from benchmarks.fidelity import line
+from benchmarks.recordings import VLLM_0_19
 from simulator.fidelity import errors, replay_recording
 from simulator.fit import fit
 from simulator.profile import Memory, Profile, Scheduler, StepTime
@@ -93,15 +91,10 @@ def recording(file: Path, run: str) -> Recording:
 
 def main() -> None:
     """One fit a server."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("folder", type=Path, metavar="FOLDER", nargs="?", default=RECORDED_RUNS)
-    file = parser.parse_args().folder / "vllm_runs_requests.csv.gz"
-    if missing("fidelity against vLLM 0.19", file):
-        return
     print("| calibrated on | predicted | quantity | mean | p50 | p90 | p95 | p99 |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- |")
     for server in SERVERS:
-        real = recording(file, server.run)
+        real = recording(VLLM_0_19, server.run)
         start = profile(server)
         found = replace(start, step_time=fit(start, [real]))
         line("itself", server.run, errors(replay_recording(found, real), real.requests))

@@ -2,10 +2,10 @@
 
     python -m benchmarks.speed [--runs N] [--peer NAME=COMMAND]... [TRACE ...]
 
-Without arguments: the bundled Azure hour, and the day of 521,110 requests where it is found beside the
-checkout; each with 8 fixed replicas and under the chat policy. Start-up, file reading and `--json` are
-in. Everything runs in turn, several times, in one run of this script; it prints medians, and their
-ratio to the loop, which says what a machine is worth.
+Without arguments: the bundled Azure hour and the day of 521,110 requests, each with 8 fixed replicas and
+under the chat policy. Start-up, file reading and `--json` are in. Everything runs in turn, several times,
+in one run of this script; it prints medians, and their ratio to the loop, which says what a machine is
+worth.
 
 A peer is any command that replays a trace of 8 replicas: `{trace}` in it becomes the file's path, and
 without it the path comes last. What converts formats is its own part of COMMAND.
@@ -22,7 +22,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.data import DAY, missing
+from benchmarks.recordings import DAY
 from simulator.compiled import describe
 from simulator.trace import resolve_trace
 
@@ -76,7 +76,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--peer", action="append", default=[], metavar="NAME=COMMAND")
     options = parser.parse_args()
-    traces = options.traces or ["azure-conv", *([] if missing("the day's replay", DAY) else [str(DAY)])]
+    traces = options.traces or ["azure-conv", str(DAY)]
     print(describe())
     with tempfile.TemporaryDirectory() as folder:
         commands = {"the loop": [sys.executable, "-c", LOOP]}

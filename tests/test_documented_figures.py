@@ -12,11 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.recordings import RECORDINGS
 from simulator.report.formats import share
 
 ROOT = Path(__file__).parents[1]
-TRACES = ROOT.parent / "shared/traces"
-"""Beside a checkout, where there are more than the repository's."""
 pytestmark = pytest.mark.slow
 
 
@@ -47,9 +46,7 @@ def test_the_guide_to_signals_tells_what_its_commands_show(tmp_path):
     assert len(commands) == 2
     for arguments, below in commands:
         trace, _, options = arguments.replace("\\\n", " ").partition(" ")
-        file = TRACES / trace if trace.endswith(".csv.gz") else trace
-        if file != trace and not file.exists():
-            pytest.skip(f"the second table needs {trace}, which is not in the repository")
+        file = RECORDINGS / trace if trace.endswith(".csv.gz") else trace
         for label, run in replay(f"{file} {options}", tmp_path).items():
             assert f"{shown(run)} |" in row(below, label)
 
