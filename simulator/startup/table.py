@@ -92,13 +92,7 @@ def compare(names: Sequence[str], node: str, question: Question) -> list[Row]:
     if node not in nodes:
         message = f"is no node: must be one of {', '.join(nodes)}"
         raise ProfileError([Problem(node, None, "--node", message)])
-    return [_row(name, choose(_with_node(name, node)), question) for name in names]
-
-
-def _with_node(name: str, node: str) -> str:
-    names = component_names()
-    says_node = (*names["node"], *names["preset"])
-    return name if any(part.strip() in says_node for part in name.split("+")) else f"{name}+{node}"
+    return [_row(name, choose(name, node, "NAME"), question) for name in names]
 
 
 def _row(name: str, choice: Choice, question: Question) -> Row:
