@@ -121,6 +121,7 @@ e2e: setup servers manifests controlplane ## the tests on a real Prometheus and 
 bench: compile ## reproduce the figures of docs/: equality, starts, speed, memory, fidelity (half an hour)
 	$(BIN)/python -m pytest -q -rs tests/simulator/test_engines_agree.py tests/simulator/test_compiled.py
 	$(BIN)/python -m benchmarks.startup_totals
+	$(BIN)/python -m benchmarks.startup_machines
 	$(BIN)/python -m benchmarks.speed
 	$(BIN)/python -m benchmarks.endurance
 	$(BIN)/python -m benchmarks.fidelity

@@ -135,6 +135,9 @@ class Profile(_Part):
     step_time: StepTime
     scheduler: Scheduler
     memory: Memory
+    layers: Count | None = None
+    """The transformer layers that one GPU runs (a pipeline stage has its share): how long an engine takes
+    to start. Left out, as many as is usual for the weights' size."""
 
     def __post_init__(self) -> None:
         if self.scheduler.enable_prefix_caching and self.memory.sliding_window_tokens is not None:
@@ -176,7 +179,7 @@ def profile_yaml(profile: Profile) -> str:
     """A profile as the text of its file."""
     import yaml
 
-    document = {key: _given(value) for key, value in asdict(profile).items()}
+    document = _given({key: _given(value) for key, value in asdict(profile).items()})
     return yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=100)
 
 

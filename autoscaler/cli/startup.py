@@ -6,6 +6,7 @@ import json
 import re
 import textwrap
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -37,9 +38,15 @@ class SizeType(click.ParamType[float]):
 @click.argument("names", nargs=-1, metavar="[NAME[+NAME…]]…")
 @click.option("--model-size", type=SizeType(), metavar="SIZE", help="Bytes of weights, like 18GiB.")
 @click.option(
+    "--layers",
+    type=click.IntRange(1, 10_000),
+    metavar="N",
+    help="The model's layers.  [default: as usual for the size]",
+)
+@click.option(
     "--profile",
     metavar="NAME|FILE",
-    help="Take size, GPU and GPUs from a profile.  [default: gemma2-9b-h100]",
+    help="Take size, layers, GPU and GPUs from a profile.  [default: gemma2-9b-h100]",
 )
 @click.option("--gpus", type=click.IntRange(1, 64), metavar="N", help="GPUs of one replica.")
 @click.option(
@@ -85,18 +92,23 @@ def startup(names: tuple[str, ...], json_file: Path | None, components: bool, **
 def _document(names: Sequence[str], given: dict[str, Any]) -> dict[str, Any]:
     from simulator.prices import find_price
     from simulator.profile import load_profile
-    from simulator.startup.plan import GIB
+    from simulator.startup.plan import profile_model, sized
     from simulator.startup.table import COMPARED, Question, compare
 
     profile = load_profile(given["profile"] or "gemma2-9b-h100")
     gpus = given["gpus"] or profile.gpus_per_replica
-    size = given["model_size"] or profile.memory.weights_gib * GIB
+    model = profile_model(profile)
+    if given["model_size"]:
+        model = sized(given["model_size"], profile.layers if given["profile"] else None)
+    if given["layers"]:
+        model = replace(model, layers=given["layers"])
     image = given["image_size"] and given["image_size"] / 1e9
     price = find_price(profile.gpu, gpus, given["price"])
-    question = Question(size, image, gpus, given["pods"], price)
+    question = Question(model, image, gpus, given["pods"], price)
     rows = compare(names or COMPARED, given["node"], question)
     return {
-        "model_bytes": round(size),
+        "model_bytes": round(model.weights_bytes),
+        "layers": round(model.layers),
         "gpu": profile.gpu,
         "gpus": gpus,
         "pods": given["pods"],
@@ -110,7 +122,8 @@ def _document(names: Sequence[str], given: dict[str, Any]) -> dict[str, Any]:
 def _table(document: dict[str, Any]) -> Iterator[str]:
     pods, gpus = document["pods"], document["gpus"]
     size = f"{document['model_bytes'] / 2**30:.1f} GiB"
-    yield f"{size} of weights, {gpus} x {document['gpu']}, {pods} pod{'' if pods == 1 else 's'} at once"
+    size += f" of weights in {document['layers']} layers"
+    yield f"{size}, {gpus} x {document['gpu']}, {pods} pod{'' if pods == 1 else 's'} at once"
     yield ""
     rows = document["rows"]
     width = max(14, *(len(row["name"]) for row in rows))

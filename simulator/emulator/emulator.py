@@ -11,7 +11,7 @@ from simulator.emulator.gpu_exporter import GpuCollector, LabelLayout, gpu_app
 from simulator.emulator.pod import Clock, Pod, PodSettings
 from simulator.emulator.routes import pod_app
 from simulator.startup import StartUp
-from simulator.startup.plan import profile_bytes
+from simulator.startup.plan import profile_model
 
 _AT_ONCE_S = 0.001  # aiohttp takes 0 for "no limit"
 
@@ -62,7 +62,7 @@ class Emulator:
         Raises:
             OSError: the port is taken.
         """
-        start = self._startup.draw(profile_bytes(self._settings.profile), 0, self._ordered)
+        start = self._startup.draw(profile_model(self._settings.profile), 0, self._ordered)
         self._ordered += 1
         pod = Pod(self._settings, name, self.clock, start.total_s)
         listener = self._listeners[name] = await self._listen(pod_app(pod), port)

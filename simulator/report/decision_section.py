@@ -142,7 +142,8 @@ def _holds(found: list[HoldReason], decisions: int) -> Markup:
     )
     headings = ("Reason", "Holds", "Share", "When", "Last message")
     heading = element("h4", "Why the replicas were kept")
-    return element("div", heading, table(headings, rows, caption="Holds by reason"), class_="holds")
+    grid = table(headings, rows, caption="Holds by reason", class_="stacked")
+    return element("div", heading, grid, class_="holds")
 
 
 def _rises(decision: Decision) -> bool:

@@ -23,6 +23,7 @@ DEFAULT_NODE = "warm-node"
 DEFAULT_WEIGHTS = "gcsfuse-parallel"
 DEFAULT_IMPORTS = "slow-imports"
 MAX_SECONDS = 86400.0
+_OPTION = "--startup"
 
 Part = TypeVar("Part", bound=Component)
 
@@ -62,8 +63,10 @@ def component_names() -> dict[str, tuple[str, ...]]:
     }
 
 
-def choose(text: str) -> Choice:
+def choose(text: str, usual_node: str = DEFAULT_NODE, argument: str = _OPTION) -> Choice:
     """The components that a list names; for the phases it leaves out its preset's, or the usual ones.
+
+    ``argument``: where the user wrote the list.
 
     Raises ``ProfileError``: a name that does not exist, or two of one phase.
     """
@@ -71,10 +74,11 @@ def choose(text: str) -> Choice:
     names = [name.strip() for name in text.split("+")]
     presets = [name for name in names if name in known.presets]
     named = [name for name in names if name not in known.presets]
-    _check(text, named, presets)
+    if problem := _problem(named, presets):
+        raise _refusal(text, problem, argument)
     # The first that fits a phase is taken: what is named goes before what a preset brings.
     names = named + [part for preset in presets for part in known.presets[preset].split("+")]
-    node = _named(known.nodes, names, DEFAULT_NODE)
+    node = _named(known.nodes, names, usual_node)
     weights = _named(known.weights, names, DEFAULT_WEIGHTS)
     return Choice(
         node=node,
@@ -134,19 +138,21 @@ def _named(parts: Sequence[Part], names: Sequence[str], usual: str) -> Part:
     return next((by_name[name] for name in names if name in by_name), by_name[usual])
 
 
-def _check(text: str, names: Sequence[str], presets: Sequence[str]) -> None:
+def _problem(names: Sequence[str], presets: Sequence[str]) -> str | None:
+    """The first thing that is wrong with a list of names."""
     if len(presets) > 1:
-        raise _refusal(text, f"{presets[0]} and {presets[1]} are both presets: choose one")
+        return f"{presets[0]} and {presets[1]} are both presets: choose one"
     phases = component_names()
     phase_of = {name: phase for phase, options in phases.items() if phase != "preset" for name in options}
     for name in names:
         if name not in phase_of:
-            raise _refusal(text, f"{name!r} is not known{_likely(name, phases)}: {_wanted(phases)}")
+            return f"{name!r} is not known{_likely(name, phases)}: {_wanted(phases)}"
     taken: dict[str, str] = {}
     for name in names:
         first = taken.setdefault(phase_of[name], name)
         if first != name:
-            raise _refusal(text, f"{first} and {name} are both {phase_of[name]} components: choose one")
+            return f"{first} and {name} are both {phase_of[name]} components: choose one"
+    return None
 
 
 def _likely(name: str, phases: dict[str, tuple[str, ...]]) -> str:
@@ -159,5 +165,5 @@ def _wanted(phases: dict[str, tuple[str, ...]]) -> str:
     return f"must be names joined by +, at most one of each ({options})"
 
 
-def _refusal(text: str, message: str) -> ProfileError:
-    return ProfileError([Problem(text, None, "--startup", message)])
+def _refusal(text: str, message: str, argument: str = _OPTION) -> ProfileError:
+    return ProfileError([Problem(text, None, argument, message)])

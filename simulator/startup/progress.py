@@ -9,7 +9,7 @@ from math import inf
 from simulator.nodes import NodePool
 from simulator.profile import Profile
 from simulator.result import StartPhases
-from simulator.startup.plan import Draw, StartUp, profile_bytes
+from simulator.startup.plan import Draw, StartUp, profile_model
 from simulator.startup.sharing import SharedStorage
 
 
@@ -56,7 +56,7 @@ class Starts:
         self.nodes = nodes
         self._startup = startup
         self._seed = seed
-        self._weights = profile_bytes(profile)
+        self._model = profile_model(profile)
         shared = startup.shared_gb_per_s
         self._storage = SharedStorage(inf if shared is None else shared * 1e9)
         self._starting: dict[int, Start] = {}
@@ -64,7 +64,7 @@ class Starts:
 
     def order(self, pod: int, now: float) -> Start:
         """A pod that is ordered now; ``settle`` says when it will be ready."""
-        start = Start(now, self._startup.draw(self._weights, self._seed, pod))
+        start = Start(now, self._startup.draw(self._model, self._seed, pod))
         self._starting[pod] = start
         self._waiting.append(pod)
         return start

@@ -10,7 +10,7 @@ from autoscaler.errors import Problem, ProfileError
 from simulator.prices import Price, storage_price
 from simulator.startup.components import WeightsPart
 from simulator.startup.names import Choice, assemble, choose, component_names
-from simulator.startup.plan import GIB, Draw, StartUp
+from simulator.startup.plan import GIB, Draw, Model, StartUp
 
 COMPARED = (
     "gcsfuse",
@@ -31,9 +31,9 @@ _SEED = 0
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What is asked: sizes in bytes, ``pods`` that start at once."""
+    """What is asked: a model, ``pods`` that start at once."""
 
-    weights_bytes: float
+    model: Model
     image_gb: float | None = None
     gpus: int = 1
     pods: int = 1
@@ -92,28 +92,22 @@ def compare(names: Sequence[str], node: str, question: Question) -> list[Row]:
     if node not in nodes:
         message = f"is no node: must be one of {', '.join(nodes)}"
         raise ProfileError([Problem(node, None, "--node", message)])
-    return [_row(name, choose(_with_node(name, node)), question) for name in names]
-
-
-def _with_node(name: str, node: str) -> str:
-    names = component_names()
-    says_node = (*names["node"], *names["preset"])
-    return name if any(part.strip() in says_node for part in name.split("+")) else f"{name}+{node}"
+    return [_row(name, choose(name, node, "NAME"), question) for name in names]
 
 
 def _row(name: str, choice: Choice, question: Question) -> Row:
     startup = _shared(assemble(name, choice, question.image_gb), question.pods)
-    median = startup.median(question.weights_bytes)
+    median = startup.median(question.model)
     gpu_hours = median.total_s * question.gpus * question.pods / 3600.0
     price = question.price
     storage = choice.weights.storage
-    gib = storage.gib(question.weights_bytes / GIB) if storage else None
+    gib = storage.gib(question.model.weights_bytes / GIB) if storage else None
     row = storage_price(storage.kind) if storage else None
     return Row(
         startup=startup,
         weights=choice.weights,
         median=median,
-        p95_s=_p95(startup, question.weights_bytes),
+        p95_s=_p95(startup, question.model),
         gpu_hours=gpu_hours,
         cost_usd=None if price is None else gpu_hours * price.usd_per_gpu_hour,
         storage_gib=gib,
@@ -129,7 +123,7 @@ def _shared(startup: StartUp, pods: int) -> StartUp:
     return replace(startup, weights_gb_per_s=min(rate, shared / pods))
 
 
-def _p95(startup: StartUp, weights_bytes: float) -> float:
+def _p95(startup: StartUp, model: Model) -> float:
     """The 95th percentile of the sum, from a fixed sample."""
-    totals = sorted(startup.draw(weights_bytes, _SEED, index).total_s for index in range(SAMPLES))
+    totals = sorted(startup.draw(model, _SEED, index).total_s for index in range(SAMPLES))
     return totals[round(0.95 * (SAMPLES - 1))]

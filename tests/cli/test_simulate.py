@@ -302,12 +302,25 @@ def test_nodes_that_contradict_each_other_are_refused(arguments, message):
     assert message in result.output
 
 
+def test_defaults_of_policies_are_told_where_a_policy_runs():
+    fixed = run("azure-conv", *SHORT, "--replicas", "1").stderr
+    both = run("azure-conv", *SHORT, "--replicas", "1", "--policy", "chat").stderr
+    for option in ("startup=", "scrape-interval=", "metrics-lag=", "clock-start=", "initial-replicas="):
+        assert option not in fixed
+        assert option in both
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["--slo", "ttft=2s,ttft=1s,tpot=1s"], "names ttft twice"),
         (["--replicas", "2", "--initial-replicas", "1"], "--initial-replicas is for policies"),
         (["--replicas", "2", "--decisions", "d.jsonl"], "--decisions is for policies"),
+        (["--replicas", "2", "--startup", "eager"], "--startup is for policies: fixed replicas are ready"),
+        (["--replicas", "2", "--startup-spread", "off"], "--startup-spread is for policies"),
+        (["--replicas", "2", "--scrape-interval", "5"], "--scrape-interval is for policies: for fixed"),
+        (["--replicas", "2", "--metrics-lag", "9"], "--metrics-lag is for policies"),
+        (["--replicas", "2", "--clock-start", "2025-01-01T00:00:00Z"], "--clock-start is for policies"),
         (["--series", "a=x.csv", "--series", "a=y.csv"], "'a' comes twice"),
         (["--series", "load=x.csv"], "no policy has a metric 'load' with a query (there is none)"),
         (["--replicas", "1", "--series", "load=x.csv"], "no policy has a metric 'load'"),

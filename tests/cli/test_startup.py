@@ -19,7 +19,7 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, 
 def test_the_table_compares_every_way_of_loading_weights(capsys):
     status, out, _ = run(capsys, "--model-size", "18GiB")
     assert status == 0
-    assert out.startswith("18.0 GiB of weights, 1 x NVIDIA H100 80GB HBM3, 1 pod at once")
+    assert out.startswith("18.0 GiB of weights in 43 layers, 1 x NVIDIA H100 80GB HBM3, 1 pod at once")
     for option in ("gcsfuse", "gcsfuse-parallel", "local-ssd", "pd-ssd", "hyperdisk-ml", "filestore"):
         assert f"\n{option} " in out
         assert f"\n{option}\n  warm-up" in out
@@ -52,6 +52,20 @@ def test_pods_that_start_at_once_share_the_disk(capsys):
     assert weights == pytest.approx([12 / 0.313, 100.0, 200.0], rel=1e-3)
 
 
+def test_the_engine_follows_the_layers_and_the_weights_the_size(capsys):
+    def asked(*arguments: str) -> tuple[int, float, float]:
+        _, out, _ = run(capsys, "warm-node", *arguments, "--json", "-")
+        document = json.loads(out)
+        row = document["rows"][0]
+        return document["layers"], row["weights_s"], row["engine_s"]
+
+    assert asked() == (42, pytest.approx(32.4, abs=0.1), 92.0)
+    assert asked("--layers", "84")[2] == 57 + 2 * 35
+    assert asked("--model-size", "9.2GB")[0] == 34
+    assert asked("--model-size", "9.2GB", "--layers", "42")[1:] == (pytest.approx(9.2 / 0.57, abs=0.1), 92.0)
+    assert asked("--profile", "llama3-8b-h100", "--model-size", "8GB")[0] == 32
+
+
 def test_a_bigger_image_takes_longer_to_pull(capsys):
     _, out, _ = run(capsys, "plain-pull", "--image-size", "7GB", "--json", "-")
     assert json.loads(out)["rows"][0]["image_s"] == pytest.approx(100.0)
@@ -81,7 +95,7 @@ def test_the_components_are_listed_with_their_sources(capsys):
         (["--model-size", "18"], 2, "write it like 18GiB"),
         (["--model-size", "0GB"], 2, "is no size"),
         (["--node", "gcsfuse"], 1, "gcsfuse: --node: is no node: must be one of warm-node, standby-buffer,"),
-        (["slow"], 1, "'slow' is not known"),
+        (["slow"], 1, "slow: NAME: 'slow' is not known"),
         (["pd-ssd+gcsfuse"], 1, "are both weights components"),
         (["--price", "free"], 1, "must be dollars a GPU-hour"),
         (["--profile", "nothing"], 1, "no profile of this name"),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from autoscaler.cli.simulate.options import Options, Run
+from autoscaler.cli.simulate.options import FOR_POLICIES, Options, Run
 from autoscaler.errors import PolicyError, Problem, TraceError
 from simulator.scenario import Fixed
 
@@ -15,10 +15,10 @@ from simulator.scenario import Fixed
 def check_effect(runs: Sequence[Run], options: Options) -> None:
     """What is given does something. Raises a usage error that names the option."""
     policies = [run.policy.policy for run in runs if run.policy is not None]
-    if options.initial_replicas is not None and not policies:
-        raise click.UsageError("--initial-replicas is for policies: --replicas says how many there are")
-    if options.decisions_file is not None and not policies:
-        raise click.UsageError("--decisions is for policies: about fixed replicas nothing is decided")
+    for name, why in FOR_POLICIES.items():
+        if options.only_fixed and name not in options.defaults:
+            option = name.removesuffix("_file").replace("_", "-")
+            raise click.UsageError(f"--{option} is for policies: {why}")
     queries = {metric.name for policy in policies for metric in policy.spec.metrics if metric.signal is None}
     for name in options.series:
         if name not in queries:

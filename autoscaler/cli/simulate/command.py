@@ -44,7 +44,7 @@ def _series(_ctx: click.Context, param: click.Parameter, values: tuple[str, ...]
     multiple=True,
     type=click.IntRange(0, 10_000),
     metavar="N",
-    help="A fixed number of replicas instead of a policy.",
+    help="A fixed number of replicas. Several, and policies, are compared.",
 )
 @click.option("--profile", default="gemma2-9b-h100", metavar="NAME|FILE", help="Which model on which GPU.")
 @click.option(
@@ -178,7 +178,10 @@ def _series(_ctx: click.Context, param: click.Parameter, values: tuple[str, ...]
 )
 @click.pass_context
 def simulate(ctx: click.Context, /, **given: Any) -> None:
-    """Replay the requests of TRACE through simulated vLLM replicas.
+    r"""Replay the requests of TRACE through simulated vLLM replicas.
+
+    \b
+    autoscale simulate azure-conv --policy chat --replicas 4 --html report.html
 
     TRACE is a CSV, CSV.gz or JSONL file with one request a row (time, prompt tokens, output tokens;
     several public formats are recognised), or the bundled trace azure-conv. Without options, the

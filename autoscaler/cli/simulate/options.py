@@ -15,6 +15,16 @@ if TYPE_CHECKING:
 
 DEFAULT_POLICY = "chat"
 STDOUT = Path("-")
+FOR_POLICIES = {
+    "initial_replicas": "--replicas says how many there are",
+    "decisions_file": "about fixed replicas nothing is decided",
+    "startup": "fixed replicas are ready at 0",
+    "startup_spread": "fixed replicas are ready at 0",
+    "scrape_interval": "for fixed replicas nothing is scraped",
+    "metrics_lag": "for fixed replicas nothing is scraped",
+    "clock_start": "fixed replicas have no schedule",
+}
+"""Options that do nothing where no policy is run, and why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +62,11 @@ class Options:
     timeline_interval: float | None
     decisions_file: Path | None
     defaults: tuple[str, ...]
+
+    @property
+    def only_fixed(self) -> bool:
+        """Whether no policy is run."""
+        return bool(self.fixed) and not self.policies
 
     @property
     def names_scaling(self) -> bool:

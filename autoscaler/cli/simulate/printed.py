@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from autoscaler.cli.simulate.options import DEFAULT_POLICY, Options
+from autoscaler.cli.simulate.options import DEFAULT_POLICY, FOR_POLICIES, Options
 from simulator.scenario import Scenario
 
 
@@ -15,7 +15,7 @@ def defaults_text(options: Options) -> str:
     shown = [
         f"{name.replace('_', '-')}={_shown(name, getattr(options, name))}"
         for name in options.defaults
-        if name not in _NOTHING_BY_DEFAULT
+        if name not in _NOTHING_BY_DEFAULT and not (options.only_fixed and name in FOR_POLICIES)
     ]
     if not options.names_scaling:
         shown.insert(0, f"policy={DEFAULT_POLICY}")

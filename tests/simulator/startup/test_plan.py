@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from statistics import median
 
 import pytest
@@ -9,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autoscaler.errors import ProfileError
-from simulator.profile import load_profile
+from simulator.profile import load_profile, profile_yaml
 from simulator.startup import Spread, StartUp, load_startup
 from simulator.startup.components import components
 from simulator.startup.names import component_names
-from simulator.startup.plan import REFERENCE_BYTES
+from simulator.startup.plan import REFERENCE, profile_model, sized
 
 GEMMA = load_profile("gemma2-9b-h100")
 
@@ -104,31 +105,49 @@ def test_every_component_can_be_named_alone_and_says_where_its_numbers_are_from(
 
 def test_equal_seeds_give_equal_draws_and_replicas_differ():
     startup = load_startup("new-node")
-    draws = [startup.draw(18e9, 1, replica) for replica in range(5)]
-    assert draws == [startup.draw(18e9, 1, replica) for replica in range(5)]
+    draws = [startup.draw(sized(18e9), 1, replica) for replica in range(5)]
+    assert draws == [startup.draw(sized(18e9), 1, replica) for replica in range(5)]
     assert len({draw.total_s for draw in draws}) == 5
-    assert draws[0] != startup.draw(18e9, 2, 0)
+    assert draws[0] != startup.draw(sized(18e9), 2, 0)
 
 
 def test_without_spread_every_replica_takes_the_median():
     startup = load_startup("new-node").without_spread()
-    assert startup.draw(18e9, 1, 7) == startup.median(18e9)
+    assert startup.draw(sized(18e9), 1, 7) == startup.median(sized(18e9))
 
 
 def test_draws_have_the_median_and_the_p95_that_were_asked_for():
     startup = StartUp(name="t", node_s=100.0, engine_s=10.0, spread=Spread(node=1.5))
-    nodes = sorted(startup.draw(0.0, 0, replica).node_s for replica in range(4000))
+    nodes = sorted(startup.draw(sized(0.0), 0, replica).node_s for replica in range(4000))
     assert median(nodes) == pytest.approx(100.0, rel=0.02)
     assert nodes[3800] == pytest.approx(150.0, rel=0.03)
-    assert startup.draw(0.0, 0, 3).engine_s == 10.0
+    assert startup.draw(sized(0.0), 0, 3).engine_s == 10.0
 
 
 @given(st.floats(1e6, 1e12), st.floats(1.0, 10.0))
 def test_a_bigger_model_never_starts_faster(weights, factor):
     startup = load_startup("gcsfuse")
-    assert startup.median(weights * factor).total_s >= startup.median(weights).total_s
+    assert startup.median(sized(weights * factor)).total_s >= startup.median(sized(weights)).total_s
 
 
 def test_the_measured_engine_starts_come_back():
     for name, seconds in (("first-start", 161.0), ("compile-cache", 92.0), ("eager", 58.0)):
-        assert load_startup(name).median(REFERENCE_BYTES).engine_s == seconds
+        assert load_startup(name).median(REFERENCE).engine_s == seconds
+
+
+@given(st.floats(1e6, 1e12), st.integers(1, 200))
+def test_an_engine_takes_as_long_as_its_layers_whatever_their_size(weights, layers):
+    startup = load_startup("eager")
+    engine_s = startup.median(sized(weights, layers)).engine_s
+    assert engine_s == pytest.approx(57 + layers / 42)
+
+
+def test_a_profile_without_layers_has_those_usual_for_its_size():
+    assert profile_model(replace(GEMMA, layers=None)) == REFERENCE
+    stage = profile_model(load_profile("llama3.1-405b-h100-tp8-pp2"))
+    assert stage.layers == 126 / 2
+
+
+def test_a_profile_is_written_without_the_layers_that_nobody_gave():
+    assert "layers" not in profile_yaml(replace(GEMMA, layers=None))
+    assert profile_yaml(GEMMA).endswith("\nlayers: 42\n")
