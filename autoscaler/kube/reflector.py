@@ -138,7 +138,7 @@ class Reflector:
             log.warning("%s: %s", self.path, error, exc_info=trace)
         self._problem = str(error)
         if failures or not _is_status(error, GONE):
-            self._stopped.wait(_pause(error, failures))
+            self._stopped.wait(pause_seconds(error, failures))
 
     def _heard_now(self) -> None:
         self._heard = self._clock()
@@ -189,8 +189,8 @@ class Reflector:
         self._version = str(obj["metadata"]["resourceVersion"])
 
 
-def _pause(error: Exception, failures: int) -> float:
-    """How long to wait, in seconds: longer after each failure, and never all at once."""
+def pause_seconds(error: Exception, failures: int) -> float:
+    """How long to wait: longer after each failure, and never all at once."""
     backoff = min(FIRST_BACKOFF_SECONDS * 2.0 ** min(failures, 16), MAX_BACKOFF_SECONDS)
     asked = error.retry_after_seconds if isinstance(error, ClusterError) else None
     return max(asked or 0.0, random.uniform(backoff / 2, backoff))

@@ -143,8 +143,7 @@ def test_an_event_in_pieces_is_put_together(double: Double) -> None:
     def answer(call: Call) -> None:
         call.begin_stream()
         for byte in text:
-            call._handler.wfile.write(b"1\r\n" + bytes([byte]) + b"\r\n")
-            call._handler.wfile.flush()
+            call.send_piece(bytes([byte]))
         call.end_stream()
 
     double.on("GET", PODS, answer, watch=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 
 from autoscaler.errors import ClusterError
 from autoscaler.kube import reflector as reflector_module
-from autoscaler.kube.reflector import Reflector
+from autoscaler.kube.reflector import Reflector, pause_seconds
 from tests.servers.eventually import eventually
 
 from .double import Call, Double
@@ -72,6 +73,10 @@ def start(double: Double, sink: Names, monkeypatch: pytest.MonkeyPatch) -> Itera
     double.over.set()
     for reflector in started:
         reflector.stop()
+
+
+def reflector_threads() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == f"watch {PATH}"]
 
 
 def open_watch(double: Double, *events: object) -> Callable[[Call], None]:
@@ -178,17 +183,17 @@ def test_until_the_first_list_nothing_is_known_and_why(double, start):
 
 
 def test_after_a_failure_it_waits_longer_each_time():
-    pauses = [reflector_module._pause(ClusterError("no"), failures) for failures in range(12)]
+    pauses = [pause_seconds(ClusterError("no"), failures) for failures in range(12)]
     most = [min(0.5 * 2**failures, 30.0) for failures in range(12)]
     assert all(high / 2 <= pause <= high for pause, high in zip(pauses, most, strict=True))
 
 
 def test_an_outage_of_days_is_no_reason_to_give_up():
-    assert reflector_module._pause(ClusterError("no"), 100_000) <= 30.0
+    assert pause_seconds(ClusterError("no"), 100_000) <= 30.0
 
 
 def test_a_server_that_says_when_is_not_asked_sooner():
-    assert reflector_module._pause(ClusterError("no", retry_after_seconds=77.0), 0) == 77.0
+    assert pause_seconds(ClusterError("no", retry_after_seconds=77.0), 0) == 77.0
 
 
 def test_a_copy_that_nobody_confirms_grows_too_old(double, sink):
@@ -231,13 +236,13 @@ def test_a_list_is_as_old_as_its_first_page(double, sink):
     reflector.stop()
 
 
-def test_a_server_that_ends_every_watch_at_once_is_not_pestered(double, start, monkeypatch):
+def test_a_server_that_ends_every_watch_at_once_is_not_pestered(double, start, monkeypatch, caplog):
     monkeypatch.setattr(reflector_module, "SHORTEST_WATCH_SECONDS", 5.0)
     monkeypatch.setattr(reflector_module, "FIRST_BACKOFF_SECONDS", 60.0)
     double.on("GET", PATH, page(7, "a"))
     double.on("GET", PATH, lambda call: call.stream(), watch=True)
-    reflector = start()
-    eventually(lambda: reflector._problem == "the server ended the watch at once")
+    start()
+    eventually(lambda: "the server ended the watch at once" in caplog.text)
     assert len(watched_from(double)) == 1
 
 
@@ -262,4 +267,4 @@ def test_stopping_ends_a_watch_that_is_open(double, start):
     reflector = start()
     eventually(lambda: watched_from(double))
     reflector.stop()
-    eventually(lambda: not reflector._thread.is_alive())
+    eventually(lambda: reflector_threads() == [])
