@@ -17,10 +17,9 @@ _ACCOUNT = "/computeMetadata/v1/instance/service-accounts/default"
 class MetadataServer(LoopbackServer):
     """``issue`` makes the next access token. ``asked``: the paths, in order."""
 
-    def __init__(self, issue: Callable[[], str], lifetime: int = 3599) -> None:
+    def __init__(self, issue: Callable[[], str]) -> None:
         super().__init__(self._answer)
         self.issue = issue
-        self.lifetime = lifetime
         self.asked: list[str] = []
         host = f"127.0.0.1:{self.port}"
         self.environment = {"GCE_METADATA_HOST": host, "GCE_METADATA_IP": host}
@@ -34,7 +33,7 @@ class MetadataServer(LoopbackServer):
 
     def _told(self, path: str, query: str) -> dict[str, object] | None:
         if path == f"{_ACCOUNT}/token":
-            return {"access_token": self.issue(), "expires_in": self.lifetime, "token_type": "Bearer"}
+            return {"access_token": self.issue(), "expires_in": 3599, "token_type": "Bearer"}
         if path.rstrip("/") == _ACCOUNT and "recursive=true" in query:
             return {"email": "autoscaler@models-prod.iam", "scopes": [], "aliases": ["default"]}
         return None
