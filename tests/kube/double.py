@@ -103,11 +103,11 @@ class Double:
     def seen(self, method: str, path: str = "") -> list[Request]:
         return [one for one in self.requests if one.method == method and one.path.startswith(path)]
 
-    def api(self, token: str | None = None) -> Api:
+    def api(self, token: str | None = None, **timeouts: float) -> Api:
         configuration = Configuration(host=self.url)
         if token is not None:
             configuration.api_key["BearerToken"] = f"bearer {token}"
-        return Api(configuration)
+        return Api(configuration, **timeouts)
 
     def answer(self, call: Call) -> None:
         request = call.request
