@@ -12,7 +12,6 @@ from simulator.recording import Gauges, Measured, Recording
 from simulator.report.quantiles import quantile
 from simulator.result import RequestTable
 
-QUANTITIES = ("TTFT", "TPOT", "E2E")
 STATISTICS = ("mean", "p50", "p90", "p95", "p99")
 
 Errors = dict[str, dict[str, float]]
@@ -96,15 +95,13 @@ def _statistic(ordered: Sequence[float], name: str) -> float:
 class SignalError:
     """One gauge, tick by tick: mean of the real one, mean and mean absolute difference, correlation.
 
-    ``correlation`` is None where a side is constant. ``false_alarms``: ticks above zero where the real
-    one is zero.
+    ``correlation`` is None where a side is constant.
     """
 
     real_mean: float
     bias: float
     mean_absolute: float
     correlation: float | None
-    false_alarms: int
 
 
 def signal_errors(profile: Profile, recording: Recording) -> dict[str, SignalError]:
@@ -129,7 +126,6 @@ def _signal_error(ours: Sequence[float], real: Sequence[float]) -> SignalError:
         bias=sum(differences) / ticks,
         mean_absolute=sum(abs(difference) for difference in differences) / ticks,
         correlation=_correlation(ours, real),
-        false_alarms=sum(1 for a, b in zip(ours, real, strict=True) if a > 0.0 and b == 0.0),
     )
 
 

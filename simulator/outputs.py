@@ -152,12 +152,12 @@ def _replacement(path: Path, option: str) -> Iterator[BinaryIO]:
         raise
 
 
-def write_requests_csv(path: Path, requests: RequestTable, option: str = "--requests") -> None:
+def write_requests_csv(path: Path, requests: RequestTable) -> None:
     """One row per request in arrival order; a cell is empty where the thing never happened.
 
     Arrivals are written so that they are read back exactly, latencies to the nanosecond.
     """
-    _write_csv(path, option, REQUEST_COLUMNS, _request_rows(requests))
+    _write_csv(path, "--requests", REQUEST_COLUMNS, _request_rows(requests))
 
 
 def _request_rows(requests: RequestTable) -> Iterator[str]:
@@ -199,10 +199,10 @@ def _cell(seconds: float) -> str:
     return "" if isnan(seconds) else f"{seconds:.9f}"
 
 
-def write_timeline_csv(path: Path, timeline: Iterable[TimelinePoint], option: str = "--timeline") -> None:
+def write_timeline_csv(path: Path, timeline: Iterable[TimelinePoint]) -> None:
     """One row per point of the timeline, exactly the columns of ``TIMELINE_COLUMNS``."""
     rows = (",".join([repr(getattr(point, column)) for column in TIMELINE_COLUMNS]) for point in timeline)
-    _write_csv(path, option, TIMELINE_COLUMNS, rows)
+    _write_csv(path, "--timeline", TIMELINE_COLUMNS, rows)
 
 
 def _write_csv(path: Path, option: str, columns: Sequence[str], rows: Iterator[str]) -> None:
@@ -212,15 +212,13 @@ def _write_csv(path: Path, option: str, columns: Sequence[str], rows: Iterator[s
             file.write("\n".join(some) + "\n")
 
 
-def write_decisions_jsonl(
-    path: Path, decisions: Iterable[DecisionRecord], option: str = "--decisions"
-) -> None:
+def write_decisions_jsonl(path: Path, decisions: Iterable[DecisionRecord]) -> None:
     """One JSON object per sync: ``now``, the observation and the decision with all its steps.
 
     ``autoscaler.records.read_decisions_jsonl`` gives equal records back.
     """
     from autoscaler.records import record_line  # brings the policy's models: most runs write no decisions
 
-    with atomic_writer(path, option) as file:
+    with atomic_writer(path, "--decisions") as file:
         for record in decisions:
             file.write(record_line(record) + "\n")

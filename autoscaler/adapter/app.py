@@ -23,6 +23,9 @@ from autoscaler.ports import Access
 MAX_IN_FLIGHT = 512
 """Requests beyond it are told to come back: Kubernetes' clients do."""
 
+MAX_KEPT_TARGET = 1024
+"""Longer targets, in characters, are read anew each time: strangers' would fill the memory."""
+
 PIECE = 1 << 18
 """Of a large answer, in bytes. In one piece it would be copied several times on its way through TLS."""
 
@@ -80,7 +83,8 @@ class App:
 
     async def _respond(self, request: web.BaseRequest) -> web.StreamResponse:
         try:
-            asked, wanted = _read(request.method, request.raw_path)
+            read = _read_or_kept if len(request.raw_path) <= MAX_KEPT_TARGET else _read
+            asked, wanted = read(request.method, request.raw_path)
         except ValueError as error:
             asked, wanted, fault = None, Access(request.method.lower(), path="/"), str(error)
         await self._gate.admit(request.headers.items(), _client_certificate(request), wanted)
@@ -101,10 +105,12 @@ class App:
         return web.Response(text="ok", headers=_SERVER)
 
 
-@lru_cache(maxsize=4096)
 def _read(method: str, target: str) -> tuple[Asked, Access]:
     asked = parse_target(target)
     return asked, access(asked, method, target)
+
+
+_read_or_kept = lru_cache(maxsize=4096)(_read)
 
 
 def _client_certificate(request: web.BaseRequest) -> bytes | None:

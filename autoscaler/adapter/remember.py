@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import Awaitable, Callable
+from hashlib import sha256
 from typing import Generic, TypeVar
 
-K = TypeVar("K", bound=Hashable)
+K = TypeVar("K")
 V = TypeVar("V")
 
 
 class Remembered(Generic[K, V]):
     """The results of ``ask`` by key, for ``seconds`` and for at most ``size`` keys.
 
-    Several who want the same key at once wait for one call. An exception is nobody's to keep: it
-    goes to those who waited for it.
+    Keys are kept as digests of their ``repr``, which must tell them apart: strangers choose them,
+    long ones too, and some are secrets. Several who want the same key at once wait for one call. An
+    exception is nobody's to keep: it goes to those who waited for it.
     """
 
     def __init__(
@@ -29,25 +31,26 @@ class Remembered(Generic[K, V]):
         self._seconds = seconds
         self._clock = clock
         self._size = size
-        self._known: OrderedDict[K, tuple[float, V]] = OrderedDict()
-        self._asking: dict[K, asyncio.Task[V]] = {}
+        self._known: OrderedDict[bytes, tuple[float, V]] = OrderedDict()
+        self._asking: dict[bytes, asyncio.Task[V]] = {}
 
     async def __call__(self, key: K) -> V:
         """What is known, or else what ``ask`` says now."""
-        found = self._known.get(key)
+        digest = sha256(repr(key).encode()).digest()
+        found = self._known.get(digest)
         if found is not None and self._clock() - found[0] < self._seconds:
             return found[1]
-        task = self._asking.get(key)
+        task = self._asking.get(digest)
         if task is None:
-            task = asyncio.ensure_future(self._find_out(key))
-            self._asking[key] = task
-            task.add_done_callback(lambda _: self._asking.pop(key, None))
+            task = asyncio.ensure_future(self._find_out(key, digest))
+            self._asking[digest] = task
+            task.add_done_callback(lambda _: self._asking.pop(digest, None))
         return await asyncio.shield(task)
 
-    async def _find_out(self, key: K) -> V:
+    async def _find_out(self, key: K, digest: bytes) -> V:
         value = await self._ask(key)
-        self._known[key] = (self._clock(), value)
-        self._known.move_to_end(key)
+        self._known[digest] = (self._clock(), value)
+        self._known.move_to_end(digest)
         while len(self._known) > self._size:
             self._known.popitem(last=False)
         return value

@@ -24,6 +24,7 @@ from autoscaler.adapter.tls import KeyPair, LiveContext
 from autoscaler.cli.api_owners import owner_lines, service_option
 from autoscaler.cli.cluster_options import cluster_options, folder_option
 from autoscaler.cli.metric_options import metric_options, metric_settings
+from autoscaler.cli.telemetry_options import serve_telemetry, telemetry_options
 from autoscaler.errors import ClusterError
 from autoscaler.kube.api import connect
 from autoscaler.kube.api_services import ApiServices, ServiceRef
@@ -31,7 +32,6 @@ from autoscaler.kube.cluster import own_namespace
 from autoscaler.kube.extension import Extension
 from autoscaler.settings import MetricSettings
 from autoscaler.sources.connect import open_source
-from autoscaler.telemetry.http import TelemetryServer
 from autoscaler.telemetry.logs import set_up_logs
 
 FIRST_READ_SECONDS = 30.0
@@ -95,23 +95,7 @@ class Options:
 )
 @click.option("--address", default="0.0.0.0", metavar="ADDRESS", help="Where to listen.")
 @click.option("--port", type=click.IntRange(0, 65535), default=10250, metavar="PORT", help="For HTTPS.")
-@click.option("--metrics-address", default="0.0.0.0", metavar="ADDRESS", help="Where to serve telemetry.")
-@click.option(
-    "--metrics-port",
-    type=click.IntRange(0, 65535),
-    default=8080,
-    metavar="PORT",
-    help="For our own /metrics; 0 takes a free one.",
-)
-@click.option(
-    "--log-format", type=click.Choice(["json", "text"]), default="json", help="For machines or people."
-)
-@click.option(
-    "--log-level",
-    type=click.Choice(["debug", "info", "warning", "error"]),
-    default="info",
-    help="From when on.",
-)
+@telemetry_options
 def adapter(**given: Any) -> None:
     """Serve the custom and external metrics APIs, so that a stock HorizontalPodAutoscaler can read them.
 
@@ -157,7 +141,9 @@ def assembled(options: Options, settings: MetricSettings) -> Iterator[tuple[App,
         exports = ExportFiles(options.exports, own_namespace())
         declared = Declared(extension.policies, exports, options.allow_queries_in)
         telemetry = Telemetry()
-        _serve_telemetry(options, telemetry, ending)
+        address, port = options.metrics_address, options.metrics_port
+        own = serve_telemetry(address, port, telemetry.registry, lambda: None, lambda: None)
+        ending.callback(own.close)
         gate = Gate(extension.reviews, extension.trust)
         yield App(gate, Answers(declared, board), extension.unready, telemetry), tls
 
@@ -176,13 +162,3 @@ def _tell_owners(services: ApiServices, ours: ServiceRef) -> None:
             _log.info(line)
     except ClusterError as error:
         _log.warning("who serves the metrics APIs is not known: %s", error)
-
-
-def _serve_telemetry(options: Options, telemetry: Telemetry, ending: ExitStack) -> None:
-    address, port = options.metrics_address, options.metrics_port
-    try:
-        server = TelemetryServer(address, port, telemetry.registry, lambda: None, lambda: None)
-    except OSError as error:
-        message = (error.strerror or str(error)).lower()
-        raise click.UsageError(f"--metrics-port {port}: {address}:{port}: {message}") from None
-    ending.callback(server.close)

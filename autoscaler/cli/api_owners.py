@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from collections.abc import Iterator
 
 import click
 
@@ -18,20 +17,6 @@ SERVICE = "vllm-autoscaler-adapter"
 HOME = "vllm-autoscaler"
 """The namespace of our manifests."""
 
-_Command = TypeVar("_Command", bound=Callable[..., Any])
-
-
-def service_option(command: _Command) -> _Command:
-    """Adds ``service`` to a click command."""
-    return click.option(
-        "--service",
-        callback=_service,
-        metavar="[NAMESPACE/]NAME",
-        default=SERVICE,
-        help="The Service in front of the adapter; its namespace is this pod's or, outside of a cluster, "
-        f"{HOME}.",
-    )(command)
-
 
 def _service(_context: click.Context, _parameter: click.Parameter, value: str) -> ServiceRef:
     namespace, slash, name = value.partition("/")
@@ -39,6 +24,17 @@ def _service(_context: click.Context, _parameter: click.Parameter, value: str) -
     if not found.namespace or not found.name or "/" in found.name:
         raise click.BadParameter(f"{value} is no NAMESPACE/NAME")
     return found
+
+
+service_option = click.option(
+    "--service",
+    callback=_service,
+    metavar="[NAMESPACE/]NAME",
+    default=SERVICE,
+    help="The Service in front of the adapter; its namespace is this pod's or, outside of a cluster, "
+    f"{HOME}.",
+)
+"""Adds ``service`` to a click command."""
 
 
 def owner_lines(services: ApiServices, ours: ServiceRef) -> Iterator[str]:

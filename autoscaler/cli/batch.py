@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from autoscaler.cli.finite import FiniteRange
+from autoscaler.cli.server_options import server_options
 
 if TYPE_CHECKING:
     from autoscaler.batch.asks import Ask
@@ -66,7 +67,7 @@ def _parameters(_ctx: click.Context, param: click.Parameter, values: tuple[str, 
 
 @click.command(context_settings={"show_default": True})
 @click.argument("input_file", metavar="INPUT", type=_FILE)
-@click.option("--url", required=True, help="The server, like http://localhost:8000.")
+@server_options
 @click.option(
     "-o",
     "--output",
@@ -75,7 +76,6 @@ def _parameters(_ctx: click.Context, param: click.Parameter, values: tuple[str, 
     metavar="FILE",
     help="Where results go: .jsonl as they come; .csv and .parquet at the end, from a .jsonl beside them.",
 )
-@click.option("--model", metavar="NAME", help="The model to ask for.  [default: the first that it lists]")
 @click.option(
     "--endpoint", type=click.Choice(["chat", "completions"]), default="chat", help="What a prompt becomes."
 )
@@ -103,13 +103,6 @@ def _parameters(_ctx: click.Context, param: click.Parameter, values: tuple[str, 
     help="Send a row that fails N times; then it gets an error.",
 )
 @click.option(
-    "--request-timeout",
-    type=FiniteRange(0, min_open=True),
-    default=600.0,
-    metavar="S",
-    help="A request that takes longer has failed.",
-)
-@click.option(
     "--patience",
     type=FiniteRange(0),
     default=1800.0,
@@ -129,12 +122,6 @@ def _parameters(_ctx: click.Context, param: click.Parameter, values: tuple[str, 
     default=0.0,
     metavar="S",
     help="With --metrics-port: serve it for so long after the end, so that a policy sees an empty queue.",
-)
-@click.option(
-    "--api-key-env",
-    default="OPENAI_API_KEY",
-    metavar="NAME",
-    help="The environment variable that holds the API key, if it is set.",
 )
 def batch(**given: Any) -> int:
     """Send every row of INPUT to an OpenAI-compatible server, and keep each answer exactly once.

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from autoscaler.cli.finite import FiniteRange
-from autoscaler.cli.slo import USUAL_SLO, SloType
+from autoscaler.cli.server_options import server_options
+from autoscaler.cli.trace_options import trace_options
 
 if TYPE_CHECKING:
     from autoscaler.client.endpoint import Endpoint
@@ -49,45 +49,14 @@ class Options:
 
 @click.command(context_settings={"show_default": True})
 @click.argument("trace")
-@click.option("--url", required=True, help="The server, like http://localhost:8000.")
-@click.option("--model", metavar="NAME", help="The model to ask for.  [default: the first that it lists]")
+@server_options
 @click.option(
     "--endpoint",
     type=click.Choice(["completions", "chat"]),
     default="completions",
     help="Completions get prompts of exactly the trace's length, as token ids; chats get about that.",
 )
-@click.option(
-    "--start", type=FiniteRange(0), default=0.0, metavar="S", help="Begin at this second of the trace."
-)
-@click.option(
-    "--span",
-    type=FiniteRange(0, min_open=True),
-    metavar="S",
-    help="Replay this many seconds of the trace.  [default: to its end]",
-)
-@click.option(
-    "--rate-scale",
-    type=FiniteRange(0, 1e6, min_open=True),
-    default=1.0,
-    metavar="X",
-    help="Replay at X times the trace's rate.",
-)
-@click.option("--bad-rows", type=click.Choice(["stop", "skip"]), default="stop", help="What a bad row does.")
-@click.option("--slo", type=SloType(), default=USUAL_SLO, help="What a request must meet.")
-@click.option(
-    "--request-timeout",
-    type=FiniteRange(0, min_open=True),
-    default=600.0,
-    metavar="S",
-    help="A request that takes longer has failed.",
-)
-@click.option(
-    "--api-key-env",
-    default="OPENAI_API_KEY",
-    metavar="NAME",
-    help="The environment variable that holds the API key, if it is set.",
-)
+@trace_options
 @click.option("--seed", type=int, default=0, help="For the prompts' tokens.")
 @click.option(
     "--json", "json_file", type=_FILE, metavar="FILE", help="Write the figures; - for standard output."

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
+from autoscaler.cli.option_group import option_group
 from autoscaler.settings import MetricSettings
 
 _File = click.Path(exists=True, dir_okay=False, path_type=Path)
-_Command = TypeVar("_Command", bound=Callable[..., Any])
 
-_OPTIONS = (
+metric_options = option_group(
     click.option(
         "--prometheus-url",
         metavar="URL",
@@ -53,13 +53,7 @@ _OPTIONS = (
         help="How long one round of queries may take, tries included.",
     ),
 )
-
-
-def metric_options(command: _Command) -> _Command:
-    """Adds the options to a click command, which passes its ``**options`` to ``metric_settings``."""
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
+"""Adds options to a click command, which passes its ``**options`` to ``metric_settings``."""
 
 
 def names_source(options: Mapping[str, Any]) -> bool:

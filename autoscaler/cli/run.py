@@ -18,6 +18,7 @@ import click
 from autoscaler import __version__
 from autoscaler.cli.cluster_options import cluster_options, folder_option
 from autoscaler.cli.metric_options import metric_options, metric_settings
+from autoscaler.cli.telemetry_options import serve_telemetry, telemetry_options
 from autoscaler.controller.action import Actor
 from autoscaler.controller.clock import Clock
 from autoscaler.controller.decision_log import DecisionLog
@@ -34,7 +35,6 @@ from autoscaler.policy.vocabulary import Action
 from autoscaler.ports import Fence
 from autoscaler.settings import MetricSettings
 from autoscaler.sources.connect import open_source
-from autoscaler.telemetry.http import TelemetryServer
 from autoscaler.telemetry.logs import set_up_logs
 from autoscaler.telemetry.metrics import Metrics
 
@@ -106,23 +106,7 @@ class Options:
     help="Append every decision as a line of JSON; see `autoscale replay`.",
 )
 @click.option("--workers", type=click.IntRange(1, 256), default=16, help="How many targets at a time.")
-@click.option("--metrics-address", default="0.0.0.0", metavar="ADDRESS", help="Where to serve telemetry.")
-@click.option(
-    "--metrics-port",
-    type=click.IntRange(0, 65535),
-    default=8080,
-    metavar="PORT",
-    help="For /metrics, /healthz and /readyz; 0 takes a free one.",
-)
-@click.option(
-    "--log-format", type=click.Choice(["json", "text"]), default="json", help="For machines or people."
-)
-@click.option(
-    "--log-level",
-    type=click.Choice(["debug", "info", "warning", "error"]),
-    default="info",
-    help="From when on.",
-)
+@telemetry_options
 def run(**given: Any) -> None:
     """Keep the replicas of every ScalingPolicy's target where its metrics want them.
 
@@ -255,10 +239,6 @@ def _fence(options: Options, cluster: Cluster, identity: str, ending: ExitStack)
 
 def _serve(options: Options, metrics: Metrics, parts: Parts, ending: ExitStack) -> None:
     address, port = options.metrics_address, options.metrics_port
-    try:
-        server = TelemetryServer(address, port, metrics.registry, parts.controller.alive, parts.ready)
-    except OSError as error:
-        message = (error.strerror or str(error)).lower()
-        raise click.UsageError(f"--metrics-port {port}: {address}:{port}: {message}") from None
+    server = serve_telemetry(address, port, metrics.registry, parts.controller.alive, parts.ready)
     ending.callback(server.close)
     _log.info("serving telemetry", extra={"port": server.port})

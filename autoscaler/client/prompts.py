@@ -6,7 +6,6 @@ from random import Random
 from typing import Any, Literal, NamedTuple
 
 Form = Literal["completions", "chat"]
-FORMS: tuple[Form, ...] = ("completions", "chat")
 
 FIRST_ID, LAST_ID = 1_000, 31_999
 """Token ids that every current vocabulary has, and none of them special."""

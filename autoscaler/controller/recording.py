@@ -24,7 +24,8 @@ from autoscaler.policy.models import Mode
 from autoscaler.policy.status import ConditionType, PolicyStatus, read_status
 from autoscaler.policy.vocabulary import Action
 from autoscaler.ports import AnyPolicy, Events, Fence, RefusedPolicy
-from autoscaler.telemetry.metrics import Metrics, Standing
+from autoscaler.telemetry.metrics import Metrics
+from autoscaler.telemetry.standings import Standing
 
 REFRESH_SECONDS = 300.0
 """A status that says nothing new is written this often; a little more or less, lest all come at once."""
@@ -94,7 +95,7 @@ class Recorder:
     def forget(self, namespace: str, name: str) -> None:
         """A policy is gone, or another process cares for it now."""
         self._saved.pop((namespace, name), None)
-        self.metrics.forget((namespace, name))
+        self.metrics.standings.forget((namespace, name))
 
     def _measure(self, sync: Sync) -> None:
         made, outcome = sync.made, sync.outcome
@@ -109,7 +110,7 @@ class Recorder:
             if proposal.replicas is None:
                 self.metrics.errors.labels(proposal.reason).inc()
         name = (sync.stored.namespace, sync.stored.name)
-        self.metrics.decided(name, self._standing(sync, made))
+        self.metrics.standings.decided(name, self._standing(sync, made))
 
     def _standing(self, sync: Sync, made: Made) -> Standing:
         spec = sync.stored.policy.spec

@@ -21,7 +21,6 @@ from autoscaler.telemetry.metrics import Metrics
 
 RETRY_SECONDS = 1.0
 DRAIN_SECONDS = 5.0
-"""How long ``close`` goes on writing what is left."""
 
 _log = logging.getLogger(__name__)
 _Entry = tuple[AnyPolicy, Mapping[str, object]]
@@ -30,9 +29,19 @@ _Entry = tuple[AnyPolicy, Mapping[str, object]]
 class StatusQueue:
     """Takes statuses as a ``ports.PolicyStore`` does, and returns at once."""
 
-    def __init__(self, store: PolicyStore, fence: Fence, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        store: PolicyStore,
+        fence: Fence,
+        metrics: Metrics,
+        retry_seconds: float = RETRY_SECONDS,
+        drain_seconds: float = DRAIN_SECONDS,
+    ) -> None:
+        """``retry_seconds``: after a write that failed; ``drain_seconds``: how long ``close`` goes on."""
         self._store = store
         self._fence = fence
+        self._retry_seconds = retry_seconds
+        self._drain_seconds = drain_seconds
         self._written = metrics.api_requests
         self._waiting: OrderedDict[tuple[str, str], _Entry] = OrderedDict()
         self._told: dict[tuple[str, str], str] = {}
@@ -60,14 +69,15 @@ class StatusQueue:
     def _run(self) -> None:
         while (entry := self._next()) is not None:
             if not self._write(*entry):
-                time.sleep(RETRY_SECONDS)
+                time.sleep(self._retry_seconds)
 
     def _next(self) -> _Entry | None:
         """The first that waits; None when it is over."""
         with self._changed:
             while not self._waiting and self._closed_at is None:
                 self._changed.wait()
-            is_late = self._closed_at is not None and time.monotonic() - self._closed_at > DRAIN_SECONDS
+            age = 0.0 if self._closed_at is None else time.monotonic() - self._closed_at
+            is_late = age > self._drain_seconds
             return None if is_late or not self._waiting else self._waiting.popitem(last=False)[1]
 
     def _write(self, policy: AnyPolicy, status: Mapping[str, object]) -> bool:

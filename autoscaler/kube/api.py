@@ -59,12 +59,23 @@ class ApiError(ClusterError):
 
 
 class Api:
-    """Calls to one API server. Threads may share it."""
+    """Calls to one API server. Threads may share it.
 
-    def __init__(self, configuration: Configuration) -> None:
+    ``read_seconds`` and ``write_seconds``: how long each attempt may take. Who holds a lease counts on
+    the latter.
+    """
+
+    def __init__(
+        self,
+        configuration: Configuration,
+        read_seconds: float = READ_TIMEOUT_SECONDS,
+        write_seconds: float = WRITE_TIMEOUT_SECONDS,
+    ) -> None:
         configuration.retries = False
         configuration.connection_pool_maxsize = MAX_CONNECTIONS
         self._configuration = configuration
+        self._read_seconds = read_seconds
+        self.write_seconds = write_seconds
         self._client = ApiClient(configuration)
 
     @property
@@ -79,10 +90,10 @@ class Api:
             ApiError: the API says no.
             ClusterError: it did not answer, or not in time; so do all methods.
         """
-        last_start = time.monotonic() + READ_TIMEOUT_SECONDS
+        last_start = time.monotonic() + self._read_seconds
         while True:
             try:
-                return self._call("GET", path, query, READ_TIMEOUT_SECONDS)
+                return self._call("GET", path, query, self._read_seconds)
             except ApiError as error:
                 if error.status != 429 or error.retry_after_seconds is None:
                     raise
@@ -93,16 +104,16 @@ class Api:
 
     def create(self, path: str, body: Object) -> Object:
         """Posts an object to its collection."""
-        return self._call("POST", path, None, WRITE_TIMEOUT_SECONDS, body)
+        return self._call("POST", path, None, self.write_seconds, body)
 
     def replace(self, path: str, body: Object) -> Object:
         """Puts an object; its resourceVersion, where it has one, must be the current one."""
-        return self._call("PUT", path, None, WRITE_TIMEOUT_SECONDS, body)
+        return self._call("PUT", path, None, self.write_seconds, body)
 
     def patch(self, path: str, body: object, content_type: str = MERGE_PATCH) -> Object:
         """Changes part of an object, under our name as its field manager."""
         query = {"fieldManager": FIELD_MANAGER}
-        return self._call("PATCH", path, query, WRITE_TIMEOUT_SECONDS, body, content_type)
+        return self._call("PATCH", path, query, self.write_seconds, body, content_type)
 
     def watch(self, path: str, query: Query, silence_seconds: float) -> EventStream:
         """Opens a watch; it breaks when nothing comes for ``silence_seconds``."""

@@ -17,6 +17,7 @@ from autoscaler.kube.owners import HPA_COLLECTION, KEDA_COLLECTION, KubeOwners, 
 from autoscaler.kube.pods import PodIndex
 from autoscaler.kube.policies import COLLECTION, KubePolicies, PolicyObjects
 from autoscaler.kube.policy_files import PolicyFiles
+from autoscaler.kube.reflector import USUAL_PACE, Pace
 from autoscaler.kube.targets import KubeTargets
 from autoscaler.kube.watched import Watched
 
@@ -49,17 +50,20 @@ class Cluster:
         identity: str,
         namespaces: Sequence[str] = (),
         folder: Path | None = None,
+        pace: Pace = USUAL_PACE,
     ) -> None:
         self.api = api
-        pods = Watched(api, "/api/v1/pods", namespaces, PodIndex)
+        hpas = partial(ScalerObjects, "HorizontalPodAutoscaler")
+        scaled_objects = partial(ScalerObjects, "ScaledObject")
+        pods = Watched(api, "/api/v1/pods", namespaces, PodIndex, pace=pace)
         scalers = [
-            Watched(api, HPA_COLLECTION, namespaces, partial(ScalerObjects, "HorizontalPodAutoscaler")),
-            Watched(api, KEDA_COLLECTION, namespaces, partial(ScalerObjects, "ScaledObject"), optional=True),
+            Watched(api, HPA_COLLECTION, namespaces, hpas, pace=pace),
+            Watched(api, KEDA_COLLECTION, namespaces, scaled_objects, optional=True, pace=pace),
         ]
-        objects = None if folder else Watched(api, COLLECTION, namespaces, PolicyObjects)
+        objects = None if folder else Watched(api, COLLECTION, namespaces, PolicyObjects, pace=pace)
         self._watched: list[Watched[PodIndex] | Watched[ScalerObjects] | Watched[PolicyObjects]]
         self._watched = [pods, *scalers, *([objects] if objects else [])]
-        self.targets = KubeTargets(api, namespaces, pods)
+        self.targets = KubeTargets(api, namespaces, pods, pace)
         self.events = KubeEvents(api, identity)
         self.deletion_costs = KubeDeletionCosts(api, pods)
         self.policies: KubePolicies | PolicyFiles

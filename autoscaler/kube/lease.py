@@ -20,7 +20,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from autoscaler.errors import ClusterError
-from autoscaler.kube.api import WRITE_TIMEOUT_SECONDS, Api, ApiError, Object
+from autoscaler.kube.api import Api, ApiError, Object
 from autoscaler.timestamps import running_seconds, to_rfc3339
 
 RETRY_SECONDS = 2.0
@@ -74,7 +74,7 @@ class LeaderElection:
         Only for a process that writes no more.
         """
         self._stopped.set()
-        self._thread.join(RETRY_SECONDS + 3 * WRITE_TIMEOUT_SECONDS)
+        self._thread.join(RETRY_SECONDS + 3 * self._api.write_seconds)
         if self._deadline > self._clock() and self._ours is not None:
             self._deadline = NEVER
             try:
@@ -84,7 +84,7 @@ class LeaderElection:
 
     def holds(self) -> bool:
         """Whether this process leads, and will for longer than a write may take."""
-        return self._clock() + WRITE_TIMEOUT_SECONDS + MARGIN_SECONDS < self._deadline
+        return self._clock() + self._api.write_seconds + MARGIN_SECONDS < self._deadline
 
     def _run(self) -> None:
         while not self._stopped.is_set():

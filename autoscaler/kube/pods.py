@@ -15,6 +15,9 @@ from autoscaler.selectors import Requirements, matches, parse_selector
 
 COST_ANNOTATION = "controller.kubernetes.io/pod-deletion-cost"
 
+MAX_KEPT_SELECTOR = 1024
+"""Longer selectors, in characters, are read anew each time: the adapter's callers write them."""
+
 _PHASES = {"Pending": PodPhase.PENDING, "Failed": PodPhase.FAILED, "Succeeded": PodPhase.FAILED}
 """A pod that ended, well or not, serves nobody; one of which the node says nothing may still run."""
 
@@ -48,7 +51,8 @@ class PodIndex:
         Raises:
             TargetError: the selector is empty or no selector.
         """
-        requirements = _requirements(selector)
+        read = _read_or_kept if len(selector) <= MAX_KEPT_SELECTOR else _read
+        requirements = read(selector)
         with self._lock:
             entries = [
                 entry
@@ -107,8 +111,7 @@ class PodIndex:
                 del self._by_label[label]
 
 
-@lru_cache(maxsize=4096)
-def _requirements(selector: str) -> Requirements:
+def _read(selector: str) -> Requirements:
     try:
         requirements = parse_selector(selector)
     except ValueError as error:
@@ -116,6 +119,9 @@ def _requirements(selector: str) -> Requirements:
     if not requirements:
         raise TargetError("the target has no selector, so nobody knows which pods are its own")
     return requirements
+
+
+_read_or_kept = lru_cache(maxsize=4096)(_read)
 
 
 def _labels(key: _Key, entry: PodEntry) -> Iterator[_Label]:

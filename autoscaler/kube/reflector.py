@@ -1,6 +1,6 @@
 """A list that keeps itself up to date: list once, then watch, as client-go's reflector does.
 
-A watch ends by itself after ``WATCH_SECONDS``, so that a server that is there is heard of at
+A watch ends by itself after ``Pace.watch``, so that a server that is there is heard of at
 least that often, and the age of the last word says how old the copy may be. The server sends a
 bookmark before it ends a watch; the next one goes on from there without a new list.
 """
@@ -12,26 +12,45 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Protocol
 
 from autoscaler.errors import ClusterError
 from autoscaler.kube.api import Api, ApiError, EventStream, Object
 
-WATCH_SECONDS = 30
-SILENCE_SECONDS = 45.0
-"""A connection that was silent for this long is dead."""
-MAX_AGE_SECONDS = 60.0
-"""A copy of which nothing was heard for this long is too old to decide by."""
 PAGE_SIZE = 500
-FIRST_BACKOFF_SECONDS = 0.5
-MAX_BACKOFF_SECONDS = 30.0
-ABSENT_SECONDS = 30.0
-"""How often to look whether an optional resource has been installed."""
-SHORTEST_WATCH_SECONDS = 1.0
-"""A watch that ends sooner, without a word, is a fault and not the end of its time."""
 GONE, ABSENT = 410, 404
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How long to listen, to wait and to believe. Times in seconds.
+
+    ``watch``: after which the server ends one. ``silence``: of a connection, after which it is dead.
+    ``max_age``: of a copy of which nothing was heard; older, it is too old to decide by.
+    ``first_backoff`` doubles with each failure up to ``longest_backoff``. ``absent``: how often to look
+    whether an optional resource has been installed. ``shortest_watch``: one that ends sooner, without a
+    word, is a fault and not the end of its time.
+    """
+
+    watch: int = 30
+    silence: float = 45.0
+    max_age: float = 60.0
+    first_backoff: float = 0.5
+    longest_backoff: float = 30.0
+    absent: float = 30.0
+    shortest_watch: float = 1.0
+
+    def pause(self, error: Exception, failures: int) -> float:
+        """How long to wait after a failure: longer each time, and never all at once."""
+        backoff = min(self.first_backoff * 2.0 ** min(failures, 16), self.longest_backoff)
+        asked = error.retry_after_seconds if isinstance(error, ClusterError) else None
+        return max(asked or 0.0, random.uniform(backoff / 2, backoff))
+
+
+USUAL_PACE = Pace()
 
 
 class Sink(Protocol):
@@ -59,12 +78,14 @@ class Reflector:
         path: str,
         sink: Sink,
         optional: bool = False,
+        pace: Pace = USUAL_PACE,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.path = path
         self._api = api
         self._sink = sink
         self._optional = optional
+        self._pace = pace
         self._clock = clock
         self._heard = float("-inf")
         self._problem: str | None = None
@@ -102,7 +123,7 @@ class Reflector:
     def check(self) -> None:
         """Raises ``ClusterError`` when the copy is not complete, or nobody was heard for too long."""
         self.check_complete()
-        if self.age_seconds > MAX_AGE_SECONDS:
+        if self.age_seconds > self._pace.max_age:
             raise ClusterError(f"{self.path} is {self.age_seconds:.0f} s old{self._why}")
 
     @property
@@ -131,14 +152,14 @@ class Reflector:
         if self._optional and _is_status(error, ABSENT):
             self._sink.replace(())
             self._heard_now()
-            self._stopped.wait(ABSENT_SECONDS)
+            self._stopped.wait(self._pace.absent)
             return
         if str(error) != self._problem:
             trace = None if isinstance(error, ClusterError) else error
             log.warning("%s: %s", self.path, error, exc_info=trace)
         self._problem = str(error)
         if failures or not _is_status(error, GONE):
-            self._stopped.wait(_pause(error, failures))
+            self._stopped.wait(self._pace.pause(error, failures))
 
     def _heard_now(self) -> None:
         self._heard = self._clock()
@@ -164,16 +185,16 @@ class Reflector:
         query: dict[str, str | int] = {
             "resourceVersion": version,
             "allowWatchBookmarks": "true",
-            "timeoutSeconds": WATCH_SECONDS,
+            "timeoutSeconds": self._pace.watch,
         }
         began = self._clock()
-        self._stream = self._api.watch(self.path, query, SILENCE_SECONDS)
+        self._stream = self._api.watch(self.path, query, self._pace.silence)
         if self._stopped.is_set():
             self._stream.close()
         self._heard_now()
         for event in self._stream:
             self._take(event)
-        if self._version == version and self._clock() - began < SHORTEST_WATCH_SECONDS:
+        if self._version == version and self._clock() - began < self._pace.shortest_watch:
             raise ClusterError("the server ended the watch at once")
         self._heard_now()
 
@@ -187,13 +208,6 @@ class Reflector:
             self._sink.put(obj)
         self._heard_now()
         self._version = str(obj["metadata"]["resourceVersion"])
-
-
-def _pause(error: Exception, failures: int) -> float:
-    """How long to wait, in seconds: longer after each failure, and never all at once."""
-    backoff = min(FIRST_BACKOFF_SECONDS * 2.0 ** min(failures, 16), MAX_BACKOFF_SECONDS)
-    asked = error.retry_after_seconds if isinstance(error, ClusterError) else None
-    return max(asked or 0.0, random.uniform(backoff / 2, backoff))
 
 
 def _is_status(error: Exception, *statuses: int) -> bool:

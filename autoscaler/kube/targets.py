@@ -11,6 +11,7 @@ from autoscaler.errors import ClusterError, ConflictError, TargetError
 from autoscaler.kube.api import Api, ApiError, Object
 from autoscaler.kube.discovery import Discovery
 from autoscaler.kube.pods import PodIndex
+from autoscaler.kube.reflector import USUAL_PACE, Pace
 from autoscaler.kube.watched import Watched
 from autoscaler.kube.workloads import WATCHED_KINDS, Workloads
 from autoscaler.ports import Scale, TargetKey
@@ -23,10 +24,13 @@ class KubeTargets:
     and whenever the copy is too old, the scale is read with a call.
     """
 
-    def __init__(self, api: Api, namespaces: Sequence[str], pods: Watched[PodIndex]) -> None:
+    def __init__(
+        self, api: Api, namespaces: Sequence[str], pods: Watched[PodIndex], pace: Pace = USUAL_PACE
+    ) -> None:
         self._api = api
         self._namespaces = namespaces
         self._pods = pods
+        self._pace = pace
         self._discovery = Discovery(api)
         self._lock = threading.Lock()
         self._workloads: dict[tuple[str, str], Watched[Workloads]] = {}
@@ -75,7 +79,8 @@ class KubeTargets:
 
     def _watch(self, kind: tuple[str, str]) -> Watched[Workloads]:
         collection, scale_of = WATCHED_KINDS[kind]
-        watched = Watched(self._api, collection, self._namespaces, partial(Workloads, scale_of))
+        sink = partial(Workloads, scale_of)
+        watched = Watched(self._api, collection, self._namespaces, sink, pace=self._pace)
         watched.start()
         return watched
 

@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 
 from autoscaler.errors import ClusterError
 from autoscaler.kube.api import Api
-from autoscaler.kube.reflector import Reflector, Sink
+from autoscaler.kube.reflector import USUAL_PACE, Pace, Reflector, Sink
 
 S = TypeVar("S", bound=Sink)
 EVERYWHERE = ""
@@ -28,13 +28,14 @@ class Watched(Generic[S]):
         namespaces: Sequence[str],
         new_sink: Callable[[], S],
         optional: bool = False,
+        pace: Pace = USUAL_PACE,
     ) -> None:
         root, _, plural = collection.rpartition("/")
         self._copies: dict[str, tuple[Reflector, S]] = {}
         for namespace in namespaces or (EVERYWHERE,):
             path = f"{root}/namespaces/{namespace}/{plural}" if namespace else collection
             sink = new_sink()
-            self._copies[namespace] = Reflector(api, path, sink, optional), sink
+            self._copies[namespace] = Reflector(api, path, sink, optional, pace), sink
 
     def start(self) -> None:
         """Begins to list and watch, in threads."""

@@ -10,7 +10,8 @@ from pydantic import ValidationError
 
 from autoscaler.errors import PolicyError, Problem
 from autoscaler.policy.document import POLICY_FILE, Limits, Node, dotted
-from autoscaler.policy.models import API_VERSION, RULE_ERROR
+from autoscaler.policy.fields import RULE_ERROR
+from autoscaler.policy.models import API_VERSION
 from autoscaler.policy.rules import Fault
 from autoscaler.policy.wording import close_unknown, describe, shown
 

@@ -21,14 +21,8 @@ from autoscaler.errors import PolicyError, Problem
 from autoscaler.policy import models
 from autoscaler.policy.check import head_faults, model_faults, problem_at, read_file
 from autoscaler.policy.document import Node, read_documents
-from autoscaler.policy.models import (
-    API_VERSION,
-    LLM_MAX_AGE_SECONDS,
-    Int,
-    Metadata,
-    Model,
-    Signal,
-)
+from autoscaler.policy.fields import Int, Model
+from autoscaler.policy.models import API_VERSION, LLM_MAX_AGE_SECONDS, Metadata, Signal
 from autoscaler.policy.rules import Fault
 from autoscaler.policy.schema import DIALECT, model_schema
 from autoscaler.policy.vocabulary import CLUSTER_SIGNALS, FRACTION_SIGNALS, QUANTILE_SIGNALS
@@ -99,7 +93,7 @@ class ExportedMetric(Model):
 
     @model_validator(mode="after")
     def _rules(self) -> Self:
-        return self._hold(metric_faults)
+        return self.hold(metric_faults)
 
 
 class ExportSpec(Model):
@@ -112,7 +106,7 @@ class ExportSpec(Model):
 
     @model_validator(mode="after")
     def _rules(self) -> Self:
-        return self._hold(spec_faults)
+        return self.hold(spec_faults)
 
 
 class MetricExport(Model):

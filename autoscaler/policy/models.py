@@ -8,35 +8,15 @@ Field names are Kubernetes' (camelCase in YAML, snake_case in Python); ``behavio
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PlainSerializer,
-    StringConstraints,
-    WithJsonSchema,
-    model_validator,
-)
-from pydantic.alias_generators import to_camel
-from pydantic_core import PydanticCustomError
+from pydantic import Field, StringConstraints, model_validator
 
-from autoscaler.policy.quantity import (
-    MAX_QUANTITY_LENGTH,
-    QUANTITY_PATTERN,
-    from_milli,
-    parse_quantity,
-    to_milli,
-)
+from autoscaler.policy.fields import Bool, Int, Milli, Model, Name, Ratio, Share
 from autoscaler.policy.rules import (
     DEFAULT_MIN_REPLICAS,
-    Fault,
     metric_faults,
     metric_name,
     schedule_faults,
@@ -57,107 +37,9 @@ from autoscaler.policy.vocabulary import TargetType as TargetType
 
 API_VERSION = "vllm-autoscaler.io/v1alpha1"
 MAX_INT32 = 2**31 - 1
-MAX_MILLI = 2**63 - 1  # HPA keeps milli units in an int64
 LLM_MAX_AGE_SECONDS = 90  # two scrapes of 30 s plus Managed Prometheus' usual lag
 DEFAULT_TOLERANCE = 0.1
 DEFAULT_QUANTILE = 0.95
-RULE_ERROR = "policy_rule"
-"""The pydantic error type of a broken rule between fields (rules.py)."""
-
-Int = Annotated[int, Field(strict=True)]
-Bool = Annotated[bool, Field(strict=True)]
-Name = Annotated[
-    str,
-    StringConstraints(
-        min_length=1,
-        max_length=253,
-        pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$",
-    ),
-]
-
-
-def _positive(milli: int) -> int:
-    if milli <= 0:
-        raise ValueError("must be above 0")
-    if milli > MAX_MILLI:
-        raise ValueError(f"must be at most {MAX_MILLI // 1000}, the most that HPA can hold")
-    return milli
-
-
-def _share(milli: int) -> int:
-    if not 0 < milli <= 1000:
-        raise ValueError("must be above 0 and at most 1")
-    return milli
-
-
-def _not_negative(ratio: float) -> float:
-    if ratio < 0:
-        raise ValueError("must be at least 0")
-    return ratio
-
-
-def _quantity_schema(**limits: float) -> WithJsonSchema:
-    text = {"type": "string", "pattern": QUANTITY_PATTERN, "maxLength": MAX_QUANTITY_LENGTH}
-    return WithJsonSchema({"anyOf": [{"type": "number", **limits}, text]}, mode="validation")
-
-
-_AS_QUANTITY = PlainSerializer(from_milli, when_used="json")
-Milli = Annotated[
-    int,
-    BeforeValidator(to_milli),
-    AfterValidator(_positive),
-    _AS_QUANTITY,
-    _quantity_schema(exclusiveMinimum=0, maximum=MAX_MILLI // 1000),
-]
-Share = Annotated[
-    int,
-    BeforeValidator(to_milli),
-    AfterValidator(_share),
-    _AS_QUANTITY,
-    _quantity_schema(exclusiveMinimum=0, maximum=1),
-]
-Ratio = Annotated[
-    float,
-    BeforeValidator(lambda raw: float(parse_quantity(raw))),
-    AfterValidator(_not_negative),
-    _quantity_schema(minimum=0),
-]
-
-
-class Model(BaseModel):
-    """What every part of our documents is like: frozen, camelCase in YAML, no unknown field."""
-
-    model_config = ConfigDict(
-        frozen=True,
-        extra="forbid",
-        alias_generator=to_camel,
-        validate_by_name=True,
-        validate_by_alias=True,
-        defer_build=True,
-        field_title_generator=lambda name, _info: to_camel(name),
-    )
-
-    def _hold(self, rule: Callable[[Mapping[str, Any]], Iterable[Fault]]) -> Self:
-        """Check a rule between fields; all its faults in one error."""
-        faults = list(rule(_plain(self)))
-        if faults:
-            text = "; ".join(f"{_dotted(path)} {message}".strip() for path, message in faults)
-            raise PydanticCustomError(RULE_ERROR, "{text}", {"text": text})
-        return self
-
-
-def _plain(value: Any) -> Any:
-    """A model as the data that rules read, without what is unset; quantities stay in milli units.
-
-    ``model_dump`` would build each part's own serializer, which takes longer than all the rules.
-    """
-    if isinstance(value, Model):
-        return {to_camel(name): _plain(part) for name, part in value if part is not None}
-    return [_plain(part) for part in value] if isinstance(value, tuple) else value
-
-
-def _dotted(path: tuple[str | int, ...]) -> str:
-    return ".".join(str(part) for part in path)
 
 
 class Target(Model):
@@ -174,7 +56,7 @@ class Target(Model):
 
     @model_validator(mode="after")
     def _rules(self) -> Self:
-        return self._hold(target_faults)
+        return self.hold(target_faults)
 
     @property
     def milli(self) -> int:
@@ -237,7 +119,7 @@ class Metric(Model):
 
     @model_validator(mode="after")
     def _rules(self) -> Self:
-        return self._hold(metric_faults)
+        return self.hold(metric_faults)
 
 
 class ScaleTargetRef(Model):
@@ -378,7 +260,7 @@ class Schedule(Model):
 
     @model_validator(mode="after")
     def _rules(self) -> Self:
-        return self._hold(schedule_faults)
+        return self.hold(schedule_faults)
 
 
 class Spec(Model):
@@ -415,7 +297,7 @@ class Spec(Model):
 
     @model_validator(mode="after")
     def _rules(self) -> Self:
-        return self._hold(spec_faults)
+        return self.hold(spec_faults)
 
     @cached_property
     def scale_up(self) -> EffectiveRules:
@@ -481,9 +363,9 @@ class Metadata(Model):
     """The policy's name, unique in its namespace."""
     namespace: Name | None = None
     """Default: that of the client's context."""
-    labels: dict[str, str] = {}
+    labels: dict[str, str] = Field(default_factory=dict)
     """Kubernetes labels."""
-    annotations: dict[str, str] = {}
+    annotations: dict[str, str] = Field(default_factory=dict)
     """Kubernetes annotations."""
 
 

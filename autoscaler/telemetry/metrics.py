@@ -1,176 +1,52 @@
-"""Our own ``/metrics``. Labels are bounded: policies, their metrics, and reasons from fixed lists.
-
-What belongs to a policy disappears with it.
-"""
+"""Our own ``/metrics``. Labels are bounded: policies, their metrics, and reasons from fixed lists."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Iterable
+from functools import partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-_POLICY = ("policy_namespace", "policy")
-"""Not ``namespace``: a scrape sets that to our own, and would rename it."""
+from autoscaler.telemetry.standings import Standings
+
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
-_START_SECONDS = (15.0, 30.0, 60.0, 90.0, 120.0, 180.0, 240.0, 300.0, 450.0, 600.0, 900.0, 1800.0, 3600.0)
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """How one policy stands after a decision.
-
-    ``ages``: the oldest sample of each metric, in seconds. ``started_after_s``: the replicas that
-    were ordered are all ready now, so long after the order; None where none were on their way.
-    """
-
-    current: int
-    desired: int
-    ready: int
-    min_replicas: int
-    max_replicas: int
-    reason: str
-    dry_run: bool
-    gpus_per_replica: int | None
-    ages: Mapping[str, float]
-    started_after_s: float | None = None
 
 
 class Metrics:
     """Every metric of the controller, in a registry of its own."""
 
     def __init__(self) -> None:
-        self.registry = registry = CollectorRegistry()
-        self._desired = Gauge(
-            "vllm_autoscaler_desired_replicas",
-            "Replicas that the last decision wants.",
-            _POLICY,
-            registry=registry,
-        )
-        self._current = Gauge(
-            "vllm_autoscaler_current_replicas", "Replicas that are ordered.", _POLICY, registry=registry
-        )
-        self._ready = Gauge(
-            "vllm_autoscaler_ready_replicas", "Replicas that are ready.", _POLICY, registry=registry
-        )
-        self._min = Gauge(
-            "vllm_autoscaler_min_replicas", "The fewest allowed now.", _POLICY, registry=registry
-        )
-        self._max = Gauge("vllm_autoscaler_max_replicas", "The most allowed now.", _POLICY, registry=registry)
-        self._reason = Gauge(
-            "vllm_autoscaler_last_decision_info",
-            "1 for the reason of the last decision.",
-            (*_POLICY, "reason"),
-            registry=registry,
-        )
-        self._start_seconds = Histogram(
-            "vllm_autoscaler_replica_start_seconds",
-            "From the order of replicas to all of them being ready, as seen at syncs.",
-            buckets=_START_SECONDS,
-            registry=registry,
-        )
-        self._difference = Gauge(
-            "vllm_autoscaler_dry_run_difference_replicas",
-            "With mode DryRun: what we would order less what the live owner has ordered.",
-            _POLICY,
-            registry=registry,
-        )
-        self._gpus = Gauge(
-            "vllm_autoscaler_desired_gpus",
-            "GPUs of the replicas that the last decision wants.",
-            _POLICY,
-            registry=registry,
-        )
-        self._age = Gauge(
-            "vllm_autoscaler_metric_age_seconds",
-            "Age of the oldest sample of a metric at the last decision.",
-            (*_POLICY, "metric"),
-            registry=registry,
-        )
-        self.decisions = Counter(
+        self.registry = CollectorRegistry()
+        self.standings = Standings(self.registry)
+        counter = partial(Counter, registry=self.registry)
+        seconds = partial(Histogram, buckets=_SECONDS, registry=self.registry)
+        gauge = partial(Gauge, registry=self.registry)
+        self.decisions = counter(
             "vllm_autoscaler_decisions",
             "Decisions by reason and by what became of them.",
             ("reason", "action"),
-            registry=registry,
         )
-        self.errors = Counter(
-            "vllm_autoscaler_errors", "What went wrong, by reason.", ("reason",), registry=registry
-        )
-        self.sync_seconds = Histogram(
+        self.errors = counter("vllm_autoscaler_errors", "What went wrong, by reason.", ("reason",))
+        self.sync_seconds = seconds(
             "vllm_autoscaler_sync_duration_seconds",
             "From the answers of the sources to the written replicas.",
-            buckets=_SECONDS,
-            registry=registry,
         )
-        self.source_seconds = Histogram(
-            "vllm_autoscaler_source_duration_seconds",
-            "Asking the sources, once for all due policies.",
-            buckets=_SECONDS,
-            registry=registry,
+        self.source_seconds = seconds(
+            "vllm_autoscaler_source_duration_seconds", "Asking the sources, once for all due policies."
         )
-        self.questions = Counter(
-            "vllm_autoscaler_questions",
-            "Questions to metric sources, by result.",
-            ("result",),
-            registry=registry,
+        self.questions = counter(
+            "vllm_autoscaler_questions", "Questions to metric sources, by result.", ("result",)
         )
-        self.late = Counter(
-            "vllm_autoscaler_skipped_syncs",
-            "Syncs left out because the one before was not over.",
-            registry=registry,
+        self.late = counter(
+            "vllm_autoscaler_skipped_syncs", "Syncs left out because the one before was not over."
         )
-        self.api_requests = Counter(
+        self.api_requests = counter(
             "vllm_autoscaler_api_operations",
             "What was asked of the cluster, by operation and result.",
             ("operation", "result"),
-            registry=registry,
         )
-        self.policies = Gauge("vllm_autoscaler_policies", "Policies by mode.", ("mode",), registry=registry)
-        self.leading = Gauge("vllm_autoscaler_leading", "1 while this process leads.", registry=registry)
-        self._ages: dict[tuple[str, str], frozenset[str]] = {}
-        self._reasons: dict[tuple[str, str], str] = {}
-
-    def decided(self, policy: tuple[str, str], standing: Standing) -> None:
-        """Takes over a decision. ``policy`` is namespace and name."""
-        self._current.labels(*policy).set(standing.current)
-        self._desired.labels(*policy).set(standing.desired)
-        self._ready.labels(*policy).set(standing.ready)
-        self._min.labels(*policy).set(standing.min_replicas)
-        self._max.labels(*policy).set(standing.max_replicas)
-        if standing.gpus_per_replica is not None:
-            self._gpus.labels(*policy).set(standing.desired * standing.gpus_per_replica)
-        if standing.dry_run:
-            self._difference.labels(*policy).set(standing.desired - standing.current)
-        else:
-            _drop(self._difference, *policy)
-        if standing.started_after_s is not None:
-            self._start_seconds.observe(standing.started_after_s)
-        self._tell_reason(policy, standing.reason)
-        self._tell_ages(policy, standing.ages)
-
-    def _tell_reason(self, policy: tuple[str, str], reason: str) -> None:
-        before = self._reasons.get(policy)
-        if before not in (None, reason):
-            _drop(self._reason, *policy, str(before))
-        self._reason.labels(*policy, reason).set(1)
-        self._reasons[policy] = reason
-
-    def _tell_ages(self, policy: tuple[str, str], ages: Mapping[str, float]) -> None:
-        for metric in self._ages.get(policy, frozenset()) - ages.keys():
-            _drop(self._age, *policy, metric)
-        for metric, age in ages.items():
-            self._age.labels(*policy, metric).set(age)
-        self._ages[policy] = frozenset(ages)
-
-    def forget(self, policy: tuple[str, str]) -> None:
-        """Drops what is said about a policy that is gone."""
-        bare = (self._current, self._desired, self._ready, self._min, self._max, self._difference, self._gpus)
-        for gauge in bare:
-            _drop(gauge, *policy)
-        _drop(self._reason, *policy, self._reasons.pop(policy, ""))
-        for metric in self._ages.pop(policy, frozenset()):
-            _drop(self._age, *policy, metric)
+        self.policies = gauge("vllm_autoscaler_policies", "Policies by mode.", ("mode",))
+        self.leading = gauge("vllm_autoscaler_leading", "1 while this process leads.")
 
     def count_policies(self, modes: Iterable[str]) -> None:
         """How many policies there are in each mode."""
@@ -179,8 +55,3 @@ class Metrics:
             counts[mode] += 1
         for mode, count in counts.items():
             self.policies.labels(mode).set(count)
-
-
-def _drop(gauge: Gauge, *labels: str) -> None:
-    with suppress(KeyError):
-        gauge.remove(*labels)

@@ -14,7 +14,6 @@ from simulator.emulator.families import exposition, gauge
 from simulator.emulator.pod import Pod
 
 LabelLayout = Literal["pod", "exported"]
-LABEL_LAYOUTS: tuple[LabelLayout, ...] = ("pod", "exported")
 
 SAMPLE_S = 1.0
 """Utilization is the share of (simulated) time since a scrape at least this long ago."""

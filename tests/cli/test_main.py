@@ -141,7 +141,7 @@ def test_a_policy_is_read_and_followed_with_one_validator():
     program = """
 from autoscaler.cli.main import main
 main(["simulate", "azure-conv", "--policy", "chat", "--span", "60"])
-from autoscaler.policy.models import Model
+from autoscaler.policy.fields import Model
 print(*(part.__name__ for part in Model.__subclasses__() if part.__pydantic_complete__))
 """
     out = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout

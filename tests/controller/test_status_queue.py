@@ -8,7 +8,6 @@ from dataclasses import replace
 
 import pytest
 
-from autoscaler.controller import status_queue
 from autoscaler.controller.status_queue import StatusQueue
 from autoscaler.errors import ClusterError
 from autoscaler.ports import AnyPolicy, StoredPolicy
@@ -50,9 +49,8 @@ def fence() -> FakeFence:
 
 
 @pytest.fixture
-def queue(store: SlowStore, fence: FakeFence, monkeypatch: pytest.MonkeyPatch) -> Iterator[StatusQueue]:
-    monkeypatch.setattr(status_queue, "RETRY_SECONDS", 0.01)
-    made = StatusQueue(store, fence, Metrics())
+def queue(store: SlowStore, fence: FakeFence) -> Iterator[StatusQueue]:
+    made = StatusQueue(store, fence, Metrics(), retry_seconds=0.01)
     yield made
     store.goes_on.set()
     made.close()
@@ -119,10 +117,8 @@ def test_closing_writes_what_is_left(store: SlowStore, queue: StatusQueue) -> No
     assert len(store.writes) == 3
 
 
-def test_closing_does_not_wait_for_ever(
-    store: SlowStore, queue: StatusQueue, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(status_queue, "DRAIN_SECONDS", 0.05)
+def test_closing_does_not_wait_for_ever(store: SlowStore, fence: FakeFence) -> None:
+    queue = StatusQueue(store, fence, Metrics(), retry_seconds=0.01, drain_seconds=0.05)
     store.goes_on.set()
     store.write_fault = ClusterError("timed out")
     queue.write_status(A, SCALED)

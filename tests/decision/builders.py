@@ -60,14 +60,11 @@ def hpa(*metrics: Mapping[str, Any], **spec: Any) -> ScalingPolicy:
     return policy(*metrics, **{"semantics": "HPA", **spec})
 
 
-def pods(
-    count: int, ready: int | None = None, phase: str = "Running", prefix: str = "pod"
-) -> tuple[Pod, ...]:
+def pods(count: int, ready: int | None = None, phase: str = "Running") -> tuple[Pod, ...]:
     """``count`` pods of which the first ``ready`` (default all) are ready, the others in ``phase``."""
     ready = count if ready is None else ready
     return tuple(
-        Pod(f"{prefix}-{i}") if i < ready else Pod(f"{prefix}-{i}", PodPhase(phase), ready=False)
-        for i in range(count)
+        Pod(f"pod-{i}") if i < ready else Pod(f"pod-{i}", PodPhase(phase), ready=False) for i in range(count)
     )
 
 
@@ -83,9 +80,9 @@ def series(*values: float, name: str = "load", at: float = NOW) -> Reading:
     return Reading(name, tuple(Sample(value, at) for value in values))
 
 
-def failed(name: str = "load", error: str = "connection refused") -> Reading:
+def failed(name: str = "load") -> Reading:
     """A source that did not answer."""
-    return Reading(name, error=error)
+    return Reading(name, error="connection refused")
 
 
 def observe(
@@ -140,12 +137,12 @@ def stages(decision: Decision) -> list[tuple[str, int, str]]:
 class Timeline:
     """Plays a policy over time: order, wait, observe; every change is written and takes effect at once."""
 
-    def __init__(self, policy_: ScalingPolicy, replicas: int, now: float = 0.0) -> None:
+    def __init__(self, policy_: ScalingPolicy, replicas: int) -> None:
         self.policy = policy_
         self.replicas = replicas
         self.ready = replicas
-        self.now = now
-        self.state = initial_state(replicas, now)
+        self.now = 0.0
+        self.state = initial_state(replicas, self.now)
         self.last: Decision | None = None
 
     def sync(self, load: float | None, after: float = 15.0, ready: int | None = None) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,6 @@ class RunningController(Server):
         kubeconfig: Path,
         prometheus_url: str,
         *options: str,
-        environment: Mapping[str, str] | None = None,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.port = free_port()
@@ -41,7 +40,7 @@ class RunningController(Server):
             *("--metrics-address", "127.0.0.1", "--metrics-port", str(self.port)),
             *options,
         ]
-        super().__init__(command, folder / "controller.log", environment)
+        super().__init__(command, folder / "controller.log")
 
     def ready(self) -> bool:
         """Whether it serves; standing by is being ready too."""
@@ -89,15 +88,15 @@ def load(waiting: float | str, kv: float | str = 0.1, running: float | str = 1) 
     return vllm(running, waiting, kv)
 
 
-def replicas(cluster: Cluster, namespace: str, plural: str = "deployments") -> int:
+def replicas(cluster: Cluster, namespace: str) -> int:
     """The replicas that are ordered."""
-    path = f"/apis/apps/v1/namespaces/{namespace}/{plural}/vllm/scale"
+    path = f"/apis/apps/v1/namespaces/{namespace}/deployments/vllm/scale"
     return int(cluster.api.get(path)["spec"].get("replicas", 0))
 
 
-def status_of(cluster: Cluster, namespace: str, name: str = "vllm") -> JSON:
-    """A policy's status; empty before the first."""
-    path = f"/apis/{GROUP}/namespaces/{namespace}/scalingpolicies/{name}"
+def status_of(cluster: Cluster, namespace: str) -> JSON:
+    """The policy's status; empty before the first."""
+    path = f"/apis/{GROUP}/namespaces/{namespace}/scalingpolicies/vllm"
     return cluster.api.get(path).get("status", {})
 
 

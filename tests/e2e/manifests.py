@@ -30,9 +30,9 @@ def deployment(namespace: str, replicas: int = 1, ready_after: str = "300ms", na
     return _workload("Deployment", namespace, replicas, ready_after, name)
 
 
-def stateful_set(namespace: str, replicas: int = 1, ready_after: str = "300ms") -> JSON:
+def stateful_set(namespace: str, replicas: int = 1) -> JSON:
     """A StatefulSet named vllm."""
-    document = _workload("StatefulSet", namespace, replicas, ready_after)
+    document = _workload("StatefulSet", namespace, replicas, "300ms")
     document["spec"] |= {"serviceName": "vllm", "podManagementPolicy": "Parallel"}
     return document
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from autoscaler.errors import ClusterError
-from autoscaler.kube import reflector
 from autoscaler.kube.lease import LeaderElection, LeaseSettings
+from autoscaler.kube.reflector import Pace
 from autoscaler.policy.models import ScaleTargetRef
 from autoscaler.ports import TargetKey
 from tests.e2e.kube_world import install_policies, pod, watching, workload
@@ -18,6 +20,7 @@ pytestmark = pytest.mark.e2e
 
 PODS = "/api/v1/namespaces/default/pods"
 DEPLOYMENTS = "/apis/apps/v1/namespaces/default/deployments"
+QUICK = Pace(watch=3, silence=5.0, longest_backoff=1.0)
 VLLM = TargetKey("default", ScaleTargetRef(kind="Deployment", name="vllm"))
 
 
@@ -37,11 +40,8 @@ def api(plane):
 
 
 @pytest.fixture
-def cluster(plane, monkeypatch):
-    monkeypatch.setattr(reflector, "WATCH_SECONDS", 3)
-    monkeypatch.setattr(reflector, "SILENCE_SECONDS", 5.0)
-    monkeypatch.setattr(reflector, "MAX_BACKOFF_SECONDS", 1.0)
-    with watching(plane.kubeconfig) as watched:
+def cluster(plane):
+    with watching(plane.kubeconfig, pace=QUICK) as watched:
         yield watched
 
 
@@ -57,29 +57,30 @@ def is_blind(cluster) -> bool:
     return False
 
 
-def test_a_past_that_was_compacted_away_is_listed_anew(plane, api, cluster, caplog, monkeypatch):
-    for name in ("FIRST_BACKOFF_SECONDS", "MAX_BACKOFF_SECONDS"):
-        monkeypatch.setattr(reflector, name, 12.0)  # long enough to change the world meanwhile
-    api.post(PODS, pod("before"))
-    eventually(lambda: names(cluster) == {"before"})
-    plane.apiserver.restart()
-    api.post(PODS, pod("after"))
-    api.delete(f"{PODS}/before", {"gracePeriodSeconds": 0})
-    plane.etcd.compact()
-    assert names(cluster) == {"before"}
-    eventually(lambda: names(cluster) == {"after"}, within=30)
+def test_a_past_that_was_compacted_away_is_listed_anew(plane, api, caplog):
+    # Long enough to change the world meanwhile.
+    slow = replace(QUICK, first_backoff=12.0, longest_backoff=12.0)
+    with watching(plane.kubeconfig, pace=slow) as cluster:
+        api.post(PODS, pod("before"))
+        eventually(lambda: names(cluster) == {"before"})
+        plane.apiserver.restart()
+        api.post(PODS, pod("after"))
+        api.delete(f"{PODS}/before", {"gracePeriodSeconds": 0})
+        plane.etcd.compact()
+        assert names(cluster) == {"before"}
+        eventually(lambda: names(cluster) == {"after"}, within=30)
     assert "/api/v1/pods: The resourceVersion for the provided watch is too old." in caplog.text
 
 
-def test_a_server_that_hangs_makes_the_copies_too_old_and_then_right_again(plane, cluster, monkeypatch):
-    monkeypatch.setattr(reflector, "MAX_AGE_SECONDS", 4.0)
-    assert not is_blind(cluster)
-    plane.apiserver.pause()
-    eventually(lambda: is_blind(cluster), within=15)
-    with pytest.raises(ClusterError):
-        cluster.targets.read(VLLM)
-    plane.apiserver.resume()
-    eventually(lambda: not is_blind(cluster), within=30)
+def test_a_server_that_hangs_makes_the_copies_too_old_and_then_right_again(plane):
+    with watching(plane.kubeconfig, pace=replace(QUICK, max_age=4.0)) as cluster:
+        assert not is_blind(cluster)
+        plane.apiserver.pause()
+        eventually(lambda: is_blind(cluster), within=15)
+        with pytest.raises(ClusterError):
+            cluster.targets.read(VLLM)
+        plane.apiserver.resume()
+        eventually(lambda: not is_blind(cluster), within=30)
 
 
 def test_a_server_that_dies_and_comes_back_is_followed_again(plane, api, cluster):

@@ -30,10 +30,3 @@ class Timeline:
     def reaches(self, value: int, within: float = 30.0) -> None:
         """Waits, in seconds, until it is that."""
         eventually(lambda: self.look() == value, within)
-
-    def holds_while(self, condition: Callable[[], object], within: float = 30.0) -> None:
-        """Waits until ``condition`` is no longer true; meanwhile nothing may change."""
-        before = list(self.changes)
-        eventually(lambda: not condition() or self.look() is None, within)
-        self.look()
-        assert self.changes == before

@@ -25,8 +25,8 @@ spec:
 """
 
 
-def imported(text, file="hpa.yaml"):
-    conversion = convert_text(text, file)
+def imported(text):
+    conversion = convert_text(text, "hpa.yaml")
     return [one.loaded.policy.spec for one in conversion.converted], [str(one) for one in conversion.remarks]
 
 

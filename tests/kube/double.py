@@ -11,13 +11,13 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from kubernetes.client import Configuration
 
 from autoscaler.kube.api import Api
+from tests.servers import loopback
 
 
 @dataclass
@@ -32,7 +32,7 @@ class Request:
 class Call:
     """One request and the means to answer it."""
 
-    def __init__(self, request: Request, handler: BaseHTTPRequestHandler) -> None:
+    def __init__(self, request: Request, handler: loopback.Request) -> None:
         self.request = request
         self._handler = handler
 
@@ -59,6 +59,9 @@ class Call:
 
     def send(self, *events: object) -> None:
         data = "".join(json.dumps(event) + "\n" for event in events).encode()
+        self.send_piece(data)
+
+    def send_piece(self, data: bytes) -> None:
         self._handler.wfile.write(f"{len(data):x}\r\n".encode() + data + b"\r\n")
         self._handler.wfile.flush()
 
@@ -100,11 +103,11 @@ class Double:
     def seen(self, method: str, path: str = "") -> list[Request]:
         return [one for one in self.requests if one.method == method and one.path.startswith(path)]
 
-    def api(self, token: str | None = None) -> Api:
+    def api(self, token: str | None = None, **timeouts: float) -> Api:
         configuration = Configuration(host=self.url)
         if token is not None:
             configuration.api_key["BearerToken"] = f"bearer {token}"
-        return Api(configuration)
+        return Api(configuration, **timeouts)
 
     def answer(self, call: Call) -> None:
         request = call.request
@@ -127,33 +130,19 @@ class Double:
 def api_double() -> Iterator[Double]:
     double = Double("")
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
+    def answer(handler: loopback.Request) -> None:
+        url = urlsplit(handler.path)
+        sent = handler.body()
+        query, headers = dict(parse_qsl(url.query)), dict(handler.headers)
+        request = Request(handler.command, url.path, query, headers, json.loads(sent) if sent else None)
+        try:
+            double.answer(Call(request, handler))
+        except OSError:
+            handler.close_connection = True
 
-        def _handle(self) -> None:
-            url = urlsplit(self.path)
-            size = int(self.headers.get("Content-Length") or 0)
-            body = json.loads(self.rfile.read(size)) if size else None
-            query = dict(parse_qsl(url.query))
-            try:
-                double.answer(Call(Request(self.command, url.path, query, dict(self.headers), body), self))
-            except (ConnectionError, OSError):
-                self.close_connection = True
-
-        do_GET = do_POST = do_PUT = do_PATCH = _handle  # noqa: N815
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    double.url = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-    thread.start()
-    try:
-        yield double
-    finally:
-        double.over.set()
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with loopback.LoopbackServer(answer, keeps_alive=True) as server:
+        double.url = f"http://127.0.0.1:{server.port}"
+        try:
+            yield double
+        finally:
+            double.over.set()

@@ -11,7 +11,6 @@ import yaml
 from kubernetes.config import incluster_config
 
 from autoscaler.errors import ClusterError
-from autoscaler.kube import api as api_module
 from autoscaler.kube.api import ApiError, connect
 
 from .double import Call, Double
@@ -66,13 +65,10 @@ def test_a_read_that_is_put_off_is_asked_again(double: Double) -> None:
     assert len(double.requests) == 3
 
 
-def test_a_read_that_is_put_off_for_ever_is_a_refusal(
-    double: Double, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(api_module, "READ_TIMEOUT_SECONDS", 1.0)
+def test_a_read_that_is_put_off_for_ever_is_a_refusal(double: Double) -> None:
     double.on("GET", PODS, lambda call: call.refuse(429, "TooManyRequests", "busy", Retry_After="0"))
     with pytest.raises(ApiError, match="busy"):
-        double.api().get(PODS)
+        double.api(read_seconds=1.0).get(PODS)
     assert 1 < len(double.requests) < 12
 
 
@@ -103,11 +99,10 @@ def test_a_broken_connection_is_no_answer_and_nothing_is_sent_twice(double: Doub
     assert len(double.requests) == 1
 
 
-def test_a_slow_server_is_given_up(double: Double, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(api_module, "WRITE_TIMEOUT_SECONDS", 0.2)
+def test_a_slow_server_is_given_up(double: Double) -> None:
     double.on("PATCH", PODS, double.until_over)
     with pytest.raises(ClusterError, match="did not answer"):
-        double.api().patch(PODS, {})
+        double.api(write_seconds=0.2).patch(PODS, {})
 
 
 def test_nobody_there_is_a_cluster_error() -> None:
@@ -143,8 +138,7 @@ def test_an_event_in_pieces_is_put_together(double: Double) -> None:
     def answer(call: Call) -> None:
         call.begin_stream()
         for byte in text:
-            call._handler.wfile.write(b"1\r\n" + bytes([byte]) + b"\r\n")
-            call._handler.wfile.flush()
+            call.send_piece(bytes([byte]))
         call.end_stream()
 
     double.on("GET", PODS, answer, watch=True)

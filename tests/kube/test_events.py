@@ -24,9 +24,9 @@ def echo(call: Call) -> None:
     call.json(call.request.body, 201)
 
 
-def write(double: Double, *told: tuple[str, str, str], policy: Any = POLICY, clock: Any = None) -> list[Any]:
+def write(double: Double, *told: tuple[str, str, str], policy: Any = POLICY) -> list[Any]:
     """The requests that some events lead to."""
-    events = KubeEvents(double.api(), "autoscaler-0", clock or Clock())
+    events = KubeEvents(double.api(), "autoscaler-0", Clock())
     for one in told:
         events.emit(policy, *one)
     events.start()

@@ -18,6 +18,8 @@ LEASE_SECONDS = 15
 class Leases:
     """The one Lease, kept as the API server keeps it. ``fault``: what goes wrong with the next call."""
 
+    write_seconds = WRITE_TIMEOUT_SECONDS
+
     def __init__(self):
         self.lease = None
         self.version = 0

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import tracemalloc
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -103,3 +105,18 @@ def test_the_index_finds_what_a_look_at_every_pod_finds(changes, selector):
             index.drop(pod(name))
     requirements = parse_selector(selector)
     assert names(index, selector) == sorted(n for n, labels in pods.items() if matches(requirements, labels))
+
+
+def test_long_selectors_find_pods_and_leave_little_behind():
+    index = PodIndex()
+    index.put(pod("a"))
+    many = ",".join(f"v{number}" for number in range(1000))
+    assert names(index, f"app notin ({many})") == ["a"]
+    tracemalloc.start()
+    try:
+        for number in range(30):
+            assert names(index, f"app in ({many},w{number})") == []
+        left, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert left < 30 * 1024

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import pytest
 
 from autoscaler.errors import ClusterError
-from autoscaler.kube import reflector as reflector_module
-from autoscaler.kube.reflector import Reflector
+from autoscaler.kube.reflector import Pace, Reflector
 from tests.servers.eventually import eventually
 
 from .double import Call, Double
@@ -57,13 +57,12 @@ def sink() -> Names:
 
 
 @pytest.fixture
-def start(double: Double, sink: Names, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Reflector]]:
-    monkeypatch.setattr(reflector_module, "FIRST_BACKOFF_SECONDS", 0.02)
-    monkeypatch.setattr(reflector_module, "SHORTEST_WATCH_SECONDS", 0.0)
+def start(double: Double, sink: Names) -> Iterator[Callable[..., Reflector]]:
     started = []
 
-    def begin(**options: Any) -> Reflector:
-        reflector = Reflector(double.api(), PATH, sink, **options)
+    def begin(optional: bool = False, **pace: Any) -> Reflector:
+        quick = Pace(**{"first_backoff": 0.02, "shortest_watch": 0.0, **pace})
+        reflector = Reflector(double.api(), PATH, sink, optional, quick)
         started.append(reflector)
         reflector.start()
         return reflector
@@ -72,6 +71,10 @@ def start(double: Double, sink: Names, monkeypatch: pytest.MonkeyPatch) -> Itera
     double.over.set()
     for reflector in started:
         reflector.stop()
+
+
+def reflector_threads() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == f"watch {PATH}"]
 
 
 def open_watch(double: Double, *events: object) -> Callable[[Call], None]:
@@ -178,17 +181,17 @@ def test_until_the_first_list_nothing_is_known_and_why(double, start):
 
 
 def test_after_a_failure_it_waits_longer_each_time():
-    pauses = [reflector_module._pause(ClusterError("no"), failures) for failures in range(12)]
+    pauses = [Pace().pause(ClusterError("no"), failures) for failures in range(12)]
     most = [min(0.5 * 2**failures, 30.0) for failures in range(12)]
     assert all(high / 2 <= pause <= high for pause, high in zip(pauses, most, strict=True))
 
 
 def test_an_outage_of_days_is_no_reason_to_give_up():
-    assert reflector_module._pause(ClusterError("no"), 100_000) <= 30.0
+    assert Pace().pause(ClusterError("no"), 100_000) <= 30.0
 
 
 def test_a_server_that_says_when_is_not_asked_sooner():
-    assert reflector_module._pause(ClusterError("no", retry_after_seconds=77.0), 0) == 77.0
+    assert Pace().pause(ClusterError("no", retry_after_seconds=77.0), 0) == 77.0
 
 
 def test_a_copy_that_nobody_confirms_grows_too_old(double, sink):
@@ -207,11 +210,10 @@ def test_a_copy_that_nobody_confirms_grows_too_old(double, sink):
     reflector.stop()
 
 
-def test_a_version_that_is_too_old_is_no_reason_to_wait(double, sink, start, monkeypatch):
-    monkeypatch.setattr(reflector_module, "FIRST_BACKOFF_SECONDS", 60.0)
+def test_a_version_that_is_too_old_is_no_reason_to_wait(double, sink, start):
     double.on("GET", PATH, page(7, "a"), page(90, "b"))
     double.on("GET", PATH, lambda call: call.stream(GONE), open_watch(double), watch=True)
-    start()
+    start(first_backoff=60.0, longest_backoff=60.0)
     eventually(lambda: sink.names == {"b"})
 
 
@@ -231,13 +233,11 @@ def test_a_list_is_as_old_as_its_first_page(double, sink):
     reflector.stop()
 
 
-def test_a_server_that_ends_every_watch_at_once_is_not_pestered(double, start, monkeypatch):
-    monkeypatch.setattr(reflector_module, "SHORTEST_WATCH_SECONDS", 5.0)
-    monkeypatch.setattr(reflector_module, "FIRST_BACKOFF_SECONDS", 60.0)
+def test_a_server_that_ends_every_watch_at_once_is_not_pestered(double, start, caplog):
     double.on("GET", PATH, page(7, "a"))
     double.on("GET", PATH, lambda call: call.stream(), watch=True)
-    reflector = start()
-    eventually(lambda: reflector._problem == "the server ended the watch at once")
+    start(shortest_watch=5.0, first_backoff=60.0)
+    eventually(lambda: "the server ended the watch at once" in caplog.text)
     assert len(watched_from(double)) == 1
 
 
@@ -248,11 +248,10 @@ def test_an_optional_resource_that_is_not_installed_is_empty(sink, start):
     assert sink.names == set()
 
 
-def test_an_optional_resource_is_found_once_it_is_installed(double, sink, start, monkeypatch):
-    monkeypatch.setattr(reflector_module, "ABSENT_SECONDS", 0.02)
+def test_an_optional_resource_is_found_once_it_is_installed(double, sink, start):
     double.on("GET", PATH, lambda call: call.refuse(404, "NotFound"), page(7, "a"))
     double.on("GET", PATH, open_watch(double), watch=True)
-    start(optional=True)
+    start(optional=True, absent=0.02)
     eventually(lambda: sink.names == {"a"})
 
 
@@ -262,4 +261,4 @@ def test_stopping_ends_a_watch_that_is_open(double, start):
     reflector = start()
     eventually(lambda: watched_from(double))
     reflector.stop()
-    eventually(lambda: not reflector._thread.is_alive())
+    eventually(lambda: reflector_threads() == [])

@@ -16,8 +16,8 @@ def metrics(*entries: str) -> str:
     return "  metrics:\n" + "".join(f"  - {{{entry}}}\n" for entry in entries)
 
 
-def query(text: str, kind: str = "AverageValue", more: str = "") -> str:
-    return metrics(f"query: '{text}', target: {{type: {kind}, averageValue: 1}}{more}")
+def query(text: str, kind: str = "AverageValue") -> str:
+    return metrics(f"query: '{text}', target: {{type: {kind}, averageValue: 1}}")
 
 
 def found(*lines: str, of: str = METRICS, replicas: str = "  maxReplicas: 10\n") -> list[str]:

@@ -64,9 +64,9 @@ class MetricsOfAnHPA:
     def __init__(self, kubeconfig: Path) -> None:
         self._command = [str(binaries() / "hpametrics"), f"--kubeconfig={kubeconfig}"]
 
-    def pods(self, namespace: str, metric: str, labels: str, metric_selector: str = "") -> JSON:
+    def pods(self, namespace: str, metric: str, labels: str) -> JSON:
         """A Pods metric, of the pods that ``labels`` select: a custom MetricValueList."""
-        return self._read(namespace, metric, metric_selector, "pods", labels)
+        return self._read(namespace, metric, "", "pods", labels)
 
     def object(self, namespace: str, metric: str, kind: str, name: str, metric_selector: str = "") -> JSON:
         """An Object metric; ``kind`` with its group: ``Deployment.apps``."""

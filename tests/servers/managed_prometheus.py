@@ -15,14 +15,13 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Lock, Thread
-from types import TracebackType
-from typing import Self
+from threading import Lock
 from urllib.parse import parse_qs
 
 import requests
 from google.auth.credentials import Credentials
+
+from tests.servers.loopback import LoopbackServer, Request
 
 PROJECT = "models-prod"
 PATH = f"/v1/projects/{PROJECT}/location/global/prometheus"
@@ -45,7 +44,7 @@ def google_error(code: int, status: str, message: str) -> bytes:
     return json.dumps({"error": {"code": code, "message": message, "status": status}}).encode()
 
 
-class ManagedPrometheus:
+class ManagedPrometheus(LoopbackServer):
     """The proxy. ``url`` is what Managed Prometheus' URL up to ``/prometheus`` is.
 
     ``tls``: serves https. ``authorizations``: the headers of that name. ``tokens``: those that are valid
@@ -54,6 +53,7 @@ class ManagedPrometheus:
     """
 
     def __init__(self, upstream: str | None = None, tls: ssl.SSLContext | None = None) -> None:
+        super().__init__(self._respond, tls, keeps_alive=True)
         self.upstream = upstream
         self.authorizations: list[str] = []
         self.tokens: set[str] | None = None
@@ -63,11 +63,8 @@ class ManagedPrometheus:
         self.at_once = 0
         self.most_at_once = 0
         self._lock = Lock()
-        self._server = _Server(("127.0.0.1", 0), self._handler())
-        if tls is not None:
-            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
         scheme = "http" if tls is None else "https"
-        self.url = f"{scheme}://127.0.0.1:{self._server.server_port}{PATH}"
+        self.url = f"{scheme}://127.0.0.1:{self.port}{PATH}"
 
     def answer(self, path: str, token: str | None, form: Mapping[str, list[str]]) -> Fault:
         """What a request gets."""
@@ -90,62 +87,34 @@ class ManagedPrometheus:
         passed = requests.post(f"{self.upstream}/api/v1/query", form, timeout=10)
         return Fault(passed.status_code, passed.content)
 
-    def _handler(self) -> type[BaseHTTPRequestHandler]:
-        proxy = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-            disable_nagle_algorithm = True
-
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers.get("Content-Length", 0))).decode()
-                proxy.authorizations.append(self.headers.get("Authorization", ""))
-                kind, _, token = proxy.authorizations[-1].partition(" ")
-                with proxy._lock:
-                    proxy.at_once += 1
-                    proxy.most_at_once = max(proxy.most_at_once, proxy.at_once)
-                try:
-                    self._send(proxy.answer(self.path, token if kind == "Bearer" else None, parse_qs(body)))
-                finally:
-                    with proxy._lock:
-                        proxy.at_once -= 1
-
-            def _send(self, answer: Fault) -> None:
-                time.sleep(answer.delay)
-                self.send_response(answer.status)
-                headers = {"Content-Type": "application/json", **answer.headers}
-                for name, value in headers.items():
-                    self.send_header(name, value)
-                self.send_header("Content-Length", str(len(answer.body)))
-                self.end_headers()
-                if not answer.drip:
-                    self.wfile.write(answer.body)
-                    return
-                for byte in answer.body:
-                    self.wfile.write(bytes([byte]))
-                    time.sleep(answer.drip)
-
-            def log_message(self, format: str, *args: object) -> None:
-                """Requests are no news."""
-
-        return Handler
-
-    def __enter__(self) -> Self:
-        Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+    def _respond(self, request: Request) -> None:
+        form = parse_qs(request.body().decode())
+        self.authorizations.append(request.headers.get("Authorization", ""))
+        kind, _, token = self.authorizations[-1].partition(" ")
+        with self._lock:
+            self.at_once += 1
+            self.most_at_once = max(self.most_at_once, self.at_once)
+        try:
+            _send(request, self.answer(request.path, token if kind == "Bearer" else None, form))
+        finally:
+            with self._lock:
+                self.at_once -= 1
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-
-    def handle_error(self, request: object, client_address: object) -> None:
-        """A client that gave up is the client's business."""
+def _send(request: Request, answer: Fault) -> None:
+    time.sleep(answer.delay)
+    request.send_response(answer.status)
+    headers = {"Content-Type": "application/json", **answer.headers}
+    for name, value in headers.items():
+        request.send_header(name, value)
+    request.send_header("Content-Length", str(len(answer.body)))
+    request.end_headers()
+    if not answer.drip:
+        request.wfile.write(answer.body)
+        return
+    for byte in answer.body:
+        request.wfile.write(bytes([byte]))
+        time.sleep(answer.drip)
 
 
 class IssuedCredentials(Credentials):

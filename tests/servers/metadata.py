@@ -8,59 +8,32 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
-from types import TracebackType
-from typing import Self
+
+from tests.servers.loopback import LoopbackServer, Request
 
 _ACCOUNT = "/computeMetadata/v1/instance/service-accounts/default"
 
 
-class MetadataServer:
+class MetadataServer(LoopbackServer):
     """``issue`` makes the next access token. ``asked``: the paths, in order."""
 
-    def __init__(self, issue: Callable[[], str], lifetime: int = 3599) -> None:
+    def __init__(self, issue: Callable[[], str]) -> None:
+        super().__init__(self._answer)
         self.issue = issue
-        self.lifetime = lifetime
         self.asked: list[str] = []
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        host = f"127.0.0.1:{self._server.server_port}"
+        host = f"127.0.0.1:{self.port}"
         self.environment = {"GCE_METADATA_HOST": host, "GCE_METADATA_IP": host}
 
-    def _handler(self) -> type[BaseHTTPRequestHandler]:
-        server = self
+    def _answer(self, request: Request) -> None:
+        self.asked.append(request.path)
+        told = self._told(*request.path.partition("?")[::2])
+        kind = "application/json" if told else "text/plain"
+        body = json.dumps(told).encode() if told else b"models-prod"
+        request.reply(200, kind, body, Metadata_Flavor="Google")
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                path, _, query = self.path.partition("?")
-                server.asked.append(self.path)
-                self.send_response(200)
-                self.send_header("Metadata-Flavor", "Google")
-                if path == f"{_ACCOUNT}/token":
-                    body = {
-                        "access_token": server.issue(),
-                        "expires_in": server.lifetime,
-                        "token_type": "Bearer",
-                    }
-                elif path.rstrip("/") == _ACCOUNT and "recursive=true" in query:
-                    body = {"email": "autoscaler@models-prod.iam", "scopes": [], "aliases": ["default"]}
-                else:
-                    body = None
-                self.send_header("Content-Type", "application/json" if body else "text/plain")
-                self.end_headers()
-                self.wfile.write(json.dumps(body).encode() if body else b"models-prod")
-
-            def log_message(self, format: str, *args: object) -> None:
-                """Requests are no news."""
-
-        return Handler
-
-    def __enter__(self) -> Self:
-        Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+    def _told(self, path: str, query: str) -> dict[str, object] | None:
+        if path == f"{_ACCOUNT}/token":
+            return {"access_token": self.issue(), "expires_in": 3599, "token_type": "Bearer"}
+        if path.rstrip("/") == _ACCOUNT and "recursive=true" in query:
+            return {"email": "autoscaler@models-prod.iam", "scopes": [], "aliases": ["default"]}
+        return None

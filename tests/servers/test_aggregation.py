@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import ssl
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
 
 import pytest
 
@@ -13,6 +11,7 @@ from tests.servers.aggregation import MetricsOfAnHPA, aggregate, available
 from tests.servers.api import Api
 from tests.servers.certificates import Authority
 from tests.servers.eventually import eventually
+from tests.servers.loopback import LoopbackServer, Request
 
 pytestmark = pytest.mark.e2e
 
@@ -47,36 +46,22 @@ VALUES = {
 }
 
 
-class MetricsServer:
+class MetricsServer(LoopbackServer):
     """A metrics API of one metric, which notes who asks for what."""
 
     def __init__(self, authority: Authority, clients: Authority) -> None:
-        self.asked: list[tuple[str, str | None]] = []
-        asked = self.asked
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                asked.append((self.path, self.headers["X-Remote-User"]))
-                answer = VALUES if "/pods/" in self.path else DISCOVERY
-                body = json.dumps(answer).encode()
-                self.send_response(200)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, format: str, *args: object) -> None:
-                """The test looks at ``asked``."""
-
         pair = authority.issue("metrics", hosts=(f"{GROUP.replace('.', '-')}.kube-system.svc",))
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(pair.certificate, pair.key)
         context.load_verify_locations(clients.certificate)
         context.verify_mode = ssl.CERT_REQUIRED
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
-        self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
-        Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
+        super().__init__(self._answer, context)
+        self.asked: list[tuple[str, str | None]] = []
+
+    def _answer(self, request: Request) -> None:
+        self.asked.append((request.path, request.headers["X-Remote-User"]))
+        answer = VALUES if "/pods/" in request.path else DISCOVERY
+        request.reply(200, "application/json", json.dumps(answer).encode())
 
 
 def versions(api):
@@ -88,14 +73,12 @@ def versions(api):
 @pytest.fixture
 def metrics(control_plane, tmp_path):
     authority = Authority(tmp_path, "metrics-ca")
-    started = MetricsServer(authority, control_plane.apiserver.front_proxy)
     api = Api(control_plane.kubeconfig)
-    aggregate(api, GROUP, "v1beta2", started.server.server_port, authority.certificate)
-    eventually(lambda: available(api, GROUP, "v1beta2") and versions(api) == ["v1beta2"], within=120)
-    yield started
-    api.delete(f"/apis/apiregistration.k8s.io/v1/apiservices/v1beta2.{GROUP}")
-    started.server.shutdown()
-    started.server.server_close()
+    with MetricsServer(authority, control_plane.apiserver.front_proxy) as server:
+        aggregate(api, GROUP, "v1beta2", server.port, authority.certificate)
+        eventually(lambda: available(api, GROUP, "v1beta2") and versions(api) == ["v1beta2"], within=120)
+        yield server
+        api.delete(f"/apis/apiregistration.k8s.io/v1/apiservices/v1beta2.{GROUP}")
 
 
 def test_the_hpas_client_reads_through_the_aggregation_layer(control_plane, metrics):

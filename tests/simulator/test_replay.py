@@ -49,9 +49,9 @@ def make_policy(*metrics: dict[str, Any], **spec: Any) -> ScalingPolicy:
     )
 
 
-def steady(rate: float, start: float, end: float, output: int = 380) -> list[Request]:
+def steady(rate: float, start: float, end: float) -> list[Request]:
     """``rate`` requests a second, each of 3.8 s."""
-    return [(start + index / rate, 10, output) for index in range(int((end - start) * rate))]
+    return [(start + index / rate, 10, 380) for index in range(int((end - start) * rate))]
 
 
 def desired_at(result: RunResult, time_s: float) -> int:

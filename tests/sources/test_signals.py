@@ -54,8 +54,8 @@ def pod(name: str, *lines: str, namespace: str = "chat", cluster: str = "prod") 
     return labels, "\n".join(lines) + "\n"
 
 
-def requests_of(value: float, name: str = "vllm:num_requests_running", **labels: str) -> str:
-    return sample(name, value, **labels)
+def requests_of(value: float, **labels: str) -> str:
+    return sample("vllm:num_requests_running", value, **labels)
 
 
 def histogram(name: str, per_second: Mapping[str, float]) -> list[str]:

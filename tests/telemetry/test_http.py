@@ -6,7 +6,8 @@ import pytest
 import requests
 
 from autoscaler.telemetry.http import TelemetryServer
-from autoscaler.telemetry.metrics import Metrics, Standing
+from autoscaler.telemetry.metrics import Metrics
+from autoscaler.telemetry.standings import Standing
 
 
 class Faults:
@@ -47,7 +48,7 @@ def test_metrics_have_a_page(served: tuple[str, Faults, Metrics]) -> None:
         gpus_per_replica=2,
         ages={"waiting": 7.5},
     )
-    metrics.decided(("chat", "vllm"), standing)
+    metrics.standings.decided(("chat", "vllm"), standing)
     page = requests.get(f"{url}/metrics", timeout=5)
     assert page.headers["Content-Type"].startswith("text/plain")
     for line in (
@@ -58,7 +59,7 @@ def test_metrics_have_a_page(served: tuple[str, Faults, Metrics]) -> None:
         'vllm_autoscaler_metric_age_seconds{metric="waiting",policy="vllm",policy_namespace="chat"} 7.5',
     ):
         assert line in page.text.splitlines()
-    metrics.forget(("chat", "vllm"))
+    metrics.standings.forget(("chat", "vllm"))
     assert "chat" not in requests.get(f"{url}/metrics", timeout=5).text
 
 

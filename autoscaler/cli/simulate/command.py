@@ -9,8 +9,8 @@ import click
 from click.core import ParameterSource
 
 from autoscaler.cli.finite import FiniteRange
-from autoscaler.cli.slo import USUAL_SLO, SloType
 from autoscaler.cli.times import TimeType
+from autoscaler.cli.trace_options import trace_options
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
@@ -102,24 +102,7 @@ def _series(_ctx: click.Context, param: click.Parameter, values: tuple[str, ...]
     default="least-loaded",
     help="How requests find a replica.",
 )
-@click.option(
-    "--rate-scale",
-    type=FiniteRange(0, 1e6, min_open=True),
-    default=1.0,
-    metavar="X",
-    help="Replay at X times the trace's rate.",
-)
-@click.option(
-    "--start", type=FiniteRange(0), default=0.0, metavar="S", help="Begin at this second of the trace."
-)
-@click.option(
-    "--span",
-    type=FiniteRange(0, min_open=True),
-    metavar="S",
-    help="Replay this many seconds of the trace.  [default: to its end]",
-)
-@click.option("--bad-rows", type=click.Choice(["stop", "skip"]), default="stop", help="What a bad row does.")
-@click.option("--slo", type=SloType(), default=USUAL_SLO, help="What a request must meet.")
+@trace_options
 @click.option(
     "--scrape-interval",
     type=FiniteRange(0.1, 3600),

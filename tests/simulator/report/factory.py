@@ -203,11 +203,9 @@ def make_result(
     base_rps: float = 2.0,
     interval_s: float = SYNC_S,
     fixed: int | None = None,
-    max_replicas: int = 8,
-    slo: Slo | None = None,
 ) -> RunResult:
     """A run of ``span_s`` seconds; with ``fixed`` replicas it has no decisions."""
-    run = _Run(Random(seed), slo or Slo(2.0, 0.1), span_s, base_rps, fixed, max_replicas)
+    run = _Run(Random(seed), Slo(2.0, 0.1), span_s, base_rps, fixed, max_replicas=8)
     run.target = fixed or 2
     run.order(run.target, 0.0, 0.0)
     every = max(1, round(SYNC_S / interval_s))
@@ -251,8 +249,8 @@ def _inputs(label: str, seed: int, run: _Run) -> dict[str, object]:
     }
 
 
-def counted(records: Iterable[DecisionRecord], *, written: bool = True) -> DecisionCounts:
-    counts = DecisionCounts(written=written)
+def counted(records: Iterable[DecisionRecord]) -> DecisionCounts:
+    counts = DecisionCounts(written=True)
     for record in records:
         counts.add(record.decision)
     return counts
@@ -270,10 +268,10 @@ def report_json(results: Sequence[RunResult]) -> str:
     return render_json([summarize(result) for result in results])
 
 
-def empty_result(label: str = "nothing") -> RunResult:
+def empty_result() -> RunResult:
     """A run without requests, replicas, decisions or time."""
     return RunResult(
-        label=label,
+        label="nothing",
         inputs={"seed": 0},
         slo=Slo(2.0, 0.1),
         gpus_per_replica=1,
