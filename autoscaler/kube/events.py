@@ -75,6 +75,7 @@ class KubeEvents:
         self._queue: queue.Queue[_Event | None] = queue.Queue(MAX_QUEUED)
         self._written: dict[tuple[str, str, str, str], tuple[str, int]] = {}
         self._buckets: dict[str, _Bucket] = {}
+        self._lost = 0
         self._thread = threading.Thread(target=self._run, name="events", daemon=True)
 
     def start(self) -> None:
@@ -112,7 +113,14 @@ class KubeEvents:
                 name, count = self._create(event), 0
             _remember(self._written, event.key, (name, count + 1))
         except ClusterError as error:
-            log.warning("an event could not be written: %s", error)
+            log.log(
+                logging.DEBUG if self._lost else logging.WARNING, "an event could not be written: %s", error
+            )
+            self._lost += 1
+        else:
+            if self._lost > 1:
+                log.info("events are written again", extra={"lost": self._lost})
+            self._lost = 0
 
     def _count_up(self, event: _Event, name: str, count: int) -> bool:
         """Whether the event was there to be counted up; they live for an hour."""

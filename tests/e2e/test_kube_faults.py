@@ -58,6 +58,7 @@ def is_blind(cluster) -> bool:
 
 
 def test_a_past_that_was_compacted_away_is_listed_anew(plane, api, cluster, caplog, monkeypatch):
+    caplog.set_level("INFO")
     for name in ("FIRST_BACKOFF_SECONDS", "MAX_BACKOFF_SECONDS"):
         monkeypatch.setattr(reflector, name, 12.0)  # long enough to change the world meanwhile
     api.post(PODS, pod("before"))
