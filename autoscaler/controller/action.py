@@ -25,7 +25,8 @@ class Outcome:
 
     ``in_doubt``: the write failed in a way that leaves open whether it took effect.
     ``claims``: who else writes the target's replicas; None where nobody could tell. ``looks_on``: the
-    policy writes nothing, whoever else does.
+    policy writes nothing, whoever else does. ``unanswered``: the cluster did not say how the target is, as
+    it may say to nobody.
     """
 
     action: Action
@@ -34,6 +35,7 @@ class Outcome:
     in_doubt: bool = False
     claims: Sequence[Claim] | None = ()
     looks_on: bool = False
+    unanswered: bool = False
 
 
 @dataclass(frozen=True, slots=True)
