@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 import click
@@ -35,6 +36,7 @@ from autoscaler.policy.vocabulary import Action
 from autoscaler.ports import Fence
 from autoscaler.settings import MetricSettings
 from autoscaler.sources.connect import open_source
+from autoscaler.sources.shared import ClosableSource
 from autoscaler.telemetry.logs import set_up_logs
 from autoscaler.telemetry.metrics import Metrics
 
@@ -115,7 +117,8 @@ def run(**given: Any) -> None:
     autoscale run --google-project my-project --cluster my-cluster
     autoscale run --prometheus-url http://localhost:9090 --policies ./policies --dry-run --log-format text
 
-    Stops on SIGTERM or Ctrl-C: finishes the write in flight, gives the lease back, exits with 0.
+    Stops on SIGTERM or Ctrl-C: finishes the writes in flight, waits for no metrics, gives the lease
+    back, exits with 0.
     """  # noqa: D301 (click wants the character, not a backslash)
     settings = metric_settings(given)
     options = Options(**given)
@@ -133,15 +136,32 @@ class Parts:
     controller: Controller
     cluster: Cluster
     fence: Fence
+    source: ClosableSource
 
     def run(self) -> None:
-        """Until SIGTERM or SIGINT."""
-        stop = threading.Event()
+        """Until SIGTERM or SIGINT.
+
+        The loop has a thread of its own, so that a round that waits for metrics can be ended: the lead is
+        given back when the loop has ended, and another waits for it.
+        """
+        over: SimpleQueue[None] = SimpleQueue()  # unlike an Event's, its lock is safe in a signal handler
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: stop.set())
+            signal.signal(number, lambda *_: over.put(None))
         _log.info("running", extra={"version": __version__, "server": self.cluster.api.server})
-        self.controller.run(stop)
+        stop = threading.Event()
+        loop = threading.Thread(target=self._loop, args=(stop, over), name="loop")
+        loop.start()
+        over.get()
+        stop.set()
+        self.source.close()
+        loop.join()
         _log.info("stopped")
+
+    def _loop(self, stop: threading.Event, over: SimpleQueue[None]) -> None:
+        try:
+            self.controller.run(stop)
+        finally:
+            over.put(None)
 
     def once(self) -> int:
         """One pass over all policies; the exit status.
@@ -220,7 +240,7 @@ def assembled(options: Options, settings: MetricSettings) -> Iterator[Parts]:
             options.workers,
         )
         ending.callback(controller.close)
-        parts = Parts(controller, cluster, fence)
+        parts = Parts(controller, cluster, fence, source)
         if not options.once:
             _serve(options, metrics, parts, ending)
         yield parts

@@ -10,7 +10,7 @@ from itertools import count
 import click
 
 from autoscaler.cli.cluster_options import cluster_options
-from autoscaler.controller.status import troubles_of
+from autoscaler.controller.status import LOOKING_ON, remarks_of
 from autoscaler.errors import ClusterError
 from autoscaler.kube.api import connect
 from autoscaler.kube.policies import read_policies
@@ -31,7 +31,7 @@ def status(
 ) -> None:
     """Show all policies: the target, its bounds and replicas, and the last decision.
 
-    What is wrong with a policy stands below it.
+    What is wrong with a policy stands below it, and who scales the target that it only looks at.
 
     \b
     autoscale status
@@ -58,7 +58,7 @@ def status(
 
 def table(policies: Sequence[AnyPolicy], now: float) -> Iterator[str]:
     """The lines of the table; ``now`` is what ages are counted from."""
-    rows = [(_row(policy, read_status(policy.status), now), _troubles(policy)) for policy in policies]
+    rows = [(_row(policy, read_status(policy.status), now), _remarks(policy)) for policy in policies]
     if not rows:
         yield "no policies"
         return
@@ -66,9 +66,9 @@ def table(policies: Sequence[AnyPolicy], now: float) -> Iterator[str]:
         max(len(row[column]) for row in [HEAD, *(row for row, _ in rows)]) for column in range(len(HEAD))
     ]
     yield _line(HEAD, widths)
-    for row, troubles in rows:
+    for row, remarks in rows:
         yield _line(row, widths)
-        yield from (click.style(f"  {trouble}", fg="yellow") for trouble in troubles)
+        yield from remarks
 
 
 def _line(row: Sequence[str], widths: Sequence[int]) -> str:
@@ -118,12 +118,17 @@ def _age(seconds: float) -> str:
     return f"{max(0, int(seconds))}s"
 
 
-def _troubles(policy: AnyPolicy) -> Iterator[str]:
-    """Conditions that are not as they should be, and why."""
+def _remarks(policy: AnyPolicy) -> Iterator[str]:
+    """Conditions that are not as they should be, and why; beside whom a policy looks on, uncoloured."""
     status = read_status(policy.status)
     told = set()
-    for one in troubles_of(status) if status else ():
+    for one in remarks_of(status) if status else ():
         told.add(one.message)
-        yield f"{one.type} {one.status}: {one.reason}: {one.message}"
+        line = f"  {one.type} {one.status}: {one.reason}: {one.message}"
+        yield line if one.reason == LOOKING_ON else _warning(line)
     if policy.problem is not None and policy.problem not in told:
-        yield f"Accepted False: {policy.problem}"
+        yield _warning(f"  Accepted False: {policy.problem}")
+
+
+def _warning(line: str) -> str:
+    return click.style(line, fg="yellow")

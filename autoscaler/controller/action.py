@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from autoscaler.decision.types import Decision
@@ -24,7 +24,9 @@ class Outcome:
     """How a sync ended; ``reason`` is one word in Kubernetes' style.
 
     ``in_doubt``: the write failed in a way that leaves open whether it took effect.
-    ``claims``: who else writes the target's replicas; None where nobody could tell.
+    ``claims``: who else writes the target's replicas; None where nobody could tell. ``looks_on``: the
+    policy writes nothing, whoever else does. ``unanswered``: the cluster did not say how the target is, as
+    it may say to nobody.
     """
 
     action: Action
@@ -32,6 +34,8 @@ class Outcome:
     message: str
     in_doubt: bool = False
     claims: Sequence[Claim] | None = ()
+    looks_on: bool = False
+    unanswered: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +64,26 @@ class Actor:
 
         ``costs``: what each pod's deletion costs, for a scale-down.
         """
+        mode = stored.policy.spec.mode
+        dry_run = self.dry_run or mode is Mode.DRY_RUN
+        outcome = self._outcome(stored, key, scale, decision, costs, dry_run=dry_run)
+        return replace(outcome, looks_on=dry_run or mode is Mode.PAUSED)
+
+    def _outcome(
+        self,
+        stored: StoredPolicy,
+        key: TargetKey,
+        scale: Scale,
+        decision: Decision,
+        costs: Mapping[str, int],
+        *,
+        dry_run: bool,
+    ) -> Outcome:
         claims = self._claims(stored)
         wanted = decision.desired_replicas
         if wanted == decision.current_replicas:
             return Outcome(Action.HELD, str(decision.reason), decision.message, claims=claims)
-        if self.dry_run or stored.policy.spec.mode is Mode.DRY_RUN:
+        if dry_run:
             return Outcome(Action.DRY_RUN, "DryRun", f"would set {wanted} replicas", claims=claims)
         refusal = self._refusal(claims)
         if refusal is None and costs:
@@ -116,5 +135,9 @@ class Actor:
 
 def contest(claims: Sequence[Claim]) -> str:
     """Who else writes the replicas, in one sentence."""
-    others = "; ".join(f"{claim.owner} ({claim.evidence})" for claim in claims)
-    return f"not written, because others scale this target: {others}"
+    return f"not written, because others scale this target: {others(claims)}"
+
+
+def others(claims: Sequence[Claim]) -> str:
+    """The other owners, and how each is known."""
+    return "; ".join(f"{claim.owner} ({claim.evidence})" for claim in claims)

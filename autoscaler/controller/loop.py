@@ -74,6 +74,7 @@ class Controller:
         self._looked = self._clock.steady()
         self._source_error: str | None = None
         self._trouble: str | None = UNREAD
+        self._stop = threading.Event()
 
     # Health
 
@@ -89,7 +90,11 @@ class Controller:
     # Running
 
     def run(self, stop: threading.Event) -> None:
-        """Syncs until ``stop`` is set; then what is under way is finished, and nothing new begun."""
+        """Syncs until ``stop`` is set; then what is under way is finished, and nothing new begun.
+
+        To end a look that waits for metrics, close their source after setting it.
+        """
+        self._stop = stop
         while not stop.is_set():
             try:
                 self.step()
@@ -181,6 +186,8 @@ class Controller:
         if not due:
             return []
         answers = self._ask(due)
+        if self._stop.is_set():  # what was asked in vain is nobody's failure, and decides nothing
+            return []
         self.busy |= {_key(stored) for stored in due}
         return [self._pool.submit(self._sync, stored, answers) for stored in due]
 
@@ -190,11 +197,15 @@ class Controller:
         namespaces = {stored.namespace for stored in due}
         with self._metrics.source_seconds.time():
             answers = self._answers(asked, namespaces)
+        if not self._stop.is_set():
+            self._count(answers)
+        return answers
+
+    def _count(self, answers: Answers) -> None:
         errors = [answer.error for answer in answers.values() if answer.error is not None]
         self._metrics.questions.labels("error").inc(len(errors))
         self._metrics.questions.labels("ok").inc(len(answers) - len(errors))
         self._tell_source(errors[0] if errors and len(errors) == len(answers) else None)
-        return answers
 
     def _tell_source(self, error: str | None) -> None:
         """Once when no metric can be read any more, and once when it is over."""
@@ -209,8 +220,9 @@ class Controller:
         try:
             return self._source.answers(asked, namespaces)
         except Exception as error:  # whatever it is: no metric, no scaling down, and try again
-            _log.exception("the metric source failed")
-            self._metrics.errors.labels("InternalError").inc()
+            if not self._stop.is_set():
+                _log.exception("the metric source failed")
+                self._metrics.errors.labels("InternalError").inc()
             return dict.fromkeys(asked, Answer(error=f"the metric source failed: {error}"))
 
     def _sync(self, stored: StoredPolicy, answers: Answers) -> Sync:

@@ -17,7 +17,7 @@ from autoscaler.controller.memory import begin, resume, shift, target_name
 from autoscaler.controller.observation import Answers, QueryRights, observed
 from autoscaler.decision import evaluate, record_scale
 from autoscaler.decision.types import Decision, Observation, ScalingState
-from autoscaler.errors import AutoscalerError
+from autoscaler.errors import AutoscalerError, ClusterError
 from autoscaler.policy.status import PolicyStatus
 from autoscaler.policy.vocabulary import Action
 from autoscaler.ports import Question, Scale, ScaleTargets, StoredPolicy, TargetKey
@@ -137,7 +137,8 @@ class Reconciler:
             try:
                 made = self._decide(stored, memory, answers)
             except AutoscalerError as error:
-                failed = Outcome(Action.FAILED, "FailedGetScale", str(error))
+                unanswered = type(error) is ClusterError  # a refusal is this policy's own affair
+                failed = Outcome(Action.FAILED, "FailedGetScale", str(error), unanswered=unanswered)
                 return Sync(stored, self.clock.wall(), failed, conflicts=conflicts)
             outcome = self._act(stored, made, answers)
             if outcome.reason != CONFLICT:

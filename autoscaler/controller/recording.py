@@ -14,6 +14,7 @@ from typing import Protocol
 from zlib import crc32
 
 from autoscaler.controller.decision_log import DecisionLog
+from autoscaler.controller.outage import Outage
 from autoscaler.controller.reconcile import Made, Memory, Sync
 from autoscaler.controller.status import refused_status, status_after, troubles_of
 from autoscaler.decision.bounds import effective_bounds
@@ -67,6 +68,7 @@ class Recorder:
     decisions: DecisionLog | None = None
     dry_run: bool = False
     _saved: dict[tuple[str, str], _Saved] = field(default_factory=dict)
+    _outage: Outage = field(default_factory=Outage)
 
     def record(self, sync: Sync, memory: Memory) -> None:
         """Tells what this sync came to, and updates ``memory.status``."""
@@ -129,7 +131,10 @@ class Recorder:
         )
 
     def _log(self, sync: Sync, before: PolicyStatus | None, news: Mapping[str, str]) -> None:
-        """INFO for what is new, DEBUG for more of the same; problems are warnings when they begin."""
+        """INFO for what is new, DEBUG for more of the same; problems are warnings when they begin.
+
+        A cluster that does not answer is one problem, however many policies it meets.
+        """
         outcome = sync.outcome
         fields: dict[str, object] = _names(sync.stored)
         fields |= {"action": str(outcome.action), "reason": outcome.reason}
@@ -137,6 +142,10 @@ class Recorder:
             decision = sync.made.decision
             fields |= {"current": decision.current_replicas, "desired": decision.desired_replicas}
         level = logging.WARNING if outcome.reason in news else _level(sync, before)
+        if outcome.unanswered:
+            level = logging.WARNING if self._outage.meets(sync.stored) else logging.DEBUG
+        elif sync.made is not None and (met := self._outage.ends()):
+            _log.info("the cluster answers again", extra={"policies": met})
         _log.log(level, outcome.message, extra=fields)
         for reason, message in news.items():
             if reason != outcome.reason:

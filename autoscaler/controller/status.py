@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from autoscaler.controller.action import Outcome, contest
+from autoscaler.controller.action import Outcome, contest, others
 from autoscaler.controller.memory import save
 from autoscaler.controller.reconcile import Made, Sync
 from autoscaler.decision.fleet import survey
@@ -32,6 +32,9 @@ _GOOD: Mapping[str, str] = {
 }
 """What a condition's status is while there is nothing to warn of."""
 
+LOOKING_ON = "LookingOn"
+"""The reason of ``Contested`` being False although somebody else scales the target: nobody is fought."""
+
 
 def troubles_of(status: PolicyStatus) -> Sequence[StatusCondition]:
     """The conditions that are not as they should be; a pause is what somebody wants."""
@@ -40,6 +43,12 @@ def troubles_of(status: PolicyStatus) -> Sequence[StatusCondition]:
         for one in status.conditions
         if _GOOD.get(one.type, one.status) != one.status and one.reason != Reason.PAUSED
     ]
+
+
+def remarks_of(status: PolicyStatus) -> Sequence[StatusCondition]:
+    """What to show of the conditions: what is wrong, and beside whom a policy looks on."""
+    troubles = troubles_of(status)
+    return [one for one in status.conditions if one in troubles or one.reason == LOOKING_ON]
 
 
 Verdict = tuple[ConditionType, str, str, str]
@@ -179,6 +188,9 @@ def _ability(outcome: Outcome) -> Iterator[Verdict]:
 
 
 def _contested(outcome: Outcome) -> Verdict:
+    if outcome.looks_on and outcome.claims:
+        message = f"nothing is written beside those who scale this target: {others(outcome.claims)}"
+        return ConditionType.CONTESTED, "False", LOOKING_ON, message
     if outcome.claims is None:
         return ConditionType.CONTESTED, "Unknown", "OwnersUnknown", "nobody knows yet who else scales it"
     if outcome.claims:

@@ -45,6 +45,8 @@ class StatusQueue:
         self._written = metrics.api_requests
         self._waiting: OrderedDict[tuple[str, str], _Entry] = OrderedDict()
         self._told: dict[tuple[str, str], str] = {}
+        self._outage = False
+        """A warning tells that nothing can be written, and nothing was written since."""
         self._changed = threading.Condition()
         self._closed_at: float | None = None
         self._thread = threading.Thread(target=self._run, name="statuses", daemon=True)
@@ -95,19 +97,30 @@ class StatusQueue:
             self._written.labels("write_status", "error").inc()
         else:
             self._written.labels("write_status", "ok").inc()
+            self._tell_over()
         self._told.pop((policy.namespace, policy.name), None)
         return True
 
     def _keep(self, policy: AnyPolicy, status: Mapping[str, object], error: str) -> None:
-        """For another try; a reason that lasts is told once."""
+        """For another try."""
         key = (policy.namespace, policy.name)
-        names = {"namespace": policy.namespace, "policy": policy.name, "error": error}
-        level = logging.DEBUG if self._told.get(key) == error else logging.WARNING
-        _log.log(level, "status not written, will be tried again", extra=names)
-        self._told[key] = error
         self._written.labels("write_status", "error").inc()
         with self._changed:
             self._waiting.setdefault(key, (policy, status))
+            waiting = len(self._waiting)
+        # One warning for an outage, whomever it meets, and one for what a policy alone meets for ever.
+        is_news = not self._outage and self._told.get(key) != error
+        names = {"namespace": policy.namespace, "policy": policy.name, "error": error, "waiting": waiting}
+        level = logging.WARNING if is_news else logging.DEBUG
+        _log.log(level, "status not written, will be tried again", extra=names)
+        if is_news:
+            self._told[key] = error
+            self._outage = True
+
+    def _tell_over(self) -> None:
+        if self._outage:
+            _log.info("statuses are written again", extra={"waiting": len(self._waiting) + 1})
+        self._outage = False
 
     def _is_gone(self, policy: AnyPolicy) -> bool:
         """Whether nobody could read the status: the policy was deleted, or made anew."""

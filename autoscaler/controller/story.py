@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from autoscaler.controller.status import last_decision, told, troubles_of
+from autoscaler.controller.status import last_decision, remarks_of, told
 from autoscaler.errors import InputError, Problem
 from autoscaler.policy.models import ScalingPolicy
 from autoscaler.policy.quantity import parse_quantity
@@ -43,7 +43,7 @@ class Story:
     policy: ScalingPolicy | None
     last: LastDecision
     past: Sequence[PastDecision] = ()
-    troubles: Sequence[StatusCondition] = ()
+    remarks: Sequence[StatusCondition] = ()
     problem: str | None = None
 
 
@@ -52,8 +52,8 @@ def story_of_status(name: str, policy: AnyPolicy, status: PolicyStatus) -> Story
     if status.last_decision is None:
         return None
     in_force = policy.policy if isinstance(policy, StoredPolicy) else None
-    past, troubles = status.past_decisions, troubles_of(status)
-    return Story(name, in_force, status.last_decision, past, troubles, policy.problem)
+    past, remarks = status.past_decisions, remarks_of(status)
+    return Story(name, in_force, status.last_decision, past, remarks, policy.problem)
 
 
 def story_of_log(records: Iterable[DecisionRecord], name: str, at_most: int, file: str) -> Story:
@@ -102,11 +102,11 @@ def _head(story: Story) -> Iterator[str]:
     yield title
     if story.problem is not None:
         yield f"  the newest edit is not in force: {story.problem}"
-    for trouble in story.troubles:
-        if trouble.type == ConditionType.ACCEPTED and trouble.message == story.problem:
+    for one in story.remarks:
+        if one.type == ConditionType.ACCEPTED and one.message == story.problem:
             continue
-        since = to_rfc3339(trouble.last_transition_time)
-        yield f"  {trouble.type} is {trouble.status} since {since}: {trouble.reason}: {trouble.message}"
+        since = to_rfc3339(one.last_transition_time)
+        yield f"  {one.type} is {one.status} since {since}: {one.reason}: {one.message}"
 
 
 def _decision(decision: LastDecision, run: PastDecision | None) -> Iterator[str]:

@@ -75,6 +75,8 @@ class KubeEvents:
         self._queue: queue.Queue[_Event | None] = queue.Queue(MAX_QUEUED)
         self._written: dict[tuple[str, str, str, str], tuple[str, int]] = {}
         self._buckets: dict[str, _Bucket] = {}
+        self._lost = 0
+        self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="events", daemon=True)
 
     def start(self) -> None:
@@ -96,7 +98,7 @@ class KubeEvents:
         try:
             self._queue.put_nowait(_Event(stored, kind, reason, message[:MAX_MESSAGE], self._clock()))
         except queue.Full:
-            log.warning("an event was dropped: %s %s/%s", reason, stored.namespace, stored.name)
+            self._lose(f"an event was dropped: {reason} {stored.namespace}/{stored.name}")
 
     def _run(self) -> None:
         while (event := self._queue.get()) is not None:
@@ -112,7 +114,22 @@ class KubeEvents:
                 name, count = self._create(event), 0
             _remember(self._written, event.key, (name, count + 1))
         except ClusterError as error:
-            log.warning("an event could not be written: %s", error)
+            self._lose(f"an event could not be written: {error}")
+        else:
+            self._tell_over()
+
+    def _lose(self, what: str) -> None:
+        """One warning for an outage, however many events it costs."""
+        with self._lock:
+            level = logging.DEBUG if self._lost else logging.WARNING
+            self._lost += 1
+        log.log(level, what)
+
+    def _tell_over(self) -> None:
+        with self._lock:
+            lost, self._lost = self._lost, 0
+        if lost > 1:
+            log.info("events are written again", extra={"lost": lost})
 
     def _count_up(self, event: _Event, name: str, count: int) -> bool:
         """Whether the event was there to be counted up; they live for an hour."""

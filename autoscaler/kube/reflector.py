@@ -156,7 +156,8 @@ class Reflector:
             return
         if str(error) != self._problem:
             trace = None if isinstance(error, ClusterError) else error
-            log.warning("%s: %s", self.path, error, exc_info=trace)
+            level = logging.INFO if _is_status(error, GONE) else logging.WARNING  # a server forgets its past
+            log.log(level, "%s: %s", self.path, error, exc_info=trace)
         self._problem = str(error)
         if failures or not _is_status(error, GONE):
             self._stopped.wait(self._pace.pause(error, failures))

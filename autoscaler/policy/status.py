@@ -103,7 +103,8 @@ class StatusCondition(_Part):
     type: Annotated[str, Field(min_length=1, max_length=64)]
     """`AbleToScale`: the target can be read and written. `ScalingActive`: metrics decide.
     `ScalingLimited`: a limit or a bound holds the replicas back. `Accepted`: the newest edit is in
-    force. `Contested`: somebody else writes the target's replicas, so this policy does not."""
+    force. `Contested`: somebody else writes the target's replicas, so this policy does not; one that
+    only looks on (`DryRun`, `Paused`) contests nothing."""
     status: Annotated[str, Field(pattern="^(True|False|Unknown)$")]
     """`True`, `False` or `Unknown`."""
     reason: Annotated[str, Field(min_length=1, max_length=128)]

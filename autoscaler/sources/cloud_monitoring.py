@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from math import nan
+from threading import Event
 
 from google.api_core.exceptions import (
     DeadlineExceeded,
@@ -54,9 +55,11 @@ class CloudMonitoringSource:
         self._pace = pace or Pace()
         self._clock = clock
         self._pool = ThreadPoolExecutor(self._pace.concurrency, thread_name_prefix="cloud-monitoring")
+        self._closed = Event()
 
     def close(self) -> None:
-        """Ends the threads and the channel; nothing can be asked afterwards."""
+        """Whoever waits for answers waits no more, and nothing can be asked afterwards."""
+        self._closed.set()
         self._pool.shutdown(wait=False, cancel_futures=True)
         self._client.transport.close()  # type: ignore[no-untyped-call]
 
@@ -66,7 +69,7 @@ class CloudMonitoringSource:
         namespaces: Collection[str],  # noqa: ARG002 - a filter says itself what belongs to it
     ) -> Mapping[Question, Answer]:
         """One answer for each question; ports.MetricSource."""
-        outcomes = ask_all(self._pool, questions, self._ask, self._pace.deadline)
+        outcomes = ask_all(self._pool, questions, self._ask, self._pace.deadline, self._closed)
         return {
             question: outcome if isinstance(outcome, Answer) else Answer(error=outcome)
             for question, outcome in outcomes.items()

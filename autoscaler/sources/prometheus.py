@@ -34,7 +34,7 @@ class PrometheusSource:
         self._paused_until = 0.0
 
     def close(self) -> None:
-        """Ends the threads and connections; nothing can be asked afterwards."""
+        """Whoever waits for answers waits no more, and nothing can be asked afterwards."""
         self._closed.set()
         self._pool.shutdown(wait=False, cancel_futures=True)
         self._connection.close()
@@ -45,7 +45,7 @@ class PrometheusSource:
         """One answer for each question; ports.MetricSource."""
         queries = {question: self._queries(question, namespaces) for question in questions}
         every = (query for several in queries.values() for query in several)
-        results = ask_all(self._pool, every, self._ask, self._pace.deadline)
+        results = ask_all(self._pool, every, self._ask, self._pace.deadline, self._closed)
         return {
             question: _answer(question, [results[query] for query in several])
             for question, several in queries.items()

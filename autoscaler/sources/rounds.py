@@ -6,12 +6,16 @@ import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from threading import Event
 from typing import Any, TypeVar
 
 from autoscaler.errors import QueryError, SourceError
 
 GRACE_SECONDS = 1.0
 """How long after the deadline a try may end by itself, with its own reason; DNS knows no deadline."""
+
+LOOK_SECONDS = 0.2
+"""How often one who waits for answers looks whether the source was closed meanwhile."""
 
 _Key = TypeVar("_Key")
 _Result = TypeVar("_Result")
@@ -39,23 +43,32 @@ def ask_all(
     keys: Iterable[_Key],
     ask: Callable[[_Key, float], _Result],
     deadline_seconds: float,
+    closed: Event,
 ) -> dict[_Key, _Result | str]:
     """The result for each distinct key, or why there is none.
 
     ``ask`` gets a key and the time.monotonic() to be done by, and raises SourceError or QueryError.
-    One that hangs beyond that is left behind, and keeps its thread until its own timeouts end it.
+    One that hangs beyond that, or when ``closed`` is set, is left behind, and keeps its thread until its
+    own timeouts end it.
     """
     deadline = time.monotonic() + deadline_seconds
     futures: dict[_Key, Future[_Result]] = {}
     for key in dict.fromkeys(keys):
         futures[key] = pool.submit(ask, key, deadline)
-    wait(futures.values(), timeout=deadline + GRACE_SECONDS - time.monotonic())
-    return {key: _outcome(future, deadline_seconds) for key, future in futures.items()}
+    _await(futures.values(), deadline + GRACE_SECONDS, closed)
+    late = "the source was closed" if closed.is_set() else f"no answer within {deadline_seconds:g} s"
+    return {key: _outcome(future, late) for key, future in futures.items()}
 
 
-def _outcome(future: Future[Any], deadline_seconds: float) -> Any:
+def _await(futures: Iterable[Future[Any]], until: float, closed: Event) -> None:
+    pending = set(futures)
+    while pending and not closed.is_set() and (left := until - time.monotonic()) > 0:
+        pending = wait(pending, timeout=min(LOOK_SECONDS, left)).not_done
+
+
+def _outcome(future: Future[Any], late: str) -> Any:
     if future.cancel() or not future.done():
-        return f"no answer within {deadline_seconds:g} s"
+        return late
     try:
         return future.result()
     except (SourceError, QueryError) as error:

@@ -55,6 +55,24 @@ def test_what_is_wrong_stands_below() -> None:
         assert lines[5] == "  Accepted False: spec.metrics: is missing"
 
 
+def test_beside_whom_a_dry_run_looks_on_is_shown_and_is_no_warning() -> None:
+    with world(policy(metric(5, signal="waiting"), mode="DryRun")) as made:
+        made.owners.found = (Claim("HorizontalPodAutoscaler chat/vllm", "its scaleTargetRef"),)
+        made.sync(load=10)
+        stored = made.store.stored["chat/vllm"]
+        beside = (
+            "LookingOn: nothing is written beside those who scale this target: "
+            "HorizontalPodAutoscaler chat/vllm (its scaleTargetRef)"
+        )
+        *_, line = table([stored], made.time.now())
+        assert line == f"  Contested False: {beside}", "without a colour"
+        status = read_status(stored.status)
+        assert status is not None
+        story = story_of_status("chat/vllm", stored, status)
+        assert story is not None
+        assert list(tell(story))[1].endswith(beside)
+
+
 def test_a_broken_edit_still_shows_what_the_last_good_policy_does() -> None:
     with world() as made:
         made.sync(load=10)

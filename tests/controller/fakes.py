@@ -138,11 +138,14 @@ class FakeSource:
     error: str | None = None
     asked: list[Collection[Question]] = field(default_factory=list)
     fault: Exception | None = None
+    when_asked: Callable[[], object] | None = None
 
     def answers(
         self, questions: Collection[Question], namespaces: Collection[str]
     ) -> Mapping[Question, Answer]:
         self.asked.append(questions)
+        if self.when_asked is not None:
+            self.when_asked()
         if self.fault is not None:
             raise self.fault
         return {question: self._answer(question, namespaces) for question in questions}

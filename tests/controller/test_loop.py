@@ -192,6 +192,16 @@ def test_stopping_finishes_the_write_in_flight(chat: World) -> None:
     assert chat.status["lastDecision"]["action"] == "Scaled"
 
 
+def test_stopping_decides_nothing_by_what_was_asked_in_vain(chat: World) -> None:
+    """As when the source is closed under a round: its answers are errors, and nobody's failure."""
+    stop = threading.Event()
+    chat.source.error = "the source was closed"
+    chat.source.when_asked = stop.set
+    chat.controller.run(stop)
+    assert (syncs(chat), chat.store.writes, chat.events.told) == (0, [], [])
+    assert chat.metric("questions_total", result="error") in (None, 0)
+
+
 def test_a_look_that_fails_does_not_end_the_loop(chat: World) -> None:
     chat.store.fault = RuntimeError("a bug")
     stop = threading.Event()

@@ -163,7 +163,31 @@ def test_a_dry_run_next_to_another_owner_goes_on() -> None:
     with world(policy(metric(5, signal="waiting"), mode="DryRun")) as made:
         made.owners.found = (Claim("HorizontalPodAutoscaler chat/vllm", "its scaleTargetRef"),)
         assert made.sync(load=10).outcome.action is Action.DRY_RUN
+        assert made.condition("Contested") == ("False", "LookingOn")
+        assert made.events.reasons == [], "the way to compare is no problem"
+        made.owners.found = ()
+        made.sync(load=10)
+        assert made.condition("Contested") == ("False", "SoleOwner")
+
+
+@pytest.mark.parametrize(("mode", "dry_run"), [("Active", True), ("Paused", False)])
+def test_nor_does_a_dry_run_by_option_or_a_pause_contest_anything(mode: str, dry_run: bool) -> None:
+    with world(policy(metric(5, signal="waiting"), mode=mode), dry_run=dry_run) as made:
+        made.owners.found = (Claim("HorizontalPodAutoscaler chat/vllm", "its scaleTargetRef"),)
+        made.sync(load=10)
+        assert made.condition("Contested") == ("False", "LookingOn")
+        assert made.events.reasons == []
+
+
+def test_a_dry_run_that_becomes_earnest_is_warned_of_the_other_owner() -> None:
+    with world(policy(metric(5, signal="waiting"), mode="DryRun")) as made:
+        made.owners.found = (Claim("HorizontalPodAutoscaler chat/vllm", "its scaleTargetRef"),)
+        made.sync(load=10)
+        made.store.put(policy(metric(5, signal="waiting")))
+        assert made.sync(load=10).outcome.reason == "AnotherOwner"
         assert made.condition("Contested") == ("True", "AnotherOwner")
+        assert made.events.reasons == ["AnotherOwner"]
+        assert made.targets.written == []
 
 
 def test_nobody_writes_while_the_other_owners_are_unknown(chat: World) -> None:

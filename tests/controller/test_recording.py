@@ -168,6 +168,24 @@ def test_log_lines_are_for_what_is_new(chat: World, caplog: pytest.LogCaptureFix
     ]
 
 
+def test_a_cluster_that_does_not_answer_is_one_warning_for_all_policies(
+    chat: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    for number in range(20):
+        chat.store.put(CHAT, name=f"more-{number}")
+    chat.sync(load=5)
+    caplog.set_level(logging.INFO, logger="autoscaler")
+    for _ in range(2):
+        chat.targets.faults["read"] = [ClusterError("deployments are 61 s old: connection refused")] * 21
+        chat.sync()
+    assert len(chat.events.told) == 21, "each policy has its condition and its Event"
+    chat.sync()
+    first, last = caplog.records
+    assert (first.levelname, first.message) == ("WARNING", "deployments are 61 s old: connection refused")
+    assert (last.levelname, last.message) == ("INFO", "the cluster answers again")
+    assert vars(last)["policies"] == 21
+
+
 def test_a_problem_is_a_warning_once_whatever_the_decision_says(
     chat: World, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
@@ -27,12 +28,21 @@ class SlowStore(FakeStore):
         self.tries = 0
         self.goes_on = threading.Event()
         self.begun = threading.Event()
+        self.refused_names: set[str] = set()
 
     def write_status(self, stored: AnyPolicy, status: Mapping[str, object]) -> None:
         self.begun.set()
         self.goes_on.wait(10)
         self.tries += 1
+        if self.write_fault is None and stored.name in self.refused_names:
+            raise ClusterError("invalid")
         super().write_status(stored, status)
+
+    def has_tried(self, times: int) -> bool:
+        return self.tries >= times
+
+    def has_written(self, name: str, status: Mapping[str, object]) -> bool:
+        return (name, status) in self.writes
 
 
 @pytest.fixture
@@ -97,6 +107,48 @@ def test_a_reason_that_lasts_is_told_once(
     eventually(lambda: store.tries >= 5)
     warned = [record.message for record in caplog.records if record.levelname == "WARNING"]
     assert warned == ["status not written, will be tried again"]
+
+
+def test_an_outage_is_told_once_whomever_it_meets_and_once_when_it_is_over(
+    store: SlowStore, queue: StatusQueue, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    store.write_fault = ClusterError("connection refused")
+    for policy in (A, B, C):
+        queue.write_status(policy, {"number": 1})
+    store.goes_on.set()
+    eventually(lambda: store.tries >= 7)
+    store.write_fault = None
+    eventually(lambda: len(store.writes) == 3)
+    told = [(record.levelname, record.message, record.__dict__["waiting"]) for record in caplog.records]
+    assert told == [
+        ("WARNING", "status not written, will be tried again", 3),
+        ("INFO", "statuses are written again", 3),
+    ]
+
+
+def test_one_policy_that_is_refused_for_ever_is_told_once_and_hides_no_outage(
+    store: SlowStore, queue: StatusQueue, caplog: pytest.LogCaptureFixture
+) -> None:
+    store.goes_on.set()
+    store.refused_names.add("a")
+    queue.write_status(A, {"number": 1})
+    for number in range(4):
+        queue.write_status(B, {"number": number})
+        eventually(partial(store.has_written, "chat/b", {"number": number}))
+        eventually(partial(store.has_tried, store.tries + 2))
+    assert warned(caplog) == ["a: invalid"]
+    store.write_fault = ClusterError("connection refused")
+    queue.write_status(B, {"number": 9})
+    queue.write_status(C, {"number": 9})
+    eventually(partial(store.has_tried, store.tries + 6))
+    first, second = warned(caplog)
+    assert (first, second[1:]) == ("a: invalid", ": connection refused")
+
+
+def warned(caplog: pytest.LogCaptureFixture) -> list[str]:
+    fields = [record.__dict__ for record in caplog.records if record.levelname == "WARNING"]
+    return [f"{one['policy']}: {one['error']}" for one in fields]
 
 
 def test_who_does_not_lead_any_more_writes_nothing(

@@ -47,6 +47,15 @@ class Cluster:
         return written
 
 
+def whereabouts(kubeconfig: Path) -> str:
+    """Which cluster a kubeconfig leads to, in one line, for who has it set without thinking of it."""
+    document = yaml.safe_load(kubeconfig.read_text())
+    name = document["current-context"]
+    context = next(one["context"] for one in document["contexts"] if one["name"] == name)
+    cluster = next(one["cluster"] for one in document["clusters"] if one["name"] == context["cluster"])
+    return f"KUBECONFIG is set: testing on {cluster['server']} (context {name}), and changing what is there"
+
+
 class Part(Protocol):
     """Something that follows the pods."""
 

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from yaml import YAMLError
 
 from tests.e2e.adapter import (
     COMPONENTS,
@@ -19,7 +20,7 @@ from tests.e2e.adapter import (
     manifests,
     mount,
 )
-from tests.e2e.cluster import Cluster, Rounds
+from tests.e2e.cluster import Cluster, Rounds, whereabouts
 from tests.e2e.controller import RunningController
 from tests.e2e.endpoints import Endpoints
 from tests.e2e.fleet import Fleet
@@ -29,6 +30,17 @@ from tests.e2e.workloads import Workloads
 from tests.servers.aggregation import available
 from tests.servers.eventually import eventually
 from tests.servers.prometheus import Prometheus
+
+
+def pytest_collection_finish(session):
+    """Before the first test, and only where one is about to run."""
+    named = os.environ.get("KUBECONFIG")
+    if named and any(item.get_closest_marker("e2e") for item in session.items):
+        try:
+            where = whereabouts(Path(named))
+        except (OSError, LookupError, TypeError, StopIteration, YAMLError) as error:
+            raise pytest.UsageError(f"KUBECONFIG={named} names no cluster: {error!r}") from None
+        session.config.get_terminal_writer().line(where)
 
 
 @pytest.fixture(scope="session")

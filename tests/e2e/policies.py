@@ -8,6 +8,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.e2e.cluster import Cluster
 from tests.e2e.controller import RunningController
 from tests.servers.api import JSON
+from tests.servers.eventually import eventually
 
 MAX_AGE = 5
 """Seconds that a sample is good for."""
@@ -102,3 +103,9 @@ def decisions(controller: RunningController, *reasons: str) -> float:
         if sample.name == "vllm_autoscaler_decisions_total"
         and (not reasons or sample.labels["reason"] in reasons)
     )
+
+
+def more_decisions(controller: RunningController, count: int = 3) -> None:
+    """Waits for that many more."""
+    seen = decisions(controller)
+    eventually(lambda: decisions(controller) >= seen + count)

@@ -74,6 +74,24 @@ def test_what_an_hpa_scales_is_left_to_it(cluster, namespace, script, start):
     eventually(lambda: policy.replicas() == 4, within=30)
 
 
+def test_a_dry_run_beside_an_hpa_compares_and_warns_of_nothing(cluster, namespace, script, start):
+    cluster.api.apply(deployment(namespace))
+    hpas = f"/apis/autoscaling/v2/namespaces/{namespace}/horizontalpodautoscalers"
+    target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "vllm"}
+    hpa = {"metadata": {"name": "live"}, "spec": {"scaleTargetRef": target, "maxReplicas": 1}}
+    cluster.api.post(hpas, hpa)
+    script.change(lambda _: vllm(running=30))
+    controller = start()
+    policy = Policy(cluster, namespace, spec(mode="DryRun"))
+    eventually(lambda: policy.condition("Contested") == ("False", "LookingOn"), within=30)
+    assert f"HorizontalPodAutoscaler {namespace}/live" in message(policy, "Contested")
+    labels = f'policy="chat",policy_namespace="{namespace}"'
+    difference = f"vllm_autoscaler_dry_run_difference_replicas{{{labels}}}"
+    eventually(lambda: controller.metric(difference) == 2, within=30)
+    assert policy.replicas() == 1
+    assert "AnotherOwner" not in {event["reason"] for event in policy.events()}
+
+
 GPUS = {
     "signal": "gpuUtilization",
     "target": {"type": "PodsAverage", "averageValue": "0.5"},

@@ -58,6 +58,7 @@ def is_blind(cluster) -> bool:
 
 
 def test_a_past_that_was_compacted_away_is_listed_anew(plane, api, caplog):
+    caplog.set_level("INFO")
     # Long enough to change the world meanwhile.
     slow = replace(QUICK, first_backoff=12.0, longest_backoff=12.0)
     with watching(plane.kubeconfig, pace=slow) as cluster:

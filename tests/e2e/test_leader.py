@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 
 from tests.e2e.manifests import deployment
-from tests.e2e.policies import Policy, spec
+from tests.e2e.outages import hanging, stopped
+from tests.e2e.policies import Policy, decisions, spec
 from tests.e2e.scripted import vllm
 from tests.e2e.timeline import Timeline
 from tests.servers.eventually import eventually
@@ -67,6 +69,36 @@ def test_stopped_it_hands_over_at_once(cluster, namespace, script, start):
     script.change(lambda _: vllm(running=50))
     policy = Policy(cluster, namespace, spec())
     eventually(lambda: policy.replicas() == 4, within=30)
+
+
+@pytest.mark.parametrize("outage", [stopped, hanging])
+def test_stopped_while_it_waits_for_metrics_it_hands_over_before_the_round_is_over(
+    cluster, namespace, script, prometheus, start, outage
+):
+    """A round may take 60 s here, and a dead leader's lease two minutes: neither is waited for."""
+    cluster.api.apply(deployment(namespace, replicas=3))
+    script.change(lambda _: vllm(running=10))
+    patient = ("--lease-seconds=120", "--metrics-deadline=60")
+    first = start("first", *patient)
+    policy = Policy(cluster, namespace, spec())
+    eventually(lambda: decisions(first, "WithinTolerance") >= 1)
+    second = start("second", *patient)
+    with outage(prometheus):
+        eventually(lambda: waits_for_metrics(first))
+        asked = first.process
+        asked.terminate()
+        eventually(lambda: leads(second), within=25)
+    asked.wait(60)
+    assert asked.returncode == 0
+    first.stop()
+    assert policy.replicas() == 3
+
+
+def waits_for_metrics(controller):
+    """Whether it has decided nothing for a while."""
+    seen = decisions(controller)
+    time.sleep(3)
+    return decisions(controller) == seen
 
 
 def test_cut_off_from_the_api_it_stops_leading_before_another_may(cluster, composed, namespace, start):

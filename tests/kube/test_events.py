@@ -127,6 +127,15 @@ def test_an_event_that_cannot_be_written_is_lost_and_the_next_one_is_not(double,
     assert caplog.text.count("could not be written") == 1
 
 
+def test_an_outage_is_one_warning_and_one_line_with_what_it_cost(double, caplog):
+    caplog.set_level("INFO")
+    double.on("POST", PATH, Call.reset, Call.reset, Call.reset, echo)
+    write(double, *((*SCALED[:2], f"New size: {number}; reason: above target") for number in range(4)))
+    told = [(record.levelname, record.message.partition(":")[0]) for record in caplog.records]
+    assert told == [("WARNING", "an event could not be written"), ("INFO", "events are written again")]
+    assert caplog.records[-1].lost == 3
+
+
 def test_a_policy_from_a_file_is_nothing_that_events_could_be_about(double):
     assert write(double, SCALED, policy=RefusedPolicy("chat", "vllm", "")) == []
 

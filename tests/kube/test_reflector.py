@@ -142,12 +142,14 @@ def test_the_next_watch_goes_on_from_the_last_bookmark(double, sink, start):
     [lambda call: call.refuse(410, "Expired"), lambda call: call.stream(GONE)],
     ids=["as an answer", "as an event"],
 )
-def test_a_version_that_is_too_old_means_a_new_list(double, sink, start, gone):
+def test_a_version_that_is_too_old_means_a_new_list(double, sink, start, gone, caplog):
+    caplog.set_level("INFO")
     double.on("GET", PATH, page(7, "a"), page(90, "b"))
     double.on("GET", PATH, gone, open_watch(double), watch=True)
     start()
     eventually(lambda: watched_from(double) == ["7", "90"])
     assert (sink.names, sink.lists) == ({"b"}, 2)
+    assert [record.levelname for record in caplog.records] == ["INFO"], "servers forget; nothing is wrong"
 
 
 def test_a_broken_watch_goes_on_after_the_last_event(double, sink, start):

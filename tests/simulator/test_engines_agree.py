@@ -165,10 +165,20 @@ def troubles(profile: Profile, result: RunResult) -> Iterator[str]:
 @pytest.mark.slow
 @pytest.mark.parametrize("profile", ["gemma2-9b-h100", "llama3.1-8b-l4"])
 @pytest.mark.parametrize("scaling", [Fixed(1), make_policy()])
-def test_both_engines_agree_on_the_bundled_trace(profile, scaling):
+def test_both_engines_agree_on_the_beginning_of_the_bundled_trace(profile, scaling):
     requests = list(islice(Trace(bundled_trace("azure-conv")), 600))
     scenario = make_scenario(profile=load_profile(profile), startup=StartUp(name="test", engine_s=30.0))
     compare(requests, scaling, scenario)
+
+
+@pytest.mark.slow
+def test_both_engines_agree_on_every_request_of_the_bundled_hour():
+    requests = list(Trace(bundled_trace("azure-conv")))
+    profile = load_profile("gemma2-9b-h100")
+    scenario = make_scenario(profile=profile, startup=StartUp(name="test", engine_s=30.0))
+    result = compare(requests, make_policy(), scenario)
+    assert Counter(result.requests.outcome) == {Outcome.COMPLETED: 19_365, Outcome.REJECTED: 1}  # too long
+    assert {"scaled", "drained"} <= set(troubles(profile, result))
 
 
 def agree(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import socket
 from datetime import timedelta
 from threading import Thread
 
@@ -243,6 +244,20 @@ def test_after_the_end_nothing_waits(server):
     source.close()
     thread.join(10)
     assert not thread.is_alive()
+
+
+def test_after_the_end_a_try_that_hangs_is_left_behind():
+    told = []
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        connection = Connection(f"http://127.0.0.1:{silent.getsockname()[1]}", requests.Session())
+        source = PrometheusSource(connection, Area(), Pace(deadline=60.0, attempt=60.0))
+        thread = Thread(target=lambda: told.append(source.answers([FREE], ["chat"])))
+        thread.start()
+        asked, _ = silent.accept()
+        source.close()
+        thread.join(10)
+        asked.close()
+    assert told == [{FREE: Answer(error="the source was closed")}]
 
 
 # Logging in
