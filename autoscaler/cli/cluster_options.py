@@ -13,6 +13,7 @@ _Command = TypeVar("_Command", bound=Callable[..., Any])
 _CONNECTION = (
     click.option(
         "--kubeconfig",
+        type=click.Path(),
         metavar="FILE",
         help="How to reach the cluster.  [default: $KUBECONFIG, the cluster this runs in, ~/.kube/config]",
     ),

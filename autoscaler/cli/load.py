@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from autoscaler.cli.finite import FiniteRange
+from autoscaler.cli.names import complete_trace
 from autoscaler.cli.slo import USUAL_SLO, SloType
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ class Options:
 
 
 @click.command(context_settings={"show_default": True})
-@click.argument("trace")
+@click.argument("trace", shell_complete=complete_trace)
 @click.option("--url", required=True, help="The server, like http://localhost:8000.")
 @click.option("--model", metavar="NAME", help="The model to ask for.  [default: the first that it lists]")
 @click.option(
