@@ -17,6 +17,11 @@ BadRows: TypeAlias = Literal["stop", "skip"]
 _BUNDLED = {"azure-conv": "azure_llm_2023_conv.csv.gz"}
 
 
+def trace_names() -> tuple[str, ...]:
+    """The traces that come along."""
+    return tuple(_BUNDLED)
+
+
 def bundled_trace(name: str) -> Path:
     """The file of a bundled trace.
 
@@ -24,7 +29,9 @@ def bundled_trace(name: str) -> Path:
         TraceError: there is none of this name.
     """
     if name not in _BUNDLED:
-        raise TraceError([Problem(name, None, "", f"is no bundled trace; there are: {', '.join(_BUNDLED)}")])
+        raise TraceError(
+            [Problem(name, None, "", f"is no bundled trace; there are: {', '.join(trace_names())}")]
+        )
     return Path(__file__).parent / "data" / _BUNDLED[name]
 
 
@@ -36,7 +43,7 @@ def resolve_trace(argument: str) -> Path:
     """
     path = Path(argument)
     if argument not in _BUNDLED and not path.exists():
-        message = f"no such file, and no bundled trace (there are: {', '.join(_BUNDLED)})"
+        message = f"no such file, and no bundled trace (there are: {', '.join(trace_names())})"
         raise TraceError([Problem(argument, None, "", message)])
     return bundled_trace(argument) if argument in _BUNDLED and not path.is_file() else path
 

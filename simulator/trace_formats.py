@@ -21,6 +21,7 @@ _NANOSECONDS = 1_000_000_000
 _TOKENS_RULE = f"a token count is a whole number from 1 to {MAX_TOKENS:,}"
 _WHOLE = re.compile(r"[+-]?[0-9]{1,400}")
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+_OTHER_SEPARATOR = re.compile(r"[;\t|]")
 _SECOND = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})[ T]([01][0-9]|2[0-3]):([0-5][0-9]):([0-5][0-9])")
 _TAIL = re.compile(r"(?:\.([0-9]{1,9}))?(?:Z|([+-])([0-9]{2}):?([0-9]{2}))?")
 
@@ -113,6 +114,8 @@ def recognise(columns: Iterable[str]) -> TraceFormat:
 def _what_is_missing(nearest: TraceFormat, missing: list[str], found: list[str]) -> str:
     if all(_NUMBER.fullmatch(name) for name in found):
         return "the header line is missing (this line is a row)"
+    if len(found) == 1 and (other := _OTHER_SEPARATOR.search(found[0])):
+        return f"columns are separated by commas, not by {other[0]!r}"
     if len(missing) == len(nearest.columns):
         return "no trace format has these columns"
     return f"{_listed(missing)} missing of the {nearest.name} format"

@@ -17,8 +17,14 @@ ALL_ROWS_ALIKE = {401, 403, 404, 405}
 """Refusals that say nothing about the row: a key, an address or a model is wrong."""
 
 
-async def find_model(endpoint: Endpoint, window: Window, patience_s: float) -> str:
-    """The server's first model, as soon as it says so.
+def _quietly(_: ServerError) -> None:
+    """Nobody is told."""
+
+
+async def find_model(
+    endpoint: Endpoint, window: Window, patience_s: float, on_wait: Callable[[ServerError], None] = _quietly
+) -> str:
+    """The server's first model, as soon as it says so; ``on_wait`` hears once why it does not.
 
     Raises:
         RequestError: it refuses to.
@@ -28,11 +34,13 @@ async def find_model(endpoint: Endpoint, window: Window, patience_s: float) -> s
     while True:
         try:
             return await endpoint.model()
-        except ServerError:
+        except ServerError as error:
             failures += 1
             pause_s = window.pause_s(failures)
             if _now() + pause_s - started > patience_s:
                 raise
+            if failures == 1:
+                on_wait(error)
             await asyncio.sleep(pause_s)
 
 
@@ -42,7 +50,8 @@ class Run:
 
     ``model``: for the asks that name none; None: the server's first. ``attempts``: how often a row is
     sent before it gets an error; a server that is overloaded or not there does not count.
-    ``patience_s``: for so long it may be so before the run gives up.
+    ``patience_s``: for so long it may be so before the run gives up. ``on_wait`` hears of it once, if it
+    is so from the beginning: the address may be wrong.
     """
 
     endpoint: Endpoint
@@ -52,9 +61,11 @@ class Run:
     attempts: int
     patience_s: float
     on_result: Callable[[Result], None] = lambda _: None
+    on_wait: Callable[[ServerError], None] = _quietly
     in_flight: int = 0
     sent: int = 0
     _last_answer: float = 0.0
+    _begun: bool = False  # an answer has come, or somebody was told that none does
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def run(self, asks: Iterable[Ask]) -> None:
@@ -66,7 +77,7 @@ class Run:
             ServerError: it was not there, or overloaded, for longer than the patience.
         """
         if self.model is None:
-            self.model = await find_model(self.endpoint, self.window, self.patience_s)
+            self.model = await find_model(self.endpoint, self.window, self.patience_s, self.on_wait)
         self._last_answer = _now()
         try:
             await self._send_all(asks)
@@ -104,6 +115,7 @@ class Run:
             else:
                 self.window.answered()
                 self._last_answer = _now()
+                self._begun = True
                 return self._keep(_result(ask, failures + 1, answer))
             if failures:
                 await asyncio.sleep(self.window.pause_s(failures))
@@ -136,6 +148,9 @@ class Run:
         if error.unavailable and now - self._last_answer > self.patience_s:
             message = f"no answer for {self.patience_s:g} s, the last was: {error}"
             raise ServerError(message, unavailable=True)
+        if error.unavailable and not self._begun:
+            self._begun = True
+            self.on_wait(error)
 
     def _keep(self, result: Result) -> None:
         self.journal.append(result)

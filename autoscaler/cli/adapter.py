@@ -100,7 +100,8 @@ def adapter(**given: Any) -> None:
     """Serve the custom and external metrics APIs, so that a stock HorizontalPodAutoscaler can read them.
 
     \b
-    autoscale adapter --prometheus-url http://prometheus:9090 --tls-cert-file tls.crt --tls-key-file tls.key
+    autoscale adapter --prometheus-url http://prometheus:9090 \\
+      --tls-cert-file tls.crt --tls-key-file tls.key
 
     The metrics are those of the ScalingPolicies and of the MetricExports; see docs/adapter.md. Stops on
     SIGTERM or Ctrl-C.

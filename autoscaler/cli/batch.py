@@ -127,8 +127,8 @@ def batch(**given: Any) -> int:
     """Send every row of INPUT to an OpenAI-compatible server, and keep each answer exactly once.
 
     \b
-    autoscale batch prompts.jsonl --url http://localhost:8000 -o results.jsonl --param max_tokens=256
-    autoscale batch prompts.csv --url http://vllm:8000 -o results.parquet --concurrency 256
+    autoscale batch in.jsonl --url http://vllm:8000 -o out.jsonl
+    autoscale batch in.csv --url http://vllm:8000 -o out.csv --param max_tokens=64
 
     INPUT is JSON lines, CSV or Parquet, with a column prompt (or messages, or OpenAI's body). Stopped
     in any way, kill -9 included, the same command goes on where it was. Status 1: a row has an
@@ -175,6 +175,7 @@ async def _send(endpoint: Endpoint, journal: Journal, options: Options) -> None:
     total, left = _count(asking.read(options.input_file), journal)
     window = Window(options.concurrency, Random())
     run = Run(endpoint, journal, window, options.model, options.attempts, options.patience)
+    run.on_wait = lambda error: click.echo(f"Waiting for up to {options.patience:g} s: {error}", err=True)
     async with _queue_told(run, total, options):
         if left:
             with _progress(total, len(journal.done)) as run.on_result:

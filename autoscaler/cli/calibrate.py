@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from autoscaler.cli.finite import FiniteRange
+from autoscaler.cli.names import complete_profile
 
 if TYPE_CHECKING:
     from simulator.profile import Profile, StepTime
@@ -33,6 +34,7 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
     "--base",
     required=True,
     metavar="NAME|FILE",
+    shell_complete=complete_profile,
     help="The profile to begin with: step times are fitted, and the KV cache with --metrics; the rest stays.",
 )
 @click.option(

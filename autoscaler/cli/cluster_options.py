@@ -11,6 +11,7 @@ from autoscaler.cli.option_group import option_group
 connection_options = option_group(
     click.option(
         "--kubeconfig",
+        type=click.Path(),
         metavar="FILE",
         help="How to reach the cluster.  [default: $KUBECONFIG, the cluster this runs in, ~/.kube/config]",
     ),

@@ -14,9 +14,13 @@ def completion(shell: str) -> None:
     """Print the completion script of SHELL.
 
     \b
-    bash:  autoscale completion bash > ~/.local/share/bash-completion/completions/autoscale
+    bash:  autoscale completion bash > ~/.autoscale.bash
+           echo '. ~/.autoscale.bash' >> ~/.bashrc
     zsh:   autoscale completion zsh > "${fpath[1]}/_autoscale"
     fish:  autoscale completion fish > ~/.config/fish/completions/autoscale.fish
+
+    The program must be found as autoscale: activate its .venv, or put a link to
+    it on the PATH.
     """  # noqa: D301 (click wants the character, not a backslash)
     root = click.get_current_context().find_root().command
     script_class = get_completion_class(shell)

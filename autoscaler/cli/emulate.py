@@ -10,6 +10,7 @@ from typing import Any, Literal
 import click
 
 from autoscaler.cli.finite import FiniteRange
+from autoscaler.cli.names import complete_profile, complete_startup
 
 _PORT = click.IntRange(0, 65535)
 
@@ -34,7 +35,13 @@ class Options:
 
 
 @click.command(context_settings={"show_default": True})
-@click.option("--profile", default="gemma2-9b-h100", metavar="NAME|FILE", help="Which model on which GPU.")
+@click.option(
+    "--profile",
+    default="gemma2-9b-h100",
+    metavar="NAME|FILE",
+    shell_complete=complete_profile,
+    help="Which model on which GPU.",
+)
 @click.option("--host", default="127.0.0.1", metavar="ADDRESS", help="The address to listen on.")
 @click.option(
     "--port", type=_PORT, default=8000, help="The first pod's port; the others take the next ones. 0: any."
@@ -51,6 +58,7 @@ class Options:
     "--startup",
     default="0",
     metavar="NAME[+NAME…]|SECONDS",
+    shell_complete=complete_startup,
     help="How long a pod says 503 first: seconds, or components as in `autoscale startup`.",
 )
 @click.option(

@@ -15,13 +15,13 @@ STDIN = "-"
 
 
 @click.command("import")
-@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@click.argument("files", nargs=-1, required=True, type=click.Path(), metavar="FILE...")
 @click.option("--strict", is_flag=True, help="Exit with 1 if anything could not be carried over.")
 def import_(files: tuple[str, ...], strict: bool) -> int:
     """Turn HPAs (autoscaling/v2) and KEDA ScaledObjects into ScalingPolicies.
 
     \b
-    kubectl get horizontalpodautoscalers -A -o yaml | autoscale import - > policies.yaml
+    kubectl get hpa -A -o yaml | autoscale import - > policies.yaml
     autoscale import hpa.yaml
 
     The policies go to standard output, with semantics: HPA, so that they decide as before. What could

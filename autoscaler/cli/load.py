@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from autoscaler.cli.names import complete_trace
 from autoscaler.cli.server_options import server_options
 from autoscaler.cli.trace_options import trace_options
 
@@ -48,7 +49,7 @@ class Options:
 
 
 @click.command(context_settings={"show_default": True})
-@click.argument("trace")
+@click.argument("trace", shell_complete=complete_trace)
 @server_options
 @click.option(
     "--endpoint",

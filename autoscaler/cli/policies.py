@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import click
 
+from autoscaler.cli.names import complete_library
+
 
 @click.command()
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=complete_library)
 def policies(name: str | None) -> None:
     """List the policies that come along, or print one as YAML, to be copied and changed.
 

@@ -14,7 +14,7 @@ import click
 from autoscaler.cli.metric_options import metric_options, metric_settings, names_source
 from autoscaler.decision.types import Pod
 from autoscaler.observe import question, reading
-from autoscaler.policy.load import load_policies
+from autoscaler.policy.load import LoadedPolicy, load_policies, load_policy_text
 from autoscaler.policy.models import QUANTILE_SIGNALS, Metric, ScalingPolicy
 from autoscaler.ports import Answer, Question
 from autoscaler.rendering import Area, render, render_query
@@ -27,7 +27,7 @@ from autoscaler.rendering import Area, render, render_query
 )
 @metric_options
 def query(file: Path, namespace: str, **options: Any) -> None:
-    """Show what each metric of the policies in FILE asks, guards' metrics included.
+    """Show what each metric of the policies in FILE (- for standard input) asks, guards' included.
 
     With --prometheus-url or --google-project it is asked now, and the values are shown with their
     ages; every pod with a value counts, as no cluster is looked at. Exits with 1 if a metric has no
@@ -35,13 +35,14 @@ def query(file: Path, namespace: str, **options: Any) -> None:
 
     \b
     autoscale query chat.yaml
+    kubectl get scalingpolicy chat -o yaml | autoscale query -
     autoscale query chat.yaml -n models --prometheus-url http://localhost:9090
     """  # noqa: D301 (click wants the character, not a backslash)
-    policies = [loaded.policy for loaded in load_policies(file)]
+    policies = [loaded.policy for loaded in _load(file)]
     area = Area(options["cluster"], options["location"], options["cluster_project"])
     namespaces = {_namespace(policy, namespace) for policy in policies}
     answers = _answers(policies, namespaces, options) if names_source(options) else None
-    silent = False
+    shown: list[bool] = []
     for policy in policies:
         click.secho(f"{_namespace(policy, namespace)}/{policy.metadata.name}", bold=True)
         for asked, metrics in _asked(policy).items():
@@ -49,9 +50,17 @@ def query(file: Path, namespace: str, **options: Any) -> None:
             for line in _text(asked, area, _namespace(policy, namespace)):
                 click.secho(f"    {line}", dim=answers is not None)
             if answers is not None:
-                silent |= not _show(metrics, answers[asked], _namespace(policy, namespace))
+                shown.append(_show(metrics, answers[asked], _namespace(policy, namespace)))
         click.echo()
-    sys.exit(1 if silent else 0)
+    if shown and not any(shown) and any(policy.metadata.namespace is None for policy in policies):
+        click.echo(f"Asked in the namespace {namespace}; -n names another", err=True)
+    sys.exit(0 if all(shown) else 1)
+
+
+def _load(file: Path) -> tuple[LoadedPolicy, ...]:
+    if str(file) == "-":
+        return load_policy_text(sys.stdin.buffer.read(), "<stdin>")
+    return load_policies(file)
 
 
 def _namespace(policy: ScalingPolicy, default: str) -> str:

@@ -11,6 +11,7 @@ from typing import TypeAlias
 
 import click
 
+from autoscaler.cli.names import complete_policy
 from autoscaler.cli.times import TimeType
 from autoscaler.controller.story import shown_time
 from autoscaler.decision.types import Decision
@@ -27,7 +28,12 @@ Differ: TypeAlias = Callable[[Decision, Decision], bool]
 
 @click.command("replay")
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
-@click.option("--policy", metavar="FILE|NAME", help="What this policy would have ordered instead.")
+@click.option(
+    "--policy",
+    metavar="FILE|NAME",
+    shell_complete=complete_policy,
+    help="What this policy would have ordered instead.",
+)
 @click.option("--name", metavar="NAMESPACE/NAME", help="Only this policy of the log.")
 @click.option(
     "--clock-start",

@@ -115,7 +115,7 @@ def run(**given: Any) -> None:
     \b
     autoscale run --prometheus-url http://prometheus.monitoring:9090
     autoscale run --google-project my-project --cluster my-cluster
-    autoscale run --prometheus-url http://localhost:9090 --policies ./policies --dry-run --log-format text
+    autoscale run --prometheus-url http://localhost:9090 --policies DIR --dry-run
 
     Stops on SIGTERM or Ctrl-C: finishes the writes in flight, waits for no metrics, gives the lease
     back, exits with 0.

@@ -12,6 +12,8 @@ from typing import Any
 
 import click
 
+from autoscaler.cli.names import complete_profile, complete_startup
+
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]i?B?|B)", re.IGNORECASE)
 _NUMBERS = ("seconds", "model_seconds", "gb_per_s", "shared_gb_per_s")
 _POWERS = {"k": 1, "m": 2, "g": 3, "t": 4}
@@ -35,7 +37,7 @@ class SizeType(click.ParamType[float]):
 
 
 @click.command(context_settings={"show_default": True})
-@click.argument("names", nargs=-1, metavar="[NAME[+NAME…]]…")
+@click.argument("names", nargs=-1, metavar="[NAME[+NAME…]]…", shell_complete=complete_startup)
 @click.option("--model-size", type=SizeType(), metavar="SIZE", help="Bytes of weights, like 18GiB.")
 @click.option(
     "--layers",
@@ -46,6 +48,7 @@ class SizeType(click.ParamType[float]):
 @click.option(
     "--profile",
     metavar="NAME|FILE",
+    shell_complete=complete_profile,
     help="Take size, layers, GPU and GPUs from a profile.  [default: gemma2-9b-h100]",
 )
 @click.option("--gpus", type=click.IntRange(1, 64), metavar="N", help="GPUs of one replica.")

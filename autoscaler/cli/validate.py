@@ -21,7 +21,7 @@ _SUFFIXES = (".yaml", ".yml")
 
 
 @click.command()
-@click.argument("paths", nargs=-1, required=True, metavar="FILE|DIR...")
+@click.argument("paths", nargs=-1, required=True, type=click.Path(), metavar="FILE|DIR...")
 @click.option("--strict", is_flag=True, help="Exit with 1 on warnings too.")
 @click.option(
     "--with",
@@ -32,7 +32,12 @@ _SUFFIXES = (".yaml", ".yml")
     help="Compare each policy with the manifests of its workload in FILE; may be repeated.",
 )
 @click.option("--cluster", is_flag=True, help="Compare each policy with what the cluster has.")
-@click.option("--kubeconfig", metavar="FILE", help="With --cluster: how to reach it.  [default: kubectl's]")
+@click.option(
+    "--kubeconfig",
+    type=click.Path(),
+    metavar="FILE",
+    help="With --cluster: how to reach it.  [default: kubectl's]",
+)
 @click.option("--context", metavar="NAME", help="With --cluster: which context of the kubeconfig.")
 @click.option(
     "-n",

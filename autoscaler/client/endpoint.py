@@ -119,11 +119,14 @@ class Endpoint:
                 yield response
         except asyncio.TimeoutError:  # noqa: UP041 (aiohttp's is a subclass of its own, too)
             raise ServerError(f"no answer within {self._timeout.total:g} s") from None
-        except aiohttp.InvalidURL:
+        except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError):  # localhost:8000 is the latter
             raise RequestError(f"{self.url!r} is no URL; write it like http://localhost:8000") from None
+        except aiohttp.ClientConnectorError as error:
+            raise ServerError(
+                f"cannot reach {self.url}: {error.strerror or error}", unavailable=True
+            ) from None
         except (aiohttp.ClientError, OSError) as error:
-            nobody = isinstance(error, aiohttp.ClientConnectorError)
-            raise ServerError(f"{type(error).__name__}: {error}", unavailable=nobody) from None
+            raise ServerError(f"{type(error).__name__}: {error}") from None
 
 
 async def _failure(response: aiohttp.ClientResponse) -> RequestError | ServerError:

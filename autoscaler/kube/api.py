@@ -225,9 +225,15 @@ def connect(kubeconfig: str | None = None, context: str | None = None) -> Api:
                 kubeconfig, context, client_configuration=configuration, persist_config=False
             )
     except (ConfigException, OSError, ValueError, TypeError, KeyError) as error:
-        place = f"{kubeconfig}: " if kubeconfig else ""
-        raise ClusterError(f"no cluster to talk to: {place}{error}") from None
+        raise ClusterError(f"no cluster to talk to: {_place(kubeconfig)}{error}") from None
     return Api(configuration)
+
+
+def _place(kubeconfig: str | None) -> str:
+    """Where a configuration was looked for, for a message."""
+    if kubeconfig is not None or (kubeconfig := os.environ.get("KUBECONFIG")):
+        return f"{kubeconfig}: "
+    return "" if _is_inside() else "~/.kube/config (--kubeconfig or $KUBECONFIG name another): "
 
 
 def _is_inside() -> bool:

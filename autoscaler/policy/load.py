@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,13 @@ _FOREIGN = {
     "VerticalPodAutoscaler": "pods are not resized here, only their number changes",
     "PodAutoscaler": "to move AIBrix's here, turn each metric source into a metric with a target",
 }
+_SERVER_SET = frozenset(
+    {
+        *("uid", "resourceVersion", "generation", "creationTimestamp", "managedFields", "selfLink"),
+        *("ownerReferences", "finalizers", "deletionTimestamp", "deletionGracePeriodSeconds"),
+    }
+)
+"""What the API server and its clients put into an object's metadata, and nobody writes into a file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +71,7 @@ def load_policy_text(text: str | bytes, file: str) -> tuple[LoadedPolicy, ...]:
         state = "holds no policy, only comments or blanks" if text.strip() else "is empty"
         problems.append(Problem(file, None, "", f"{state}: {_START}"))
     loaded: list[LoadedPolicy] = []
-    for root in documents:
+    for root in map(_as_written, documents):
         policy, faults = _check(root)
         problems += [problem_at(file, root, fault) for fault in faults]
         if policy is not None:
@@ -99,6 +106,16 @@ def duplicates(policies: Iterable[LoadedPolicy]) -> list[Problem]:
             message = f'the policy "{metadata.name}" was already defined at {place}: give it another name'
             problems.append(loaded.problem(("metadata", "name"), message))
     return problems
+
+
+def _as_written(root: Node) -> Node:
+    """A policy as `kubectl get -o yaml` shows it, less the status and what the API server set."""
+    metadata = root.data.get("metadata") if isinstance(root.data, dict) else None
+    if not isinstance(metadata, dict) or "uid" not in metadata:
+        return root
+    kept = {key: value for key, value in metadata.items() if key not in _SERVER_SET}
+    rest = {key: value for key, value in root.data.items() if key != "status"}
+    return replace(root, data={**rest, "metadata": kept})
 
 
 def _check(root: Node) -> tuple[ScalingPolicy | None, list[Fault]]:

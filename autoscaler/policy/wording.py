@@ -121,7 +121,9 @@ def _unknown(error: ErrorDetails, schema: dict[str, Any]) -> str:
 
 
 def _missing(error: ErrorDetails, schema: dict[str, Any]) -> str:
-    return f"is missing: set it to {expected(part_of(schema, error['loc']), schema)}"
+    part = part_of(schema, error["loc"])
+    fields = f" of {', '.join(part['properties'])}" if "properties" in part else ""
+    return f"is missing: set it to {expected(part, schema)}{fields}"
 
 
 def _wrong_type(error: ErrorDetails, schema: dict[str, Any]) -> str:

@@ -96,13 +96,17 @@ async def start(tmp_path) -> AsyncIterator[Callable]:
         await runner.cleanup()
 
 
-async def batch(url, path, count, *, attempts=3, patience_s=30.0, most=64, on_result=None) -> list[Result]:
+async def batch(
+    url, path, count, *, attempts=3, patience_s=30.0, most=64, on_result=None, on_wait=None
+) -> list[Result]:
     """The results in the file after one run."""
     with Journal(path) as journal:
         async with Endpoint(url, timeout_s=20.0) as endpoint:
             run = Run(endpoint, journal, make_window(most), "m", attempts, patience_s)
             if on_result is not None:
                 run.on_result = on_result
+            if on_wait is not None:
+                run.on_wait = on_wait
             await run.run(asks(count))
         return sorted(journal.results(), key=lambda result: result.row)
 
@@ -198,9 +202,17 @@ class TestAServerThatFails:
 
     async def test_patience_ends_with_nobody_there_and_rows_are_no_errors(self, tmp_path):
         path = tmp_path / "out.jsonl"
-        with pytest.raises(ServerError, match=r"no answer for 0\.05 s, the last was: ClientConnectorError"):
+        with pytest.raises(ServerError, match=r"no answer for 0\.05 s, the last was: cannot reach http"):
             await batch("http://127.0.0.1:9", path, 5, patience_s=0.05)
         assert path.read_text() == ""
+
+    @pytest.mark.parametrize(("planned", "told"), [({0: [429, 503]}, 1), ({1: [429, 503]}, 0)])
+    async def test_a_server_that_is_not_there_at_first_is_told_once(self, start, planned, told):
+        """Afterwards a server that is full for a while is nothing to tell."""
+        heard: list[ServerError] = []
+        run = await start(Server(planned))
+        await run(2, most=1, on_wait=heard.append)
+        assert len(heard) == told
 
     async def test_a_journal_of_another_input_is_refused(self, start, tmp_path):
         run = await start(Server())
@@ -245,8 +257,10 @@ class TestAnEmulatedVllm:
 
     async def test_a_server_that_never_comes_ends_the_search_for_its_model(self):
         async with Endpoint("http://127.0.0.1:9") as endpoint:
+            told: list[ServerError] = []
             with pytest.raises(ServerError):
-                await find_model(endpoint, make_window(), 0.05)
+                await find_model(endpoint, make_window(), 0.05, told.append)
+        assert [str(error)[:36] for error in told] == ["cannot reach http://127.0.0.1:9: Con"]
 
     async def test_a_server_that_is_killed_and_comes_back_costs_no_row(self, emulator, tmp_path):
         """What was in flight is sent again, what was done stays, and rows wait while nobody is there."""

@@ -119,7 +119,7 @@ def scraped(url: str, name: str) -> float:
     [
         (("azure-conv",), 2, "Missing option '--url'"),
         (("no-such.csv", "--url", "http://127.0.0.1:9"), 1, "no-such.csv: no such file"),
-        (("azure-conv", "--url", "http://127.0.0.1:9"), 1, "Cannot connect"),
+        (("azure-conv", "--url", "http://127.0.0.1:9"), 1, "cannot reach http://127.0.0.1:9: "),
         (("azure-conv", "--url", "no url"), 1, "is no URL; write it like http://localhost:8000"),
         (("azure-conv", "--url", "http://x", "--slo", "ttft=2"), 2, "names one of two"),
         (("azure-conv", "--url", "http://x", "--json", "/no/such/folder/x"), 1, "does not exist"),

@@ -104,6 +104,7 @@ def test_every_command_of_the_table_exists_under_its_name_and_explains_itself(na
     result = CliRunner().invoke(cli, [name, "--help"])
     assert result.exit_code == 0, result.output
     assert f"{name} [OPTIONS]" in result.output
+    assert max(map(len, result.output.splitlines())) <= 80
 
 
 def imported_by(*arguments: str) -> list[str]:
@@ -181,6 +182,23 @@ def test_completion_offers_the_commands():
 def test_completion_offers_options_and_choices():
     assert complete("--ver") == ["--version"]
     assert complete("completion", "") == ["bash", "zsh", "fish"]
+
+
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        (("simulate", "azure"), ["azure", "azure-conv"]),
+        (("load", "azure"), ["azure", "azure-conv"]),
+        (("simulate", "x", "--policy", "chat"), ["chat", "chat"]),
+        (("emulate", "--profile", "llama3-"), ["llama3-", "llama3-8b-h100"]),
+        (("simulate", "x", "--startup", "eager+hyper"), ["eager+hyperdisk-ml"]),
+        (("policies", "ch"), ["chat"]),
+        (("validate", "my-pol"), ["my-pol"]),
+    ],
+)
+def test_completion_offers_names_that_come_along_and_files(words, offered):
+    """What was typed, given back first, asks the shell for files."""
+    assert complete(*words) == offered
 
 
 @pytest.mark.parametrize(

@@ -57,6 +57,18 @@ def test_without_a_server_the_queries_are_shown():
     assert "kvCacheUsage, remainingCapacity/kvCacheUsage\n" in result.output
 
 
+def test_a_policy_may_come_from_standard_input():
+    text = Path(CHAT).read_text()
+    shown = CliRunner().invoke(cli, ["query", "-"], input=text, env={"PROMETHEUS_URL": ""})
+    assert (shown.exit_code, shown.output) == (0, run(CHAT).output)
+
+
+def test_where_nothing_has_a_value_the_namespace_that_was_taken_is_named():
+    with ManagedPrometheus() as server:
+        result = run(CHAT, "--prometheus-url", server.url)
+    assert (result.exit_code, result.stderr) == (1, "Asked in the namespace default; -n names another\n")
+
+
 def test_the_cluster_and_the_namespace_are_in_them():
     result = run(CHAT, "-n", "models", "--cluster", "prod")
     assert 'vllm:num_requests_running{cluster="prod", namespace="models"}' in result.output
@@ -154,7 +166,7 @@ def test_workload_identity_is_all_that_managed_prometheus_needs():
         options = ("--google-project", "models-prod", "--cluster", "prod", "--prometheus-url", server.url)
         done = process(CHAT, *options, **metadata.environment)
         tokens = [path for path in metadata.asked if "/token" in path]
-    assert done.stderr == ""
+    assert done.stderr == "Asked in the namespace default; -n names another\n"  # and nothing of Google's
     assert done.returncode == 1  # nothing is scraped there
     assert "failed" not in done.stdout
     assert len(server.queries) == 3

@@ -61,7 +61,7 @@ def test_the_bare_command_replays_under_the_chat_policy_and_prints_every_default
         "profile=gemma2-9b-h100",
         "startup=warm-node",
         "routing=least-loaded",
-        "slo=ttft:2s,tpot:0.1s",
+        "slo=ttft=2s,tpot=0.1s",
         "scrape-interval=15",
         "metrics-lag=5",
         "rate-scale=1",

@@ -237,6 +237,17 @@ def test_a_kubeconfig_that_is_not_there_is_named(tmp_path: Path) -> None:
         connect(str(tmp_path / "nowhere/config"))
 
 
+def test_without_a_kubeconfig_it_is_said_where_one_was_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KUBECONFIG", "/nowhere/config")
+    with pytest.raises(ClusterError, match="no cluster to talk to: /nowhere/config: "):
+        connect()
+    monkeypatch.delenv("KUBECONFIG")
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", "/nowhere/config")
+    with pytest.raises(ClusterError, match=r"~/\.kube/config \(--kubeconfig or \$KUBECONFIG name"):
+        connect()
+
+
 def test_a_kubeconfig_that_does_not_help_is_named(tmp_path: Path) -> None:
     with pytest.raises(ClusterError, match="no cluster to talk to"):
         connect(str(tmp_path / "none"))

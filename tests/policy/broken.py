@@ -89,6 +89,7 @@ WRONG_LINES: list[tuple[str, str]] = [
 
 WRONG_METRICS: list[tuple[str, str | None]] = [
     ("target: {type: Value, value: 1}", ": none of signal, query, cloudMonitoring is set: set one of them"),
+    ("signal: running", ".target: is missing: set it to a mapping of type, averageValue, value"),
     (
         "{signal: running, query: x, target: {type: AverageValue, averageValue: 1}}",
         ".query: signal and query are set: keep one",

@@ -107,6 +107,28 @@ def test_a_missing_field_is_reported_at_its_parent_and_a_misspelt_one_once() -> 
     ]
 
 
+SERVER_SET = """
+  uid: 8e0e2b5c-9c1f-4a4e-8b7c-0d5f2d1c7a3e
+  resourceVersion: "4711"
+  generation: 3
+  creationTimestamp: "2027-01-15T08:00:00Z"
+  managedFields: [{manager: kubectl, operation: Update}]
+"""
+
+
+def test_a_policy_as_the_api_server_gives_it_back_is_what_was_applied() -> None:
+    name = "  name: chat\n"
+    assert name in VALID
+    given = VALID.replace(name, name + SERVER_SET) + "status: {lastDecision: {desiredReplicas: 3}}\n"
+    (loaded,) = load_policy_text(given, "p.yaml")
+    assert loaded.policy == load_policy_text(VALID, "p.yaml")[0].policy
+    assert problems(given.replace("maxReplicas: 10", "maxReplicas: 0")) != []
+
+
+def test_a_file_that_no_server_gave_has_no_status() -> None:
+    assert [text.partition(":")[2].split(":")[1] for text in problems(VALID + "status: {}\n")] == [" status"]
+
+
 def test_a_bad_second_document_is_found_on_its_own_lines() -> None:
     second = VALID.replace("name: chat", "name: other").replace("maxReplicas: 10", "maxReplicas: 0")
     line = len(VALID.splitlines()) + 1 + HEAD_LINES + 1

@@ -275,6 +275,13 @@ def test_what_is_wrong_with_the_whole_file_stops_in_either_mode(
     assert error_of(write(content), bad_rows=bad_rows) == message
 
 
+@pytest.mark.parametrize("separator", [";", "\t", "|"])
+def test_another_separator_is_named(write: Write, separator: str) -> None:
+    assert error_of(write(HEADER.replace(",", separator) + "\n")).startswith(
+        f"trace:1: columns are separated by commas, not by {separator!r}; found: "
+    )
+
+
 def test_a_first_line_of_numbers_is_a_missing_header(write: Write) -> None:
     assert error_of(write("0.0,374,44\n4.3,396,109\n")).startswith(
         "trace:1: the header line is missing (this line is a row)"

@@ -9,6 +9,7 @@ import click
 from click.core import ParameterSource
 
 from autoscaler.cli.finite import FiniteRange
+from autoscaler.cli.names import complete_policy, complete_profile, complete_startup, complete_trace
 from autoscaler.cli.times import TimeType
 from autoscaler.cli.trace_options import trace_options
 
@@ -29,12 +30,13 @@ def _series(_ctx: click.Context, param: click.Parameter, values: tuple[str, ...]
 
 
 @click.command(context_settings={"show_default": True})
-@click.argument("trace")
+@click.argument("trace", shell_complete=complete_trace)
 @click.option(
     "--policy",
     "policies",
     multiple=True,
     metavar="FILE|NAME",
+    shell_complete=complete_policy,
     help="A scaling policy, or one of the library (see `autoscale policies`). Several are compared.  "
     "[default: chat]",
 )
@@ -46,7 +48,13 @@ def _series(_ctx: click.Context, param: click.Parameter, values: tuple[str, ...]
     metavar="N",
     help="A fixed number of replicas. Several, and policies, are compared.",
 )
-@click.option("--profile", default="gemma2-9b-h100", metavar="NAME|FILE", help="Which model on which GPU.")
+@click.option(
+    "--profile",
+    default="gemma2-9b-h100",
+    metavar="NAME|FILE",
+    shell_complete=complete_profile,
+    help="Which model on which GPU.",
+)
 @click.option(
     "--prefix-caching",
     type=click.Choice(["on", "off"]),
@@ -63,6 +71,7 @@ def _series(_ctx: click.Context, param: click.Parameter, values: tuple[str, ...]
     "--startup",
     default="warm-node",
     metavar="NAME[+NAME…]|SECONDS",
+    shell_complete=complete_startup,
     help="How a replica starts: components or a preset, joined by + (see `autoscale startup --components`).",
 )
 @click.option(

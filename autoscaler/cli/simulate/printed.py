@@ -26,7 +26,7 @@ def defaults_text(options: Options) -> str:
 
 def _shown(name: str, value: object) -> str:
     if isinstance(value, Mapping):
-        return ",".join(f"{name.removesuffix('_s')}:{seconds:g}s" for name, seconds in value.items())
+        return ",".join(f"{name.removesuffix('_s')}={seconds:g}s" for name, seconds in value.items())
     if name == "clock_start" and isinstance(value, float):
         return datetime.fromtimestamp(value, UTC).isoformat()
     if value is None:
