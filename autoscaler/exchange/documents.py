@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -74,17 +74,8 @@ class Source:
 def read_sources(raw: str | bytes, file: str) -> tuple[list[Source], list[Problem]]:
     """The documents of a YAML text, those inside of Lists too, and what is wrong with the text."""
     documents, problems = read_documents(raw, file, DUMP)
-    sources = [Source(file, node) for document in documents for node in _flat(document)]
+    sources = [Source(file, node) for document in documents for node in document.objects()]
     return sources, [problem for problem in problems if not problem.message.startswith(_NULL)]
-
-
-def _flat(node: Node) -> Iterator[Node]:
-    data = node.data
-    if isinstance(data, dict) and str(data.get("kind", "")).endswith("List") and "items" in node.children:
-        for child in node.children["items"].children.values():
-            yield from _flat(child)
-    else:
-        yield node
 
 
 def _without_empty(found: Any) -> Any:

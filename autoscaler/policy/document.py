@@ -77,6 +77,15 @@ class Node:
         steps = [node.children[part] for part, node in self._walk(path)]
         return self.refused or any(node.refused for node in steps)
 
+    def objects(self) -> Iterator[Node]:
+        """A document's objects: those of a List, as kubectl prints several, one by one; else itself."""
+        is_list = isinstance(self.data, dict) and str(self.data.get("kind", "")).endswith("List")
+        if is_list and "items" in self.children:
+            for item in self.children["items"].children.values():
+                yield from item.objects()
+        else:
+            yield self
+
     def _walk(self, path: FieldPath) -> Iterator[tuple[str | int, Node]]:
         node = self
         for part in path:

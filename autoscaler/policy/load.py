@@ -67,11 +67,12 @@ def load_policies(path: Path) -> tuple[LoadedPolicy, ...]:
 def load_policy_text(text: str | bytes, file: str) -> tuple[LoadedPolicy, ...]:
     """Every policy of a YAML text; ``file`` names it in messages. Raises ``PolicyError``."""
     documents, problems = read_documents(text, file)
-    if not documents and not problems:
-        state = "holds no policy, only comments or blanks" if text.strip() else "is empty"
+    roots = [root for document in documents for root in document.objects()]
+    if not roots and not problems:
+        state = "holds no policy" if text.strip() else "is empty"
         problems.append(Problem(file, None, "", f"{state}: {_START}"))
     loaded: list[LoadedPolicy] = []
-    for root in map(_as_written, documents):
+    for root in map(_as_written, roots):
         policy, faults = _check(root)
         problems += [problem_at(file, root, fault) for fault in faults]
         if policy is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,13 +17,12 @@ from autoscaler.policy.rules import FieldPath
 class Manifest:
     """One object. ``source``: the file, or the object's name where it comes from a cluster.
 
-    ``start``: where the object begins in the document ``root``, which a cluster has none of.
+    ``root``: the object with its lines, which one of a cluster has not.
     """
 
     source: str
     data: Mapping[str, Any] = field(repr=False)
     root: Node | None = field(default=None, repr=False)
-    start: FieldPath = ()
 
     @property
     def live(self) -> bool:
@@ -65,7 +64,7 @@ class Manifest:
 
     def problem(self, path: FieldPath, message: str) -> Problem:
         """A remark on the field at a path, with its line where it has one."""
-        line = self.root.line_of((*self.start, *path)) if self.root else None
+        line = self.root.line_of(path) if self.root else None
         return Problem(self.source, line, dotted(path), message)
 
 
@@ -74,19 +73,13 @@ def load_manifests(path: Path) -> list[Manifest]:
     documents, problems = read_documents(read_file(path), str(path))
     if problems:
         raise PolicyError(problems)
-    found = [manifest for root in documents for manifest in _objects(root, str(path))]
+    found = [_manifest(node, str(path)) for document in documents for node in document.objects()]
     if not found:
         raise PolicyError([Problem(str(path), None, "", "holds no Kubernetes object")])
     return found
 
 
-def _objects(root: Node, source: str) -> Iterator[Manifest]:
+def _manifest(root: Node, source: str) -> Manifest:
     if not isinstance(root.data, dict):
         raise PolicyError([Problem(source, root.line, "", "is no Kubernetes object: each has a kind")])
-    items = root.data.get("items")
-    if root.data.get("kind") != "List" or not isinstance(items, list):
-        yield Manifest(source, root.data, root)
-        return
-    for index, item in enumerate(items):
-        if isinstance(item, dict):
-            yield Manifest(source, item, root, ("items", index))
+    return Manifest(source, root.data, root)

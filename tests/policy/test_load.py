@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,8 @@ from autoscaler.policy.load import load_policies, load_policy_text
 
 from .broken import WRONG_LINES, WRONG_METRICS, with_spec
 from .build import HEAD, HEAD_LINES, METRICS, VALID
+
+OTHER = VALID.replace("name: chat", "name: other")
 
 
 def problems(text: str | bytes) -> list[str]:
@@ -29,8 +32,7 @@ def test_a_valid_document_gives_a_policy_with_its_place() -> None:
 
 
 def test_every_document_of_a_file_is_loaded_and_empty_ones_are_skipped() -> None:
-    other = VALID.replace("name: chat", "name: other")
-    text = f"---\n{VALID}---\n# nothing here\n---\n---\n{other}---\n"
+    text = f"---\n{VALID}---\n# nothing here\n---\n---\n{OTHER}---\n"
     assert [item.policy.metadata.name for item in load_policy_text(text, "p.yaml")] == ["chat", "other"]
 
 
@@ -125,12 +127,25 @@ def test_a_policy_as_the_api_server_gives_it_back_is_what_was_applied() -> None:
     assert problems(given.replace("maxReplicas: 10", "maxReplicas: 0")) != []
 
 
+def test_a_list_as_kubectl_prints_several_is_its_policies() -> None:
+    items = "".join(textwrap.indent(given, "  ").replace("  ", "- ", 1) for given in (VALID, OTHER))
+    text = f"apiVersion: v1\nkind: List\nmetadata:\n  resourceVersion: ''\nitems:\n{items}"
+    assert [one.policy.metadata.name for one in load_policy_text(text, "p.yaml")] == ["chat", "other"]
+    line = text[: text.rindex("maxReplicas: 10")].count("\n") + 1
+    found = problems("maxReplicas: 0".join(text.rsplit("maxReplicas: 10", 1)))
+    assert found == [f"p.yaml:{line}: spec.maxReplicas: must be at least 1, is 0"]
+
+
+def test_a_list_of_nothing_holds_no_policy() -> None:
+    assert problems("apiVersion: v1\nkind: List\nitems: []\n")[0].startswith("p.yaml: holds no policy")
+
+
 def test_a_file_that_no_server_gave_has_no_status() -> None:
     assert [text.partition(":")[2].split(":")[1] for text in problems(VALID + "status: {}\n")] == [" status"]
 
 
 def test_a_bad_second_document_is_found_on_its_own_lines() -> None:
-    second = VALID.replace("name: chat", "name: other").replace("maxReplicas: 10", "maxReplicas: 0")
+    second = OTHER.replace("maxReplicas: 10", "maxReplicas: 0")
     line = len(VALID.splitlines()) + 1 + HEAD_LINES + 1
     assert problems(f"{VALID}---\n{second}") == [f"p.yaml:{line}: spec.maxReplicas: must be at least 1, is 0"]
 
@@ -157,7 +172,7 @@ def test_two_policies_with_one_name_in_one_namespace_are_a_problem() -> None:
     [
         ("", "is empty: a policy begins with"),
         ("\n \n", "is empty: a policy begins with"),
-        ("# only words\n---\n", "holds no policy, only comments or blanks: a policy begins with"),
+        ("# only words\n---\n", "holds no policy: a policy begins with"),
         ("- a\n", "1: is no policy document, but a list: a policy begins with"),
         ("\njust words\n", "2: is no policy document, but a single value: a policy begins with"),
         (b"\x7fELF\x00\x01", "1: has the control character U+007F"),
