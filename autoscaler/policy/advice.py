@@ -9,7 +9,7 @@ ADVICE: dict[str, str] = {
     ),
     "waiting-only": (
         "only waiting requests drive this policy: there are none until the replicas are full, then they "
-        "grow without limit while new ones start, so the replicas oscillate; use running+waiting"
+        "grow without limit while new ones start, and users wait before anything happens; use running+waiting"
     ),
     "latency-only": (
         "only latency drives this policy: it rises when it is too late, its ratio to the target says "
