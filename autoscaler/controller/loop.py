@@ -202,7 +202,8 @@ class Controller:
         return answers
 
     def _count(self, answers: Answers) -> None:
-        errors = [answer.error for answer in answers.values() if answer.error is not None]
+        """A question that failed counts as one, and is told, also while its last answer stands in."""
+        errors = [error for answer in answers.values() if (error := answer.error or answer.outage)]
         self._metrics.questions.labels("error").inc(len(errors))
         self._metrics.questions.labels("ok").inc(len(answers) - len(errors))
         self._tell_source(errors[0] if errors and len(errors) == len(answers) else None)

@@ -136,6 +136,7 @@ class FakeSource:
     gateway: float = 0.0
     age: float = 0.0
     error: str | None = None
+    outage: str | None = None
     asked: list[Collection[Question]] = field(default_factory=list)
     fault: Exception | None = None
     when_asked: Callable[[], object] | None = None
@@ -148,7 +149,8 @@ class FakeSource:
             self.when_asked()
         if self.fault is not None:
             raise self.fault
-        return {question: self._answer(question, namespaces) for question in questions}
+        told = {question: self._answer(question, namespaces) for question in questions}
+        return {question: replace(answer, outage=self.outage) for question, answer in told.items()}
 
     def _answer(self, question: Question, namespaces: Collection[str]) -> Answer:
         if self.error is not None:

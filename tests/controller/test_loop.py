@@ -202,6 +202,19 @@ def test_stopping_decides_nothing_by_what_was_asked_in_vain(chat: World) -> None
     assert chat.metric("questions_total", result="error") in (None, 0)
 
 
+def test_an_outage_is_told_at_once_though_the_last_answers_still_count(
+    chat: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    chat.source.outage = "connection refused"
+    pass_by(chat, 60)
+    assert chat.metric("questions_total", result="ok") in (None, 0)
+    chat.source.outage = None
+    pass_by(chat, 60)
+    told = [record.message for record in caplog.records if "can be read" in record.message]
+    assert told == ["no metric can be read: holding, and trying again", "metrics can be read again"]
+
+
 def test_a_look_that_fails_does_not_end_the_loop(chat: World) -> None:
     chat.store.fault = RuntimeError("a bug")
     stop = threading.Event()
