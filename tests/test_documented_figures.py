@@ -35,7 +35,7 @@ def test_the_readme_tells_what_the_demo_shows(tmp_path):
     readme = " ".join((ROOT / "README.md").read_text().split())
     chat, queue = runs["chat"], runs["queue-size"]
     assert 0.9999 < chat["slo_attainment"] < 1
-    assert "more than 99.99 % of 19,366 requests within TTFT 2 s and TPOT 100 ms" in readme
+    assert "more than 99.99 % of 19,366 requests" in readme
     assert f"for {chat['gpu_hours']:.2f} GPU-hours" in readme
     assert f"kept {100 * queue['slo_attainment']:.2f} %" in readme
 
