@@ -118,7 +118,7 @@ e2e: setup servers manifests controlplane ## the tests on a real Prometheus and 
 	$(BIN)/python -m pytest -q -rs -m e2e --durations=5
 
 .PHONY: bench
-bench: compile ## reproduce the figures of docs/: equality, starts, speed, memory, fidelity (half an hour)
+bench: compile setup ## reproduce the figures of docs/: equality, starts, speed, memory, fidelity (half an hour)
 	$(BIN)/python -m pytest -q -rs tests/simulator/test_engines_agree.py tests/simulator/test_compiled.py
 	$(BIN)/python -m benchmarks.startup_totals
 	$(BIN)/python -m benchmarks.startup_machines
