@@ -10,7 +10,8 @@ from typing import Any, Literal
 import click
 
 from autoscaler.cli.finite import FiniteRange
-from autoscaler.cli.names import complete_profile, complete_startup
+from autoscaler.cli.names import complete_startup
+from autoscaler.cli.profile_option import profile_option
 
 _PORT = click.IntRange(0, 65535)
 
@@ -35,13 +36,7 @@ class Options:
 
 
 @click.command(context_settings={"show_default": True})
-@click.option(
-    "--profile",
-    default="gemma2-9b-h100",
-    metavar="NAME|FILE",
-    shell_complete=complete_profile,
-    help="Which model on which GPU.",
-)
+@profile_option
 @click.option("--host", default="127.0.0.1", metavar="ADDRESS", help="The address to listen on.")
 @click.option(
     "--port", type=_PORT, default=8000, help="The first pod's port; the others take the next ones. 0: any."

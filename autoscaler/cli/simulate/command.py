@@ -9,7 +9,8 @@ import click
 from click.core import ParameterSource
 
 from autoscaler.cli.finite import FiniteRange
-from autoscaler.cli.names import complete_policy, complete_profile, complete_startup, complete_trace
+from autoscaler.cli.names import complete_policy, complete_startup, complete_trace
+from autoscaler.cli.profile_option import profile_option
 from autoscaler.cli.times import TimeType
 from autoscaler.cli.trace_options import trace_options
 
@@ -48,13 +49,7 @@ def _series(_ctx: click.Context, param: click.Parameter, values: tuple[str, ...]
     metavar="N",
     help="A fixed number of replicas. Several, and policies, are compared.",
 )
-@click.option(
-    "--profile",
-    default="gemma2-9b-h100",
-    metavar="NAME|FILE",
-    shell_complete=complete_profile,
-    help="Which model on which GPU.",
-)
+@profile_option
 @click.option(
     "--prefix-caching",
     type=click.Choice(["on", "off"]),
