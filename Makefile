@@ -117,6 +117,10 @@ controlplane: ## build etcd, an API server and kwok into the cache, with Go; the
 e2e: setup servers manifests controlplane ## the tests on a real Prometheus and Kubernetes' own API machinery
 	$(BIN)/python -m pytest -q -rs -m e2e --durations=5
 
+.PHONY: e2e-again
+e2e-again: ## only the end-to-end tests that failed last, each named
+	$(BIN)/python -m pytest -q -rp -m e2e --last-failed --last-failed-no-failures none
+
 .PHONY: bench
 bench: compile setup ## reproduce the figures of docs/: equality, starts, speed, memory, fidelity (half an hour)
 	$(BIN)/python -m pytest -q -rs tests/simulator/test_engines_agree.py tests/simulator/test_compiled.py

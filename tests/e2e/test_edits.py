@@ -69,7 +69,7 @@ def test_what_an_hpa_scales_is_left_to_it(cluster, namespace, script, start):
         lambda: decisions(controller, "AboveTarget", "ScaleUpLimit", "TooManyReplicas") >= 3, within=30
     )
     assert policy.replicas() == 1
-    assert "AnotherOwner" in {event["reason"] for event in policy.events()}
+    eventually(lambda: "AnotherOwner" in {event["reason"] for event in policy.events()})
     cluster.api.delete(f"{hpas}/rival")
     eventually(lambda: policy.replicas() == 4, within=30)
 

@@ -111,8 +111,8 @@ def identity(cluster) -> Noted:
     return Noted(configuration)
 
 
-def everything_it_does(identity: Noted, api: Api, namespace: str) -> None:
-    """Each call that a controller may come to make, once."""
+def everything_it_does(identity: Noted, api: Api, namespace: str, needed: set[Right]) -> None:
+    """Each call that a controller may come to make, once; ``needed``: what they come to, at the latest."""
     api.post(f"/api/v1/namespaces/{namespace}/pods", pod("vllm-0"))
     api.post(POLICIES.format(namespace), policy())
     template = {"size": 2, "workerTemplate": {"spec": {"containers": []}}}
@@ -145,7 +145,8 @@ def everything_it_does(identity: Noted, api: Api, namespace: str) -> None:
     election = LeaderElection(identity, LeaseSettings(HOME, "vllm-autoscaler", "one", seconds=10))
     election.start()
     eventually(election.holds)
-    eventually(lambda: ("coordination.k8s.io", "leases", "update") in identity.used)
+    eventually(lambda: needed - identity.used == set())
+    eventually(lambda: counts(api, namespace) == [2])
     election.stop()
     cluster.stop()
 
@@ -160,10 +161,13 @@ def reads_with_a_call(identity: Noted, key: TargetKey, right: Right) -> bool:
 
 def test_every_right_is_used_and_every_call_allowed(identity, api, shipped):
     namespace = api.post("/api/v1/namespaces", {"metadata": {"generateName": "rbac-"}})["metadata"]["name"]
-    everything_it_does(identity, api, namespace)
-    events = api.get(f"/api/v1/namespaces/{namespace}/events")["items"]
-    assert [event["count"] for event in events] == [2]
+    everything_it_does(identity, api, namespace, granted(shipped))
     assert identity.used == granted(shipped)
+
+
+def counts(api: Api, namespace: str) -> list[int]:
+    """How often each Event happened."""
+    return [event["count"] for event in api.get(f"/api/v1/namespaces/{namespace}/events")["items"]]
 
 
 def test_without_the_opt_in_pods_cannot_be_changed():
