@@ -10,11 +10,8 @@ from typing import Any
 from autoscaler.batch.asks import Ask
 from autoscaler.batch.journal import Journal, Result
 from autoscaler.batch.window import Window
-from autoscaler.client.endpoint import Endpoint
+from autoscaler.client.endpoint import REFUSES_ALL, Endpoint
 from autoscaler.errors import RequestError, ServerError
-
-ALL_ROWS_ALIKE = {401, 403, 404, 405}
-"""Refusals that say nothing about the row: a key, an address or a model is wrong."""
 
 
 def _quietly(_: ServerError) -> None:
@@ -104,7 +101,7 @@ class Run:
             try:
                 answer = await self._post(ask)
             except RequestError as error:
-                if error.status in ALL_ROWS_ALIKE:
+                if error.status in REFUSES_ALL:
                     raise
                 return self._keep(_failed(ask, failures + 1, str(error)))
             except ServerError as error:

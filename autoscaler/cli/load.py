@@ -80,7 +80,7 @@ def load(**given: Any) -> int:
     Requests leave at the trace's times, however slow the answers are, and stream. TRACE, --start,
     --span and --rate-scale are those of `autoscale simulate`, so the same command line predicts what
     this one measures; `autoscale calibrate` reads --requests and --metrics. Ctrl-C reports what there is.
-    Status 1: a request failed.
+    Status 1: a request failed. One for a wrong model, key or address ends the run at once.
     """  # noqa: D301 (click wants the character, not a backslash)
     return asyncio.run(_run(Options(**given)))
 

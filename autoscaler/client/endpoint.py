@@ -18,6 +18,13 @@ from autoscaler.errors import RequestError, ServerError
 
 KEEP_ALIVE_S = 4.0
 """Idle connections go before the server closes them (uvicorn: after 5 s)."""
+REFUSES_ALL = {
+    HTTPStatus.UNAUTHORIZED,
+    HTTPStatus.FORBIDDEN,
+    HTTPStatus.NOT_FOUND,
+    HTTPStatus.METHOD_NOT_ALLOWED,
+}
+"""Refusals that say nothing about the request: a key, an address or a model is wrong."""
 _TRY_AGAIN = {
     HTTPStatus.REQUEST_TIMEOUT,
     HTTPStatus.CONFLICT,

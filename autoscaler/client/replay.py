@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from autoscaler.client.endpoint import Endpoint
+from autoscaler.client.endpoint import REFUSES_ALL, Endpoint
 from autoscaler.client.prompts import Prompts
-from autoscaler.errors import AutoscalerError
+from autoscaler.errors import AutoscalerError, RequestError
 
 Clock = Callable[[], float]
 
@@ -71,6 +71,9 @@ class OpenLoop:
 
         Cancelled, it cuts off what is in flight; ``requests`` then holds what is known. So does an error
         of the trace, which passes through.
+
+        Raises:
+            RequestError: before any token came, the server refuses what it would refuse of all requests.
         """
         self.started = self.clock()
         try:
@@ -93,9 +96,16 @@ class OpenLoop:
         try:
             await self._follow(measured, path, body)
         except AutoscalerError as error:
+            if self._refuses_all(error):
+                raise
             measured.error = " ".join(str(error).split())
         finally:
             self.in_flight -= 1
+
+    def _refuses_all(self, error: AutoscalerError) -> bool:
+        """Whether nothing can come of the run; one that has measured something goes on."""
+        refused = isinstance(error, RequestError) and error.status in REFUSES_ALL
+        return refused and all(request.ttft_s is None for request in self.requests)
 
     async def _follow(self, measured: Measured, path: str, body: dict[str, object]) -> None:
         last_s = None

@@ -10,7 +10,7 @@ import pytest
 from autoscaler.client.endpoint import Endpoint
 from autoscaler.client.prompts import FIRST_ID, LAST_ID, Prompts
 from autoscaler.client.replay import Measured, OpenLoop
-from autoscaler.errors import TraceError
+from autoscaler.errors import RequestError, TraceError
 from simulator.emulator.emulator import Emulator
 from simulator.emulator.pod import Clock, PodSettings
 from simulator.startup import StartUp
@@ -80,6 +80,20 @@ async def test_refused_requests_are_rows_with_an_error(endpoint):
     assert "maximum context length is 15000" in refused.error
     assert (refused.completed, refused.ttft_s) == (False, None)
     assert fine.completed
+
+
+async def test_a_model_that_the_server_does_not_know_ends_the_run_at_once(endpoint):
+    run = OpenLoop(endpoint, Prompts("other", "completions", seed=0))
+    with pytest.raises(RequestError, match="404 Not Found: The model `other` does not exist"):
+        await run.run([(0.0, 10, 2), (3600.0, 10, 2)])
+
+
+async def test_one_that_has_measured_something_goes_on(endpoint):
+    run = loop(endpoint)
+    await run.run([(0.0, 10, 2)])
+    run.prompts = Prompts("other", "completions", seed=0)
+    await run.run([(0.0, 10, 2), (0.01, 10, 2)])
+    assert [request.completed for request in run.requests] == [True, False, False]
 
 
 async def test_a_server_that_goes_leaves_errors_not_gaps(emulator, endpoint):
