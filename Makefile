@@ -174,6 +174,7 @@ lock: setup ## pin requirements/*.txt anew; LOCK_OPTIONS=--upgrade takes the lat
 	$(LOCK) --output-file requirements/build.txt requirements/build.in
 	$(LOCK) --constraint requirements/runtime.txt --output-file requirements/dev.txt \
 		pyproject.toml requirements/dev.in
+	$(LOCK) --constraint requirements/dev.txt --output-file requirements/parquet.txt requirements/parquet.in
 
 .PHONY: clean
 clean: ## remove what the targets wrote, except .venv

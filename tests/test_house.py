@@ -16,7 +16,7 @@ from autoscaler.cli.main import COMMANDS
 
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
-REQUIREMENTS = ("runtime.txt", "build.txt", "dev.txt")
+REQUIREMENTS = ("runtime.txt", "build.txt", "parquet.txt", "dev.txt")
 
 # Brackets keep the patterns from finding themselves.
 FOREIGN = {
@@ -102,8 +102,9 @@ def test_requirements_hold_exact_versions_and_hashes_alone(name):
     assert len(entry.findall(text)) == len(pins(name)) > 0
 
 
-def test_the_runtime_is_pinned_alike_in_both_files():
-    assert pins("runtime.txt").items() <= pins("dev.txt").items()
+@pytest.mark.parametrize("name", ["runtime.txt", "parquet.txt"])
+def test_what_the_image_gets_is_pinned_as_it_was_tested(name):
+    assert pins(name).items() <= pins("dev.txt").items()
 
 
 @pytest.mark.parametrize("dependency", PROJECT["project"]["dependencies"])

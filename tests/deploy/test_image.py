@@ -35,8 +35,12 @@ def test_nothing_that_is_not_committed_gets_in():
     assert {".git", ".venv", "**/_compiled"} <= set(ignored)
 
 
-@pytest.mark.slow
-def test_the_recipe_makes_a_command_that_runs_alone(tmp_path):
+OUTSIDE = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "VIRTUAL_ENV")}
+
+
+@pytest.fixture
+def source(tmp_path):
+    """What is committed, as Docker would be sent it."""
     source = tmp_path / "src"
     listed = subprocess.run(
         ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
@@ -45,20 +49,35 @@ def test_the_recipe_makes_a_command_that_runs_alone(tmp_path):
         if (ROOT / name).is_file():
             (source / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, source / name)
-    outside = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "VIRTUAL_ENV")}
+    return source
+
+
+def follow(instruction, source, **arguments):
+    """Runs one of the recipe's commands, with all that it does in /opt done beside the source."""
+    command = instruction.replace("/opt/", f"{source.parent}/opt/")
+    succeeds(["sh", "-ec", command], cwd=source, env=OUTSIDE | arguments)
+
+
+def succeeds(command, **where):
+    ended = subprocess.run(command, **where, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stdout[-2000:] + ended.stderr[-2000:]
+
+
+@pytest.mark.slow
+def test_the_recipe_makes_a_command_that_runs_alone(tmp_path, source):
     for run in instructions("RUN"):
-        command = run.replace("/opt/", f"{tmp_path}/opt/")
-        ended = subprocess.run(
-            ["sh", "-ec", command], cwd=source, env=outside, capture_output=True, text=True, check=False
-        )
-        assert ended.returncode == 0, ended.stdout[-2000:] + ended.stderr[-2000:]
+        follow(run, source)
     autoscale = tmp_path / "opt/autoscaler/bin/autoscale"
     for words in (
         ["--version"],
         ["policies", "chat"],
         ["simulate", "azure-conv", "--replicas", "8", "--span", "60"],
     ):
-        ended = subprocess.run(
-            [autoscale, *words], cwd=tmp_path, env=outside, capture_output=True, text=True, check=False
-        )
-        assert ended.returncode == 0, ended.stderr
+        succeeds([autoscale, *words], cwd=tmp_path, env=OUTSIDE)
+
+
+@pytest.mark.slow
+def test_an_extra_is_installed_where_it_is_asked_for(tmp_path, source):
+    assert "EXTRA=" in instructions("ARG")
+    follow(instructions("RUN")[0], source, EXTRA="parquet")
+    succeeds([tmp_path / "opt/autoscaler/bin/python", "-c", "import pyarrow.parquet"], env=OUTSIDE)
