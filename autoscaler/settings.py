@@ -41,6 +41,11 @@ class MetricSettings:
             found.append("no metrics: give --prometheus-url or --google-project")
         if self.prometheus_url is not None and not self.prometheus_url.startswith(("http://", "https://")):
             found.append(f"--prometheus-url must begin with http:// or https://, not {self.prometheus_url}")
+        if self.prometheus_url is not None and "@" in urlsplit(self.prometheus_url).netloc:
+            found.append(
+                "--prometheus-url may not have a login in it, which logs and statuses would show: "
+                "give --prometheus-username and --prometheus-password-file"
+            )
         if self.google_project is not None and self.cluster is None:
             found.append(
                 "--google-project answers for every cluster in its metrics scope: name yours with --cluster"

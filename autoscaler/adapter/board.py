@@ -91,7 +91,8 @@ class Board:
         """
         key, now = (measure, version), self._clock()
         known = self._tables.get(key)
-        age = inf if known is None or now >= known.expires else now - known.joined
+        # A clock that was set back knows no ages.
+        age = inf if known is None or not known.joined <= now < known.expires else now - known.joined
         if known is not None and age < JOIN_SECONDS:
             return known
         task = self._building.get(key) or self._start(key, known, served)

@@ -90,10 +90,12 @@ _REDUCTIONS: dict[str, Callable[[Sequence[float]], float]] = {
 def _combine(measure: Measure, samples: Sequence[Sample], now: float) -> Value | str:
     """One value of one or several series, as old as the oldest of them; or why there is none."""
     oldest = min(sample.timestamp for sample in samples)
-    if now - oldest > measure.max_age_seconds:
+    if not now - oldest <= measure.max_age_seconds:  # a time that is no number is no time
         return f"the sample is {now - oldest:.0f} s old, more than {measure.max_age_seconds:g}"
     if any(not isfinite(sample.value) for sample in samples):
         return "the sample is not a finite number"
+    if measure.metric.signal is not None and any(sample.value < 0 for sample in samples):
+        return "the sample is negative"
     if any(sample.timestamp - now > FUTURE_SECONDS for sample in samples):
         return "the sample is of the future"
     if len(samples) == 1:

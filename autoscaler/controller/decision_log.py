@@ -55,6 +55,11 @@ class DecisionLog:
             self._left.clear()  # the next line of each policy must not depend on this one
             _log.error("the decision log cannot be written", extra={"error": str(error)})
 
+    def forget(self, namespace: str, name: str) -> None:
+        """A policy is gone; one of that name says again what it starts from."""
+        with self._lock:
+            self._left.pop(f"{namespace}/{name}", None)
+
     def close(self) -> None:
         """Nothing is written any more."""
         with self._lock:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from math import ceil
+from math import ceil, inf
 
 from autoscaler.controller.observation import Answers
 from autoscaler.decision.types import Pod
@@ -22,11 +22,11 @@ def deletion_costs(namespace: str, pods: Sequence[Pod], answers: Answers) -> Map
     """
     answer = answers.get(RUNNING)
     serving = {pod.name for pod in pods if pod.ready and not pod.deleting}
-    if answer is None or answer.error is not None:
+    if answer is None or answer.error is not None or answer.outage is not None:
         return {}
     running: dict[str, int] = {}
     for point in answer.points:
-        if point.namespace == namespace and point.pod in serving and point.value >= 0:
+        if point.namespace == namespace and point.pod in serving and 0 <= point.value < inf:
             running[point.pod] = running.get(point.pod, 0) + ceil(point.value)
     dearest = max(running.values(), default=0) + 1
     return {pod: running.get(pod, dearest) for pod in sorted(serving)} if running else {}

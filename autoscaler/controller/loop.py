@@ -145,7 +145,7 @@ class Controller:
             _log.info("leading" if leads else "standing by")
             self._leads = leads
             self._metrics.leading.set(leads)
-            self._forget([*self._due, *self._refused])
+            self._forget({*self._due, *self._refused, *self._memories})
         return leads
 
     def _now_due(self, policies: Sequence[StoredPolicy]) -> list[StoredPolicy]:
@@ -189,7 +189,10 @@ class Controller:
         if self._stop.is_set():  # what was asked in vain is nobody's failure, and decides nothing
             return []
         self.busy |= {_key(stored) for stored in due}
-        return [self._pool.submit(self._sync, stored, answers) for stored in due]
+        return [self._pool.submit(self._sync, stored, self._memory(stored), answers) for stored in due]
+
+    def _memory(self, stored: StoredPolicy) -> Memory:
+        return self._memories.setdefault(_key(stored), Memory(status=read_status(stored.status)))
 
     def _ask(self, due: Sequence[StoredPolicy]) -> Answers:
         """Everything that these policies need to know, each question once."""
@@ -226,10 +229,9 @@ class Controller:
                 self._metrics.errors.labels("InternalError").inc()
             return dict.fromkeys(asked, Answer(error=f"the metric source failed: {error}"))
 
-    def _sync(self, stored: StoredPolicy, answers: Answers) -> Sync:
+    def _sync(self, stored: StoredPolicy, memory: Memory, answers: Answers) -> Sync:
         """One policy's sync, whatever happens in it."""
         key = _key(stored)
-        memory = self._memories.setdefault(key, Memory(status=read_status(stored.status)))
         try:
             with self._metrics.sync_seconds.time():
                 sync = self._synced(stored, memory, answers)
@@ -239,6 +241,8 @@ class Controller:
             self._metrics.errors.labels("InternalError").inc()
             raise
         finally:
+            if self._memories.get(key) is not memory:  # forgotten meanwhile, so what was told now is, too
+                self._recorder.forget(*key[:2])
             self.busy.discard(key)
         return sync
 

@@ -2,12 +2,13 @@
 
 Whoever starts or takes over goes on from the saved history as if the target's present replicas had
 just been recommended: what happened since the last save is unknown, and the unknown never scales
-down.
+down. For the same reason no time that nobody saw counts as one of failed metrics or pending pods.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
+from math import inf
 
 from autoscaler.decision import initial_state
 from autoscaler.decision.stabilize import CLASSIC_WINDOW_SECONDS, Recommendations
@@ -35,25 +36,31 @@ def begin(status: PolicyStatus | None, target: str, current: int, now: float) ->
         ),
         up_events=_events(history.up_events, now),
         down_events=_events(history.down_events, now) + _unsaved(status, current, now),
-        failing_since=_at_most(history.failing_since, now),
-        pending_since=_at_most(history.pending_since, now),
+        failing_since=history.failing_since,
+        pending_since=history.pending_since,
         scaled_to_zero=history.scaled_to_zero or (current == 0 and _ordered_zero(status)),
     )
-    return resume(saved, current, now)
+    last = status.last_decision
+    return resume(saved, current, now, unseen=now - last.time if last else inf)
 
 
-def resume(state: ScalingState, current: int, now: float) -> ScalingState:
-    """The memory after a time without decisions: what is there counts as recommended."""
+def resume(state: ScalingState, current: int, now: float, unseen: float) -> ScalingState:
+    """The memory after ``unseen`` seconds without decisions: what is there counts as recommended."""
     others = tuple(one for one in state.recommendations if one.replicas != current)
-    return replace(state, recommendations=others + initial_state(current, now).recommendations)
+    return replace(
+        state,
+        recommendations=others + initial_state(current, now).recommendations,
+        failing_since=_later(state.failing_since, unseen, now),
+        pending_since=_later(state.pending_since, unseen, now),
+    )
 
 
 def _events(changes: tuple[PastChange, ...], now: float) -> Events:
     return tuple(ScaleEvent(one.change, min(one.time, now)) for one in changes)
 
 
-def _at_most(time: float | None, now: float) -> float | None:
-    return None if time is None else min(time, now)
+def _later(time: float | None, seconds: float, now: float) -> float | None:
+    return None if time is None else min(time + max(seconds, 0.0), now)
 
 
 def _unsaved(status: PolicyStatus, current: int, now: float) -> Events:

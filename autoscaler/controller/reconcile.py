@@ -94,8 +94,9 @@ class Memory:
             self.state = shift(self.state, jump)
         self._clock_offset = clock.offset
         blind = max(BLIND_PERIODS * stored.policy.spec.sync_period_seconds, BLIND_SECONDS)
-        if clock.steady() - self._kept_at > blind:
-            self.state = resume(self.state, scale.replicas, now)
+        unseen = clock.steady() - self._kept_at
+        if unseen > blind:
+            self.state = resume(self.state, scale.replicas, now, unseen)
             self._kept_at = clock.steady()
         self.state = self._settled(stored, scale, self.state)
         return self.state

@@ -97,6 +97,8 @@ class Recorder:
     def forget(self, namespace: str, name: str) -> None:
         """A policy is gone, or another process cares for it now."""
         self._saved.pop((namespace, name), None)
+        if self.decisions is not None:
+            self.decisions.forget(namespace, name)
         self.metrics.standings.forget((namespace, name))
 
     def _measure(self, sync: Sync) -> None:

@@ -9,7 +9,7 @@ from autoscaler.controller.memory import save
 from autoscaler.controller.reconcile import Made, Sync
 from autoscaler.decision.fleet import survey
 from autoscaler.decision.types import Decision, Proposal, Reason
-from autoscaler.policy.models import Mode, Role, Spec
+from autoscaler.policy.models import MAX_INT32, Mode, Role, Spec
 from autoscaler.policy.quantity import from_milli
 from autoscaler.policy.status import (
     MAX_PAST_DECISIONS,
@@ -108,11 +108,18 @@ def last_decision(spec: Spec, now: float, decision: Decision, action: Action, no
         reason=decision.reason,
         message=decision.message,
         steps=tuple(
-            DecisionStep(stage=step.stage, replicas=step.replicas, reason=step.reason, message=step.message)
+            DecisionStep(
+                stage=step.stage, replicas=_count(step.replicas), reason=step.reason, message=step.message
+            )
             for step in decision.steps
         ),
         metrics=tuple(_metric(proposal, roles) for proposal in decision.proposals),
     )
+
+
+def _count(replicas: int) -> int:
+    """What a metric asks for, as a status can tell it; HPA's arithmetic also comes below 0."""
+    return min(max(replicas, 0), MAX_INT32)
 
 
 def _metric(proposal: Proposal, roles: Mapping[str, Role]) -> MetricStatus:
@@ -122,7 +129,7 @@ def _metric(proposal: Proposal, roles: Mapping[str, Role]) -> MetricStatus:
             "role": roles[proposal.metric],
             "value": None if proposal.usage_milli is None else from_milli(proposal.usage_milli),
             "target": from_milli(proposal.target_milli),
-            "replicas": proposal.replicas,
+            "replicas": None if proposal.replicas is None else _count(proposal.replicas),
             "reason": proposal.reason,
             "message": proposal.message,
             "complete": proposal.complete,

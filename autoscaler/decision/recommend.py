@@ -203,6 +203,8 @@ def _value(metric: Metric, usage: int, basis: Basis) -> tuple[int, int, int]:
     # HPA looks for pods only when the tolerance has not settled it (getUsageRatioReplicaCount).
     if basis.current and not basis.fleet.listed and not basis.tolerance.contains(usage / target):
         raise _UnusableError(_failure_reason(metric), "the target has no pods")
+    if not basis.exact and basis.current and not ready and usage > 0:
+        return basis.current, target, usage  # a multiple of the ready pods says nothing while none is
     if metric.role is Role.GUARD:
         return ceil_divide(usage * ready, target), target, usage
     return value(basis.current, target, usage, ready, basis.tolerance), target, usage

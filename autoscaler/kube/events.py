@@ -57,7 +57,7 @@ class _Bucket:
     timestamp: float
 
     def take(self, now: float) -> bool:
-        self.tokens = min(BURST, self.tokens + (now - self.timestamp) / REFILL_SECONDS)
+        self.tokens = min(BURST, self.tokens + max(now - self.timestamp, 0.0) / REFILL_SECONDS)
         self.timestamp = now
         if self.tokens < 1:
             return False
@@ -105,7 +105,10 @@ class KubeEvents:
             bucket = self._buckets.get(event.policy.uid) or _Bucket(BURST, event.timestamp)
             _remember(self._buckets, event.policy.uid, bucket)
             if bucket.take(event.timestamp):
-                self._write(event)
+                try:
+                    self._write(event)
+                except Exception:  # one event never silences the others
+                    log.exception("an event could not be written")
 
     def _write(self, event: _Event) -> None:
         name, count = self._written.get(event.key, ("", 0))

@@ -133,17 +133,25 @@ class Reflector:
     def _run(self) -> None:
         failures = 0
         while not self._stopped.is_set():
+            began = self._clock()
             try:
                 if self._version is None:
                     self._list()
                 else:
                     self._watch(self._version)
-                failures = 0
+                    failures = 0
                 self._problem = None
             except Exception as error:  # whatever it is, the next list may cure it
+                if self._watched_since(began):
+                    failures = 0
                 if not self._stopped.is_set():
                     self._recover(error, failures)
                     failures += 1
+
+    def _watched_since(self, began: float) -> bool:
+        """Whether a watch has worked for a while: lists alone cure nothing that a watch dies of."""
+        lasted = self._clock() - began >= self._pace.shortest_watch
+        return self._version is not None and lasted and self._heard >= began
 
     def _recover(self, error: Exception, failures: int) -> None:
         """Notes what went wrong and waits until it is time to try again."""

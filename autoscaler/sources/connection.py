@@ -99,7 +99,7 @@ def _body(response: requests.Response, deadline: float) -> bytes:
 def _result(response: requests.Response, body: bytes) -> Result:
     try:
         answer = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         answer = None
     if response.status_code != requests.codes.ok:
         raise _failure(response, answer if isinstance(answer, dict) else {})
@@ -107,7 +107,9 @@ def _result(response: requests.Response, body: bytes) -> Result:
     if not isinstance(data, dict) or not {"resultType", "result"} <= data.keys():
         kind = response.headers.get("Content-Type", "something without a type")
         raise QueryError(f"{response.url} is no Prometheus API: it answers with {_short(kind)}")
-    warnings = answer.get("warnings") or ()
+    warnings = answer.get("warnings")
+    if not isinstance(warnings, list):
+        warnings = []
     return Result(data["resultType"], data["result"], tuple(_short(str(one)) for one in warnings))
 
 
@@ -135,7 +137,7 @@ def _retry_after(header: str | None) -> float | None:
     """Seconds, of a number or a date; None where it is neither."""
     if header is None:
         return None
-    if header.strip().isdigit():
+    if header.strip().isdecimal():
         return float(header)
     try:
         return max(0.0, parsedate_to_datetime(header).timestamp() - time.time())

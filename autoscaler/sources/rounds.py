@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -16,6 +17,8 @@ GRACE_SECONDS = 1.0
 
 LOOK_SECONDS = 0.2
 """How often one who waits for answers looks whether the source was closed meanwhile."""
+
+_log = logging.getLogger(__name__)
 
 _Key = TypeVar("_Key")
 _Result = TypeVar("_Result")
@@ -73,3 +76,6 @@ def _outcome(future: Future[Any], late: str) -> Any:
         return future.result()
     except (SourceError, QueryError) as error:
         return str(error)
+    except Exception as error:  # one question never takes the others' answers
+        _log.exception("a question failed")
+        return f"{type(error).__name__}: {error}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from threading import Lock
@@ -9,6 +10,8 @@ from threading import Lock
 from autoscaler.errors import QueryError
 from autoscaler.ports import Answer, Question
 from autoscaler.sources.shared import ClosableSource
+
+_log = logging.getLogger(__name__)
 
 _NO_CLOUD = Answer(
     error="no Cloud Monitoring here: --google-project or --cloud-monitoring-project names its project"
@@ -52,6 +55,9 @@ class RoutedSource:
         try:
             with self._lock:
                 self._cloud = self._cloud or self._open_cloud()
+            return self._cloud.answers(questions, ())
         except QueryError as error:
             return dict.fromkeys(questions, Answer(error=str(error)))
-        return self._cloud.answers(questions, ())
+        except Exception as error:  # what Prometheus answered is not lost with it
+            _log.exception("Cloud Monitoring failed")
+            return dict.fromkeys(questions, Answer(error=f"{type(error).__name__}: {error}"))

@@ -88,6 +88,15 @@ async def test_a_value_that_grows_too_old_vanishes_though_nothing_else_changes(c
     assert await read(board) == {}
 
 
+async def test_a_clock_that_is_set_back_does_not_stop_the_news(clock):
+    source = Source(points({"a": 1}))
+    board = Board(source, Fleet().add("a"), clock)
+    assert await read(board) == {"a": "1"}
+    clock.now -= 3600
+    source.answer = points({"a": 900}, at=clock.now)
+    assert await read(board) == {"a": "900"}
+
+
 async def test_a_source_that_failed_is_nothing_and_then_comes_back(clock):
     source = Source(Answer(error="connection refused"))
     board = Board(source, Fleet().add("a"), clock)

@@ -33,10 +33,17 @@ def test_a_value_that_is_no_number_is_absent(value):
     assert per_pod(points({"a": value, "b": 1}), FLEET) == {"b": Value(1, NOW)}
 
 
+def test_a_negative_load_is_absent_and_a_query_may_mean_one():
+    assert per_pod(points({"a": -5, "b": 1}), FLEET) == {"b": Value(1, NOW)}
+    free = only(served(exports=[export({"name": "m", "query": "x"})]), name="m")
+    assert values(free, points({"a": -5}), list(FLEET.pods_.values()), NOW).by_name == {"a": Value(-5, NOW)}
+
+
 def test_a_stale_value_is_absent_and_so_is_one_from_the_future():
     assert per_pod(points({"a": 1}, at=NOW - 91), FLEET) == {}
     assert per_pod(points({"a": 1}, at=NOW - 89), FLEET) == {"a": Value(1, NOW - 89)}
     assert per_pod(points({"a": 1}, at=NOW + 61), FLEET) == {}
+    assert per_pod(points({"a": 1}, at=math.nan), FLEET) == {}
     assert per_pod(points({"a": 1}, at=NOW - 40), FLEET, maxAgeSeconds=30) == {}
 
 

@@ -136,6 +136,40 @@ def test_a_policy_that_is_gone_leaves_nothing_behind(chat: World) -> None:
     assert chat.metric("desired_replicas", policy_namespace="chat", policy="vllm") is None
 
 
+@pytest.mark.parametrize("forgotten", ["the policy is deleted", "the lead is lost"])
+def test_what_a_late_sync_tells_of_a_forgotten_policy_is_forgotten_too(chat: World, forgotten: str) -> None:
+    release = threading.Event()
+    chat.targets.delays["chat/vllm"] = release.wait
+    chat.controller.step()
+    if forgotten == "the lead is lost":
+        chat.fence.leads = False
+    else:
+        chat.store.stored.clear()
+    chat.controller.step()
+    release.set()
+    chat.wait()
+    assert syncs(chat) == 1
+    assert chat.metric("desired_replicas", policy_namespace="chat", policy="vllm") is None
+
+
+def test_a_sync_that_began_under_another_lead_hands_nothing_on(chat: World) -> None:
+    """A new leader begins with what is saved, though its last sync of before was late."""
+    pass_by(chat, 1)
+    release = threading.Event()
+    chat.targets.delays["chat/vllm"] = release.wait
+    chat.time.passed += 15
+    chat.controller.step()
+    chat.fence.leads = False
+    chat.controller.step()
+    release.set()
+    chat.wait()
+    chat.chat.replicas = 6  # what the other leader did
+    chat.source.loads["chat/vllm"] = 0
+    chat.fence.leads = True
+    pass_by(chat, 285)
+    assert chat.chat.replicas == 6
+
+
 def test_a_policy_that_was_never_good_is_told_of_where_it_is_the_only_one(chat: World) -> None:
     chat.store.stored.clear()
     pass_by(chat, 1)

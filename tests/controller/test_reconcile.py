@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import inf, nan
+from typing import Any
 
 import pytest
 
+from autoscaler.controller.deletion import RUNNING, deletion_costs
 from autoscaler.errors import ClusterError, ConflictError, TargetError
 from autoscaler.policy.vocabulary import Action
 from autoscaler.ports import Claim
@@ -211,6 +214,37 @@ def test_a_restart_never_scales_down_before_the_window_has_passed(chat: World) -
     assert chat.replicas_over(0, 270) == [4] * 18
 
 
+@pytest.mark.parametrize("unseen_by", ["a restart", "an API server that was away"])
+def test_an_hour_that_nobody_saw_is_no_hour_of_failed_metrics(unseen_by: str) -> None:
+    static = {"replicas": 2, "behavior": "Static", "afterSeconds": 180}
+    with world(policy(metric(5, signal="waiting"), fallback=static)) as made:
+        made.chat.replicas = 10
+        made.sync(load=5)
+        made.source.error = "connection refused"
+        made.sync()
+        if unseen_by == "a restart":
+            made.restart()
+        made.time.passed += 3600
+        assert made.replicas_over(5, 180) == [10] * 12
+        made.replicas_over(5, 330)
+        assert made.chat.replicas == 2, "and three minutes of them are, once the window has passed, too"
+
+
+def test_an_hour_that_nobody_saw_does_not_use_up_the_credit_of_pods_that_start() -> None:
+    quick = policy(
+        metric(5, signal="waiting"),
+        behavior={"scaleDown": {"stabilizationWindowSeconds": 0}},
+        guards={"pendingReplicas": {"timeoutSeconds": 600}, "remainingCapacity": {"enabled": False}},
+    )
+    with world(quick) as made:
+        made.chat.replicas, made.chat.ready = 4, 3
+        made.sync(load=4)
+        made.restart()
+        made.time.passed += 3600
+        made.chat.replicas = 10  # somebody ordered more
+        assert made.replicas_over(4, 585) == [10] * 39
+
+
 def test_a_restart_without_a_saved_state_begins_with_what_is_there(chat: World) -> None:
     chat.chat.replicas = 7
     assert chat.replicas_over(0, 285) == [7] * 19
@@ -351,6 +385,17 @@ def test_before_a_scale_down_the_idlest_pods_are_marked(chat: World) -> None:
     assert chat.costs.costs == {}
     chat.sync(load=0)
     assert chat.costs.costs == {"vllm-0": 7, "vllm-1": 0, "vllm-2": 8, "vllm-3": 2}
+
+
+@pytest.mark.parametrize("wrong", [{"vllm-0": inf}, {"vllm-0": nan}, "an outage"])
+def test_what_is_no_load_of_now_marks_no_pod(chat: World, wrong: Any) -> None:
+    chat.costs = FakeCosts()
+    chat.restart()
+    chat.source.running = {"vllm-0": 7.0} if wrong == "an outage" else wrong
+    chat.replicas_over(0, 300)
+    chat.source.outage = "no answer" if wrong == "an outage" else None
+    costs = deletion_costs("chat", chat.chat.pods("vllm"), chat.source.answers([RUNNING], ["chat"]))
+    assert costs == {}
 
 
 @pytest.mark.parametrize("trouble", ["unknown", "forbidden"])

@@ -229,3 +229,18 @@ def test_a_policy_leaves_the_dry_run_and_its_metric_goes(chat: World) -> None:
     chat.store.put(CHAT)
     chat.sync()
     assert chat.metric("dry_run_difference_replicas", **ours) is None
+
+
+def test_what_hpas_arithmetic_makes_of_a_negative_value_is_told_as_nothing() -> None:
+    below = policy(
+        metric(2, "AverageValue", query="sum(q) - 5"),
+        semantics="HPA",
+        behavior={"scaleDown": {"stabilizationWindowSeconds": 0}},
+    )
+    with world(below, allow=frozenset({"chat"})) as made:
+        made.chat.replicas = 1
+        made.sync(load=-4)
+        sync = made.sync(load=-4)
+        assert sync.made is not None
+        assert [proposal.replicas for proposal in sync.made.decision.proposals] == [-2]
+        assert made.status["lastDecision"]["metrics"][0]["replicas"] == 0

@@ -94,6 +94,15 @@ def test_pods_that_are_being_deleted_carry_no_load() -> None:
     assert decide(quick(metric(10, "Value")), observation).desired_replicas == 3
 
 
+def test_a_value_says_nothing_of_how_many_are_needed_while_none_is_ready() -> None:
+    """HPA takes it times the ready pods: none, with requests in the queue."""
+    observation = guarded(3, series(5.0), there=pods(3, 0, "Pending"))
+    guards = {"pendingReplicas": {"credit": False}, "remainingCapacity": {"enabled": False}}
+    rules = quick(metric(10, "Value"), minReplicas=0, guards=guards)
+    assert decide(rules, observation).desired_replicas == 3
+    assert decide(rules, guarded(3, series(0.0))).desired_replicas == 0
+
+
 @pytest.mark.parametrize("kind", ["Value", "AverageValue"])
 def test_any_load_wakes_from_zero_even_below_its_target(kind: str) -> None:
     rules = quick(metric(10, kind), minReplicas=0)

@@ -3,7 +3,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from kubernetes.client import Configuration
 
+from autoscaler.kube.api import Api
 from autoscaler.kube.events import BURST, MAX_QUEUED, REFILL_SECONDS, KubeEvents
 from autoscaler.ports import RefusedPolicy
 
@@ -99,6 +101,35 @@ def test_a_policy_that_never_stops_is_heard_only_now_and_then(double):
     events.stop()
     assert len(double.requests) == BURST + 1
     assert double.requests[-1].body["message"] == "at last"
+
+
+def test_a_clock_that_is_set_back_silences_nobody(double):
+    double.on("POST", PATH, echo)
+    clock = Clock()
+    events = KubeEvents(double.api(), "autoscaler-0", clock)
+    events.emit(POLICY, *SCALED)
+    clock.now -= 86400.0
+    events.emit(POLICY, "Warning", "FailedGetPodsMetric", "another")
+    events.start()
+    events.stop()
+    assert len(double.requests) == 2
+
+
+def test_a_bug_costs_one_event_and_not_all_that_follow(double, caplog):
+    class Broken(Api):
+        def create(self, path, body):
+            if body["reason"] == "SuccessfulRescale":
+                raise TypeError("a bug")
+            return super().create(path, body)
+
+    double.on("POST", PATH, echo)
+    events = KubeEvents(Broken(Configuration(host=double.url)), "autoscaler-0", Clock())
+    events.emit(POLICY, *SCALED)
+    events.emit(POLICY, "Warning", "Other", "m")
+    events.start()
+    events.stop()
+    assert [one.body["reason"] for one in double.requests] == ["Other"]
+    assert "TypeError: a bug" in caplog.text
 
 
 def test_the_chatter_of_one_policy_does_not_silence_another(double):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -217,6 +218,16 @@ def test_a_version_that_is_too_old_is_no_reason_to_wait(double, sink, start):
     double.on("GET", PATH, lambda call: call.stream(GONE), open_watch(double), watch=True)
     start(first_backoff=60.0, longest_backoff=60.0)
     eventually(lambda: sink.names == {"b"})
+
+
+def test_a_server_whose_versions_are_always_too_old_is_not_pestered(double, sink, start, caplog):
+    caplog.set_level("INFO")
+    double.on("GET", PATH, page(7, "a"))
+    double.on("GET", PATH, lambda call: call.stream(GONE), watch=True)
+    start(shortest_watch=5.0, first_backoff=60.0, longest_backoff=60.0)
+    eventually(lambda: caplog.text.count("too old") == 2)
+    time.sleep(0.1)  # enough for dozens more
+    assert (sink.lists, len(watched_from(double))) == (2, 2)
 
 
 def test_a_list_is_as_old_as_its_first_page(double, sink):

@@ -93,6 +93,7 @@ def test_the_servers_warnings_make_the_answer_partial_and_its_remarks_do_not(ser
         (b"<html>Sign in</html>", "is no Prometheus API"),
         (b'{"kind":"Status"}', "is no Prometheus API"),
         (b"[]", "is no Prometheus API"),
+        (b"[" * 100_000, "is no Prometheus API"),
         (b"", "is no Prometheus API"),
         (vector({"value": [5, "7"]}), "malformed: KeyError('metric')"),
         (vector({"metric": {}, "value": [5, "seven"]}), "malformed: ValueError"),
@@ -101,6 +102,12 @@ def test_the_servers_warnings_make_the_answer_partial_and_its_remarks_do_not(ser
 )
 def test_what_is_no_instant_vector_is_an_error(server, body, reason):
     assert reason in str(ask(server, Fault(body=body)).error)
+
+
+def test_warnings_and_waits_in_another_form_are_none(server):
+    assert len(ask(server, Fault(body=vector(ONE, warnings=5))).points) == 1
+    odd = Fault(503, b"", {"Retry-After": "\u00b2"})
+    assert len(ask(server, odd, Fault(body=vector(ONE))).points) == 1
 
 
 # What is refused is not tried again

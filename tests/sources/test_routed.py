@@ -72,3 +72,15 @@ def test_without_credentials_the_others_are_answered_all_the_same():
     assert told[BACKLOG].error == "no credentials for Google"
     assert told[WAITING].error is None
     routed.close()
+
+
+def test_what_breaks_cloud_monitoring_breaks_nothing_else():
+    class Broken(Source):
+        def answers(self, *_):
+            raise TypeError("a bug")
+
+    routed = RoutedSource(Source(1), lambda: Broken(2))
+    told = routed.answers([WAITING, BACKLOG], ["chat"])
+    assert told[BACKLOG].error == "TypeError: a bug"
+    assert told[WAITING].error is None
+    routed.close()
