@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -54,6 +55,8 @@ def certs(
     """  # noqa: D301 (click wants the character, not a backslash)
     api = connect(kubeconfig, context)
     services, keys = ApiServices(api), Secret(api, service.namespace, secret)
+    if every is not None:  # the first process of a container is deaf to signals that nobody handles
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     while True:
         try:
             lines = owner_lines(services, service) if owners else renew(keys, services, service, utc_now())

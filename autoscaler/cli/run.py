@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Any
 
 import click
@@ -45,6 +45,9 @@ ONCE_SECONDS = 60.0
 
 STALE_SECONDS = 120.0
 """Copies of the cluster that are older make a process not ready."""
+
+SIGNAL_SECONDS = 0.5
+"""How long a signal may go unseen."""
 
 _log = logging.getLogger("autoscaler.run")
 
@@ -151,7 +154,7 @@ class Parts:
         stop = threading.Event()
         loop = threading.Thread(target=self._loop, args=(stop, over), name="loop")
         loop.start()
-        over.get()
+        await_word(over)
         stop.set()
         self.source.close()
         loop.join()
@@ -193,6 +196,15 @@ class Parts:
         age = self.cluster.age_seconds
         stale = f"what is known of the cluster is {age:.0f} s old" if age > STALE_SECONDS else None
         return self.controller.ready() or stale
+
+
+def await_word(over: SimpleQueue[None]) -> None:
+    """Waits, and wakes now and then: a signal that another thread was given is handled in this one alone."""
+    while True:
+        try:
+            return over.get(timeout=SIGNAL_SECONDS)
+        except Empty:
+            continue
 
 
 def _line(sync: Sync) -> str:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
+
 import pytest
 
 from autoscaler.adapter.certificates import Keys, utc_now, with_authority, with_certificate
@@ -10,6 +14,14 @@ from autoscaler.cli.main import main
 from autoscaler.kube.api_services import ApiService, ServiceRef
 
 OURS = ServiceRef("home", "adapter")
+NOWHERE = """
+apiVersion: v1
+kind: Config
+clusters: [{name: x, cluster: {server: "http://127.0.0.1:9"}}]
+users: [{name: x, user: {}}]
+contexts: [{name: x, context: {cluster: x, user: x}}]
+current-context: x
+"""
 NAMES = ["adapter.home.svc", "adapter.home.svc.cluster.local"]
 
 
@@ -123,3 +135,16 @@ def test_without_a_cluster_there_is_one_line(monkeypatch, tmp_path, capsys):
     err = capsys.readouterr().err
     assert err.startswith("no cluster to talk to")
     assert err.count("\n") == 1
+
+
+def test_certs_that_look_again_and_again_end_well_when_they_are_told_to(tmp_path):
+    """As the first process of a container they would be deaf to SIGTERM."""
+    kubeconfig = tmp_path / "nowhere.kubeconfig"
+    kubeconfig.write_text(NOWHERE)
+    command = ["-m", "autoscaler", "certs", "--every", "3600", "--kubeconfig", str(kubeconfig)]
+    with subprocess.Popen([sys.executable, *command], stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        assert "did not answer" in process.stderr.readline()
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=60)
+    assert process.returncode == 0
