@@ -13,6 +13,7 @@ import click
 
 from autoscaler.cli.finite import FiniteRange
 from autoscaler.cli.names import complete_profile
+from autoscaler.cli.output_files import check_files
 
 if TYPE_CHECKING:
     from simulator.profile import Profile, StepTime
@@ -60,17 +61,19 @@ def calibrate(
     `autoscale load --requests FILE --metrics FILE`.
     """
     from simulator.fit import fit
-    from simulator.outputs import atomic_writer, check_output
+    from simulator.outputs import atomic_writer
     from simulator.profile import load_profile, profile_yaml
     from simulator.recording import read_recording
 
     if metrics and len(metrics) != len(requests):
-        raise click.UsageError(f"{len(requests)} requests files need as many --metrics, not {len(metrics)}")
-    check_output(output, "--output")
+        message = f"--metrics goes with each requests file: {len(metrics)} of them with {len(requests)} files"
+        raise click.UsageError(message)
+    check_files([("--output", output)], [*requests, *metrics])
     given = load_profile(base)
     scrapes: tuple[Path | None, ...] = metrics or (None,) * len(requests)
     recordings = [read_recording(*files) for files in zip(requests, scrapes, strict=True)]
     known = [*recordings[:-1], recordings[-1] if until is None else recordings[-1].until(until)]
+    _check_until(recordings[-1], until)
     start = _with_measured_cache(given, known)
     with _progress() as progress:
         step_time = fit(start, known, progress)
@@ -82,6 +85,16 @@ def calibrate(
     with atomic_writer(output, "--output") as file:
         file.write(profile_yaml(fitted))
     click.echo(f"Wrote {output}")
+
+
+def _check_until(recording: Recording, until: float | None) -> None:
+    """There is something to fit before that second, and something to judge after it."""
+    if until is None:
+        return
+    if not any(map(recording.until(until).seen, recording.requests)):
+        raise click.UsageError(f"--until {until:g}: no request of {recording.name} had ended by then")
+    if all(request.sent_s < until for request in recording.requests):
+        raise click.UsageError(f"--until {until:g}: {recording.name} has no request after that")
 
 
 def _with_measured_cache(start: Profile, known: list[Recording]) -> Profile:
@@ -148,8 +161,6 @@ def _report_rest(profile: Profile, recording: Recording, until: float) -> None:
 
     pairs = zip(replay_recording(profile, recording), recording.requests, strict=True)
     rest = [(ours, real) for ours, real in pairs if real.sent_s >= until]
-    if not rest:
-        raise click.UsageError(f"--until {until:g}: {recording.name} has no request after that")
     click.echo(f"{recording.name}, from {until:g} s on, not fitted: error of {len(rest):,} requests")
     _table(errors([ours for ours, _ in rest], [real for _, real in rest]))
 

@@ -13,7 +13,8 @@ from autoscaler.cli.finite import FiniteRange
 from autoscaler.cli.names import complete_startup
 from autoscaler.cli.profile_option import profile_option
 
-_PORT = click.IntRange(0, 65535)
+MAX_PORT = 65535
+_PORT = click.IntRange(0, MAX_PORT)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +110,9 @@ async def _serve(options: Options) -> None:
     from simulator.profile import load_profile
     from simulator.startup import load_startup
 
+    if options.port + options.pods - 1 > MAX_PORT:
+        message = f"from --port {options.port} on there are no {options.pods} ports: take a lower one"
+        raise click.UsageError(message)
     profile = load_profile(options.profile)
     settings = PodSettings(profile, options.model or (profile.model,), options.mean_output_tokens)
     emulator = Emulator(

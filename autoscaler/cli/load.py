@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from autoscaler.cli.names import complete_trace
+from autoscaler.cli.output_files import check_files
 from autoscaler.cli.server_options import server_options
 from autoscaler.cli.trace_options import trace_options
 
@@ -87,7 +88,6 @@ def load(**given: Any) -> int:
 
 async def _run(options: Options) -> int:
     from autoscaler.client.endpoint import Endpoint
-    from simulator.outputs import check_output
     from simulator.trace import Trace, resolve_trace
 
     trace = Trace(resolve_trace(options.trace), options.bad_rows)
@@ -96,9 +96,7 @@ async def _run(options: Options) -> int:
         "--requests": options.requests_file,
         "--metrics": options.metrics_file,
     }
-    for name, path in files.items():
-        if path is not None:
-            check_output(path, name)
+    check_files([(name, path) for name, path in files.items() if path is not None], [options.trace])
     window = trace.window(start_s=options.start, span_s=options.span, rate_scale=options.rate_scale)
     key = os.environ.get(options.api_key_env)
     async with Endpoint(options.url, api_key=key, timeout_s=options.request_timeout) as endpoint:

@@ -111,7 +111,7 @@ def test_as_many_metrics_files_as_requests_files(tmp_path):
     file = record(tmp_path)
     result = run(file, file, "--metrics", file, "--base", "llama3-8b-h100", "-o", tmp_path / "out.yaml")
     assert result.exit_code == 2
-    assert "need as many --metrics" in result.output
+    assert "--metrics goes with each requests file" in result.output
 
 
 def test_requests_that_failed_are_left_out(tmp_path):
@@ -211,3 +211,23 @@ def test_more_at_once_than_the_base_allows_is_refused(tmp_path):
     result = run(requests, "--metrics", metrics, "--base", base, "-o", tmp_path / "out.yaml")
     assert result.exit_code == 2
     assert "12 requests ran at once, and llama3-8b-h100 has max_num_seqs 8" in result.output
+
+
+@pytest.mark.parametrize(
+    ("until", "message"), [(0.01, "had ended by then"), (1e5, "has no request after that")]
+)
+def test_a_second_that_leaves_nothing_to_fit_or_nothing_to_judge_is_refused_before_the_fit(
+    tmp_path, until, message
+):
+    result = run(record(tmp_path), "--base", "llama3-8b-h100", "--until", until, "-o", tmp_path / "x.yaml")
+    assert result.exit_code == 2
+    assert message in result.output
+
+
+def test_the_recording_is_not_written_over(tmp_path):
+    recording = record(tmp_path)
+    before = recording.read_bytes()
+    result = run(recording, "--base", "llama3-8b-h100", "-o", recording)
+    assert result.exit_code == 2
+    assert "is read, too: give the result a name of its own" in result.output
+    assert recording.read_bytes() == before

@@ -69,3 +69,8 @@ def test_a_port_that_is_taken_is_a_wrong_command_line(capsys):
         port = urls["vllm-0"].rpartition(":")[2]
         assert main(["emulate", "--port", port]) == 2
         assert "address already in use; choose another port" in capsys.readouterr().err
+
+
+def test_more_pods_than_ports_are_refused(capsys):
+    assert main(["emulate", "--port", "65535", "--pods", "3"]) == 2
+    assert "from --port 65535 on there are no 3 ports" in capsys.readouterr().err

@@ -123,6 +123,8 @@ def scraped(url: str, name: str) -> float:
         (("azure-conv", "--url", "no url"), 1, "is no URL; write it like http://localhost:8000"),
         (("azure-conv", "--url", "http://x", "--slo", "ttft=2"), 2, "names one of two"),
         (("azure-conv", "--url", "http://x", "--json", "/no/such/folder/x"), 1, "does not exist"),
+        (("azure-conv", "--url", "http://x", "--json", "x", "--requests", "x"), 2, "have the same name"),
+        ((__file__, "--url", "http://x", "--requests", __file__), 2, "is read, too"),
     ],
 )
 def test_what_is_wrong_is_said(capsys, arguments, status, says):

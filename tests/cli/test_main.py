@@ -105,6 +105,7 @@ def test_every_command_of_the_table_exists_under_its_name_and_explains_itself(na
     assert result.exit_code == 0, result.output
     assert f"{name} [OPTIONS]" in result.output
     assert max(map(len, result.output.splitlines())) <= 80
+    assert "\\b" not in result.output, "click has read its own marks"
 
 
 def imported_by(*arguments: str) -> list[str]:

@@ -14,6 +14,7 @@ from click.testing import CliRunner, Result
 
 from autoscaler.cli.main import cli
 from autoscaler.errors import InputError
+from autoscaler.policy.library import library_path
 
 SHORT = ("--span", "120")
 
@@ -335,6 +336,28 @@ def test_what_would_have_no_effect_or_overwrite_itself_is_refused(arguments, mes
     assert result.exit_code == 2
     assert message in " ".join(result.stderr.split())
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("option", ["--json", "--requests", "--timeline", "--decisions", "--html"])
+@pytest.mark.parametrize("name", ["trace.csv", "link.csv", "policy.yaml"])
+def test_what_is_read_is_not_written_over(option, name, tmp_path):
+    trace, policy = tmp_path / "trace.csv", tmp_path / "policy.yaml"
+    trace.write_text("timestamp_s,prompt_tokens,output_tokens\n0,10,10\n")
+    policy.write_text(library_path("chat").read_text(encoding="utf-8"))
+    (tmp_path / "link.csv").symlink_to(trace)
+    before = trace.read_text(), policy.read_text()
+    result = run(trace, "--policy", policy, option, tmp_path / name)
+    assert result.exit_code == 2
+    assert "is read, too: give the result a name of its own" in " ".join(result.stderr.split())
+    assert (trace.read_text(), policy.read_text()) == before
+
+
+def test_a_trace_of_months_is_asked_for_its_unit(tmp_path):
+    trace = tmp_path / "milliseconds.csv"
+    trace.write_text("timestamp_s,prompt_tokens,output_tokens\n0,10,10\n3600000,10,10\n")
+    result = run(trace, "--replicas", 1)
+    assert result.exit_code == 0
+    assert "its requests span 42 days: are its times in seconds?" in result.stderr
 
 
 def test_initial_replicas_beside_fixed_ones_are_the_policys():

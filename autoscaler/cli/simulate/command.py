@@ -165,7 +165,7 @@ def _series(_ctx: click.Context, param: click.Parameter, values: tuple[str, ...]
 )
 @click.pass_context
 def simulate(ctx: click.Context, /, **given: Any) -> None:
-    r"""Replay the requests of TRACE through simulated vLLM replicas.
+    """Replay the requests of TRACE through simulated vLLM replicas.
 
     \b
     autoscale simulate azure-conv --policy chat --replicas 4 --html report.html
@@ -173,7 +173,7 @@ def simulate(ctx: click.Context, /, **given: Any) -> None:
     TRACE is a CSV, CSV.gz or JSONL file with one request a row (time, prompt tokens, output tokens;
     several public formats are recognised), or the bundled trace azure-conv. Without options, the
     chat policy scales Gemma 2 9B on H100s; every default that was used is printed.
-    """
+    """  # noqa: D301 (click wants the character, not a backslash)
     from autoscaler.cli.simulate.options import Options
     from autoscaler.cli.simulate.runs import run
 

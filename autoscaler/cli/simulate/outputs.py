@@ -10,10 +10,10 @@ from typing import Any
 
 import click
 
+from autoscaler.cli.output_files import check_files
 from autoscaler.cli.simulate.options import STDOUT, Options
 from simulator.outputs import (
     atomic_writer,
-    check_output,
     write_decisions_jsonl,
     write_requests_csv,
     write_timeline_csv,
@@ -37,12 +37,11 @@ def outputs(options: Options) -> list[tuple[str, Path]]:
 
 
 def check_outputs(options: Options, labels: Sequence[str]) -> None:
-    """Every file can be written, and nothing is written over another.
+    """Every file can be written, and nothing is written over another, or over an input.
 
     Raises InputError for a file that cannot be, a usage error for two that are one.
     """
     for option, path in outputs(options):
-        check_output(path, option)
         if (
             option in _PER_RUN
             and len(labels) > 1
@@ -50,9 +49,9 @@ def check_outputs(options: Options, labels: Sequence[str]) -> None:
         ):
             message = f"{option} writes one file a run, and {path} cannot hold {len(labels)}: name a file"
             raise click.UsageError(message)
-    files = [file for option, path in outputs(options) for file in _files(option, path, labels)]
-    if len(set(files)) < len(files):
-        raise click.UsageError("two outputs have the same name: give each its own")
+    files = [(option, file) for option, path in outputs(options) for file in _files(option, path, labels)]
+    named = (options.trace, *options.policies, options.profile, options.startup)
+    check_files(files, [*named, *options.series.values()])
 
 
 def write_outputs(results: Sequence[RunResult], summaries: Summaries, options: Options) -> None:

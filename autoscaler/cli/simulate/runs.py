@@ -33,6 +33,10 @@ if TYPE_CHECKING:
     from simulator.trace_rows import HashedRequest, Request
 
 
+LONG_DAYS = 31
+"""Longer is no trace that anybody has published; an hour in milliseconds is 42 days."""
+
+
 def run(options: Options) -> None:
     """The whole command.
 
@@ -52,6 +56,10 @@ def run(options: Options) -> None:
     results = [_simulate(run, trace, scenario, options) for run in runs]
     if trace.skipped_rows:
         click.echo(f"{options.trace}: bad rows skipped: {trace.skipped_rows:,}", err=True)
+    if (days := max(result.end_s for result in results) / 86400) > LONG_DAYS:
+        click.echo(
+            f"{options.trace}: its requests span {days:,.0f} days: are its times in seconds?", err=True
+        )
     summaries = [summarize(result) for result in results]
     write_outputs(results, summaries, options)
     aside = any(path == STDOUT for _, path in outputs(options))
