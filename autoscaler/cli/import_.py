@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
 from autoscaler.errors import Problem
-from autoscaler.exchange.convert import Conversion, convert_file, convert_text
+from autoscaler.exchange.convert import Conversion, Converted, convert_file, convert_text
 from autoscaler.exchange.documents import DUMP
 
 STDIN = "-"
@@ -25,23 +26,25 @@ def import_(files: tuple[str, ...], strict: bool) -> int:
     autoscale import hpa.yaml
 
     The policies go to standard output, with semantics: HPA, so that they decide as before. What could
-    not be carried over, or needs a look, goes to standard error as FILE:LINE: FIELD: MESSAGE.
+    not be carried over, or needs a look, goes to standard error as FILE:LINE: FIELD: MESSAGE. Of two
+    that have one name, in all files, the first becomes a policy.
     """  # noqa: D301 (click wants the character, not a backslash)
     import yaml
 
     remarks: list[Problem] = []
-    documents = []
+    converted: list[Converted] = []
     for file in files:
-        conversion = _convert(file)
-        documents += [one.document for one in conversion.converted]
+        conversion = _convert(file, converted)
+        converted += conversion.converted
         remarks += conversion.remarks
     for remark in remarks:
         click.echo(str(remark), err=True)
+    documents = [one.document for one in converted]
     click.echo(yaml.safe_dump_all(documents, sort_keys=False, allow_unicode=True), nl=False)
     return 1 if strict and remarks else 0
 
 
-def _convert(file: str) -> Conversion:
+def _convert(file: str, before: Sequence[Converted]) -> Conversion:
     if file == STDIN:
-        return convert_text(sys.stdin.buffer.read(DUMP.size + 1), "<stdin>")
-    return convert_file(Path(file))
+        return convert_text(sys.stdin.buffer.read(DUMP.size + 1), "<stdin>", before)
+    return convert_file(Path(file), before)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,8 @@ from autoscaler.exchange.documents import DUMP, Source, read_sources
 from autoscaler.exchange.from_hpa import policy_of_hpa
 from autoscaler.exchange.from_keda import policy_of_scaled_object
 from autoscaler.policy.check import read_file
-from autoscaler.policy.load import LoadedPolicy, duplicates, load_policy_object, load_policy_text
+from autoscaler.policy.load import LoadedPolicy, load_policy_object, load_policy_text
+from autoscaler.policy.rules import FieldPath
 
 KINDS: Mapping[str, Callable[[Source], dict[str, Any] | None]] = {
     "HorizontalPodAutoscaler": policy_of_hpa,
@@ -28,6 +29,20 @@ class Converted:
     loaded: LoadedPolicy
     document: dict[str, Any]
 
+    @property
+    def kind(self) -> str:
+        """What the document is."""
+        return str(self.loaded.root.data["kind"])
+
+    @property
+    def place(self) -> str:
+        """Where it is, for remarks on another document."""
+        return f"the {self.kind} of {self.loaded.file}:{self.loaded.line}"
+
+    def remark(self, path: FieldPath, message: str) -> Problem:
+        """Something to say about a field of it."""
+        return self.loaded.problem(path, f"this {self.kind} {message}")
+
 
 @dataclass(frozen=True, slots=True)
 class Conversion:
@@ -37,16 +52,17 @@ class Conversion:
     remarks: tuple[Problem, ...]
 
 
-def convert_file(path: Path) -> Conversion:
+def convert_file(path: Path, before: Sequence[Converted] = ()) -> Conversion:
     """The policies of a file's foreign documents. Raises ``PolicyError`` as ``convert_text``."""
-    return convert_text(read_file(path, DUMP), str(path))
+    return convert_text(read_file(path, DUMP), str(path), before)
 
 
-def convert_text(raw: str | bytes, file: str) -> Conversion:
+def convert_text(raw: str | bytes, file: str, before: Sequence[Converted] = ()) -> Conversion:
     """The policies of a text's HPAs and ScaledObjects; other documents are passed over.
 
-    One that makes no policy is among the remarks, and does not keep the others from theirs. Raises
-    ``PolicyError`` where the text is no YAML, holds none of them, or none makes a policy.
+    One that makes no policy is among the remarks, and does not keep the others from theirs; so is
+    one whose name or target an earlier one has, also of those ``before``. Raises ``PolicyError``
+    where the text is no YAML, holds none of them, or none makes a policy.
     """
     sources, problems = read_sources(raw, file)
     ours = [source for source in sources if source.kind in KINDS]
@@ -59,11 +75,46 @@ def convert_text(raw: str | bytes, file: str) -> Conversion:
             source.remark(("kind",), _OTHERS[source.kind])
     converted = tuple(one for one in map(_convert, ours) if one is not None)
     remarks = [remark for source in sources for remark in source.remarks]
-    remarks += duplicates(one.loaded for one in converted)
-    remarks.sort(key=lambda remark: remark.line or 0)
     if not converted:
-        raise PolicyError(remarks)
-    return Conversion(converted, tuple(remarks))
+        raise PolicyError(sorted(remarks, key=_line))
+    kept, overlaps = _apart(converted, before)
+    return Conversion(kept, tuple(sorted(remarks + overlaps, key=_line)))
+
+
+def _line(remark: Problem) -> int:
+    return remark.line or 0
+
+
+def _apart(
+    converted: Iterable[Converted], before: Sequence[Converted]
+) -> tuple[tuple[Converted, ...], list[Problem]]:
+    """Those that have a name of their own, and what is said of names and targets that come again."""
+    names = {_name(one): one for one in reversed(before)}
+    targets = {_target(one): one for one in reversed(before)}
+    kept, remarks = [], []
+    for one in converted:
+        if _name(one) in names:
+            message = f"makes no policy, as {names[_name(one)].place} has its name: keep one, or rename one"
+            remarks.append(one.remark(("metadata", "name"), message))
+            continue
+        names[_name(one)] = one
+        kept.append(one)
+        first = targets.setdefault(_target(one), one)
+        if first is not one:
+            message = f"scales what {first.place} scales: a workload needs one owner, so keep one policy"
+            remarks.append(one.remark(("spec", "scaleTargetRef"), message))
+    return tuple(kept), remarks
+
+
+def _name(one: Converted) -> tuple[str | None, str]:
+    metadata = one.loaded.policy.metadata
+    return metadata.namespace, metadata.name
+
+
+def _target(one: Converted) -> tuple[str | None, str, str, str]:
+    ref = one.loaded.policy.spec.scale_target_ref
+    group = ref.api_version.rpartition("/")[0]
+    return one.loaded.policy.metadata.namespace, group, ref.kind, ref.name
 
 
 def _convert(source: Source) -> Converted | None:

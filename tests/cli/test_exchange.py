@@ -15,14 +15,30 @@ CPU = "  - type: Resource\n    resource: {name: cpu}\n"
 
 def test_import_writes_policies_that_validate_and_remarks_beside_them(tmp_path, capsys):
     file = tmp_path / "all.yaml"
-    file.write_text(f"{HEAD}{pods('vllm:num_requests_waiting')}{CPU}---\n{KEDA}")
+    other = KEDA.replace("name: vllm", "name: other")
+    file.write_text(f"{HEAD}{pods('vllm:num_requests_waiting')}{CPU}---\n{other}")
     assert main(["import", str(file)]) == 0
     out, err = capsys.readouterr()
     assert [one["kind"] for one in yaml.safe_load_all(out)] == ["ScalingPolicy", "ScalingPolicy"]
     assert f"{file}:13: spec.metrics[1]: a metric of type Resource is not carried over" in err
     written = tmp_path / "policies.yaml"
-    written.write_text(out.replace("name: vllm\n  namespace", "name: other\n  namespace", 1))
+    written.write_text(out)
     assert len(load_policies(written)) == 2
+
+
+def test_import_writes_no_name_twice_over_several_files(tmp_path, capsys):
+    hpa, keda = tmp_path / "hpa.yaml", tmp_path / "keda.yaml"
+    hpa.write_text(HEAD + pods("vllm:num_requests_waiting"))
+    keda.write_text(KEDA)
+    first = f"makes no policy, as the HorizontalPodAutoscaler of {hpa}:1"
+    told = f"{keda}:3: metadata.name: this ScaledObject {first}"
+    for files, message in (([hpa, keda], told), ([hpa, hpa], first)):
+        assert main(["import", *map(str, files)]) == 0
+        out, err = capsys.readouterr()
+        assert len(list(yaml.safe_load_all(out))) == 1
+        assert message in err
+        assert main(["import", "--strict", *map(str, files)]) == 1
+        capsys.readouterr()
 
 
 def test_import_takes_standard_input_and_can_be_strict(monkeypatch, capsys):

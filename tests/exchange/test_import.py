@@ -327,9 +327,24 @@ def test_the_hpa_that_keda_made_is_left_to_its_scaled_object():
     assert "metadata.ownerReferences: is KEDA's: import its ScaledObject" in remarks[0]
 
 
-def test_two_that_become_one_policy_are_told():
-    _, remarks = imported(HEAD + pods("waiting") + "---\n" + KEDA)
-    assert 'the policy "vllm" was already defined at line 3' in remarks[0]
+def test_of_two_with_one_name_the_first_becomes_the_policy():
+    (spec,), remarks = imported(HEAD + pods("waiting") + "---\n" + KEDA)
+    assert spec.max_replicas == 5
+    message = "makes no policy, as the HorizontalPodAutoscaler of hpa.yaml:1 has its name"
+    assert remarks == [f"hpa.yaml:16: metadata.name: this ScaledObject {message}: keep one, or rename one"]
+
+
+def test_two_that_scale_one_workload_are_told():
+    specs, remarks = imported(HEAD + pods("waiting") + "---\n" + KEDA.replace("name: vllm,", "name: keda,"))
+    assert len(specs) == 2
+    message = "this ScaledObject scales what the HorizontalPodAutoscaler of hpa.yaml:1 scales"
+    assert remarks[0].startswith(f"hpa.yaml:18: spec.scaleTargetRef: {message}: a workload needs one owner")
+
+
+def test_one_name_in_two_namespaces_is_two_policies():
+    elsewhere = KEDA.replace("namespace: chat", "namespace: b")
+    specs, remarks = imported(HEAD + pods("waiting") + "---\n" + elsewhere)
+    assert (len(specs), remarks) == (2, [])
 
 
 def _places(data, path=()):
