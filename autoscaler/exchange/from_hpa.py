@@ -8,7 +8,7 @@ from typing import Any
 
 from autoscaler.exchange.documents import Source
 from autoscaler.exchange.names import Meaning, bare_name, kind_of, meaning, prometheus_name, query
-from autoscaler.exchange.units import in_units_of_the_signal, suits
+from autoscaler.exchange.units import in_units_of_the_signal, suits, why_unsuited
 from autoscaler.policy.models import API_VERSION
 from autoscaler.policy.rules import FieldPath
 
@@ -129,7 +129,10 @@ def _as_query(
         text = f"rate({text}[5m])"  # what the Stackdriver adapter makes of one
     if kind != "Pods":
         text = f"sum({text})"
-    source.remark((*path, "metric", "name"), f"is no signal of the catalogue: check the query {text}")
+    meant = meaning(name)
+    why = why_unsuited(meant, target) if meant is not None else None
+    message = f"stays a query, as {why}" if why else "is no signal of the catalogue"
+    source.remark((*path, "metric", "name"), f"{message}: check the query {text}")
     return {"name": bare_name(name)[:63], "query": text, "target": target}
 
 

@@ -13,7 +13,12 @@ from autoscaler.policy.rules import FieldPath, target_type_faults
 
 def suits(meant: Meaning, target: dict[str, Any]) -> bool:
     """Whether the signal may have such a target; else the metric stays a query."""
-    return not any(target_type_faults(meant.signal, target))
+    return why_unsuited(meant, target) is None
+
+
+def why_unsuited(meant: Meaning, target: dict[str, Any]) -> str | None:
+    """Why the signal may not have such a target; None where it may."""
+    return next((message for _, message in target_type_faults(meant.signal, target)), None)
 
 
 def in_units_of_the_signal(

@@ -60,11 +60,14 @@ def test_a_name_that_is_known_becomes_a_signal(name, signal):
     assert remarks == []
 
 
-def test_a_signal_that_cannot_have_the_target_stays_a_query():
+def test_a_signal_that_cannot_have_the_target_stays_a_query_and_says_why():
     name = "vllm:gpu_cache_usage_perc"
-    external = f"{{metric: {{name: '{name}'}}, target: {{type: Value, value: 1}}}}"
-    found, _ = metric(f"  - type: External\n    external: {external}\n")
+    written = f"prometheus.googleapis.com|{name}|gauge"
+    external = f"{{metric: {{name: '{written}'}}, target: {{type: Value, value: 1}}}}"
+    found, remarks = metric(f"  - type: External\n    external: {external}\n")
     assert (found.signal, found.query) == (None, f'sum({name}{{namespace="chat"}})')
+    why = "kvCacheUsage is each pod's own share: use type PodsAverage, not Value"
+    assert f"metric.name: stays a query, as {why}: check the query sum({name}{{" in remarks[0]
 
 
 def test_another_unit_is_converted_and_said():
