@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from autoscaler.exchange.documents import DUMP, Source, read_sources
 from autoscaler.exchange.from_hpa import policy_of_hpa
 from autoscaler.exchange.from_keda import policy_of_scaled_object
 from autoscaler.policy.check import read_file
-from autoscaler.policy.load import LoadedPolicy, load_policy_object, load_policy_text
+from autoscaler.policy.load import LoadedPolicy, check_policy_object, load_policy_text
 from autoscaler.policy.rules import FieldPath
 
 KINDS: Mapping[str, Callable[[Source], dict[str, Any] | None]] = {
@@ -125,10 +125,10 @@ def _convert(source: Source) -> Converted | None:
     if not document["spec"]["metrics"]:
         source.remark((), "has no metric that could be carried over: makes no policy")
         return None
-    try:
-        policy = load_policy_object(document, source.file)
-    except PolicyError as error:  # of fields of the policy, which have no line in the document
-        source.remarks += [replace(problem, line=source.root.line) for problem in error.problems]
+    policy, faults = check_policy_object(document)
+    if policy is None:
+        for path, message in faults:
+            source.remark(source.origin(path), source.in_its_words(message))
         source.remark((), "makes no policy")
         return None
     return Converted(LoadedPolicy(policy, source.file, source.root), document)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,11 +21,16 @@ _NULL = "has no value"
 
 @dataclass(slots=True)
 class Source:
-    """One document that is being converted; ``remarks`` say what could not be carried over."""
+    """One document that is being converted; ``remarks`` say what could not be carried over.
+
+    ``origins``: where it has what a policy has elsewhere; ``words``: what it calls fields of a policy.
+    """
 
     file: str
     root: Node
     remarks: list[Problem] = field(default_factory=list)
+    origins: dict[FieldPath, FieldPath] = field(default_factory=dict)
+    words: dict[str, str] = field(default_factory=dict)
 
     @property
     def data(self) -> Mapping[str, Any]:
@@ -65,6 +71,24 @@ class Source:
         except ValueError:
             self.remark(path, "is no whole number: not carried over")
             return None
+
+    def origin(self, path: FieldPath) -> FieldPath:
+        """The field that stands in the document for one of the policy, or the nearest that does."""
+        for end in range(len(path), 0, -1):
+            if path[:end] in self.origins:
+                return self._nearest(self.origins[path[:end]], path[end:])
+        return path
+
+    def _nearest(self, place: FieldPath, rest: FieldPath) -> FieldPath:
+        for step in rest:
+            if step not in self.part(*place):
+                break
+            place = (*place, step)
+        return place
+
+    def in_its_words(self, message: str) -> str:
+        """A message about the policy with the document's names of its fields."""
+        return re.sub(r"\w+", lambda word: self.words.get(word[0], word[0]), message)
 
     def remark(self, path: FieldPath, message: str) -> None:
         """Says something about a field."""

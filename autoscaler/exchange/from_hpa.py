@@ -28,10 +28,7 @@ def policy_of_hpa(source: Source) -> dict[str, Any] | None:
         return None
     if source.data.get("apiVersion") != "autoscaling/v2":
         source.remark(("apiVersion",), f"is read as autoscaling/v2, not {source.data.get('apiVersion')}")
-    known = _annotated(source)
-    metrics = [_metric(source, index, known) for index in source.items("spec", "metrics")]
-    if not metrics:
-        source.remark(("spec",), "has no metrics, which means CPU to an HPA: not carried over")
+    metrics = _metrics(source)
     kept = {key: spec[key] for key in ("scaleTargetRef", "minReplicas", "maxReplicas") if key in spec}
     behavior = {"behavior": spec["behavior"]} if "behavior" in spec else {}
     return {
@@ -41,7 +38,7 @@ def policy_of_hpa(source: Source) -> dict[str, Any] | None:
         "spec": {
             **kept,
             "semantics": "HPA",
-            "metrics": _named([metric for metric in metrics if metric is not None]),
+            "metrics": _named(metrics),
             **behavior,
         },
     }
@@ -60,6 +57,20 @@ def _annotated(source: Source) -> Mapping[str, Mapping[str, Any]]:
         source.remark(("metadata", "annotations"), f"{METRICS_ANNOTATION} is no JSON: ignored")
         return {}
     return known if isinstance(known, dict) else {}
+
+
+def _metrics(source: Source) -> list[dict[str, Any]]:
+    known, indices = _annotated(source), source.items("spec", "metrics")
+    if not indices:
+        source.remark(("spec",), "has no metrics, which means CPU to an HPA: not carried over")
+    metrics: list[dict[str, Any]] = []
+    for index in indices:
+        metric = _metric(source, index, known)
+        if metric is not None:
+            field = str(source.part("spec", "metrics", index)["type"]).lower()
+            source.origins["spec", "metrics", len(metrics)] = ("spec", "metrics", index, field)
+            metrics.append(metric)
+    return metrics
 
 
 def _metric(source: Source, index: int, known: Mapping[str, Mapping[str, Any]]) -> dict[str, Any] | None:

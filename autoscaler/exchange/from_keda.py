@@ -18,6 +18,8 @@ _LEFT_OUT = {
     "initialCooldownPeriod": "a start is protected by guards.pendingReplicas",
     "idleReplicaCount": "there is minReplicas only",
 }
+_BOUNDS = {"minReplicas": "minReplicaCount", "maxReplicas": "maxReplicaCount"}
+_BEHAVIOR = ("spec", "advanced", "horizontalPodAutoscalerConfig", "behavior")
 _ANNOTATION = "autoscaling.keda.sh/"
 _PAUSED, _PAUSED_AT = f"{_ANNOTATION}paused", f"{_ANNOTATION}paused-replicas"
 _ONE_WAY = {f"{_ANNOTATION}paused-scale-in": "scaleDown", f"{_ANNOTATION}paused-scale-out": "scaleUp"}
@@ -26,6 +28,7 @@ _ONE_WAY = {f"{_ANNOTATION}paused-scale-in": "scaleDown", f"{_ANNOTATION}paused-
 def policy_of_scaled_object(source: Source) -> dict[str, Any]:
     """The policy document; without metrics where none could be carried over."""
     spec, metadata = source.part("spec"), source.part("metadata")
+    _name_origins(source)
     for field, why in _LEFT_OUT.items():
         if field in spec:
             source.remark(("spec", field), f"is not carried over: {why}")
@@ -48,6 +51,14 @@ def policy_of_scaled_object(source: Source) -> dict[str, Any]:
             **({"schedules": schedules} if schedules else {}),
         },
     }
+
+
+def _name_origins(source: Source) -> None:
+    source.words.update(_BOUNDS)
+    source.origins |= {("spec", ours): ("spec", keda) for ours, keda in _BOUNDS.items()}
+    source.origins["spec", "behavior"] = _BEHAVIOR
+    source.origins["spec", "fallback", "afterSeconds"] = ("spec", "fallback", "failureThreshold")
+    source.origins["spec", "metrics"] = ("spec", "triggers")
 
 
 def _remark_advanced(source: Source) -> None:
@@ -87,14 +98,13 @@ def _mode(source: Source) -> dict[str, str]:
 
 def _behavior(source: Source) -> dict[str, Any]:
     """As written; a pause in one direction is ``selectPolicy: Disabled``, as KEDA writes it in its HPA."""
-    config = source.part("spec", "advanced", "horizontalPodAutoscalerConfig")
+    config = source.part(*_BEHAVIOR[:-1])
     annotations = _annotations(source)
     stopped = [side for key, side in _ONE_WAY.items() if _is_on(annotations, key)]
     if not stopped:
         return {"behavior": config["behavior"]} if "behavior" in config else {}
-    path = ("spec", "advanced", "horizontalPodAutoscalerConfig", "behavior")
-    disabled = {side: {**source.part(*path, side), "selectPolicy": "Disabled"} for side in stopped}
-    return {"behavior": {**source.part(*path), **disabled}}
+    disabled = {side: {**source.part(*_BEHAVIOR, side), "selectPolicy": "Disabled"} for side in stopped}
+    return {"behavior": {**source.part(*_BEHAVIOR), **disabled}}
 
 
 def _fallback(source: Source) -> dict[str, Any]:

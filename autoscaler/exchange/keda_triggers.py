@@ -13,22 +13,38 @@ from autoscaler.policy.schedule import window_seconds
 
 _KNOWN = {"query", "threshold", "metricName", "activationThreshold", "ignoreNullValues"}
 _CONNECTION = {"serverAddress", "authModes", "unsafeSsl", "customHeaders", "timeout", "cortexOrgID"}
+_OF_METRIC = {"query": "query", "target": "threshold"}
+_OF_SCHEDULE = {
+    "cron": "start",
+    "durationSeconds": "end",
+    "timeZone": "timezone",
+    "minReplicas": "desiredReplicas",
+}
 _RESOURCES = ("cpu", "memory")
 
 
 def triggers(source: Source) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """The metrics and the schedules."""
-    metrics, schedules = [], []
+    metrics: list[dict[str, Any]] = []
+    schedules: list[dict[str, Any]] = []
     for index in source.items("spec", "triggers"):
         kind = source.part("spec", "triggers", index).get("type")
         if kind == "prometheus":
+            _name_origins(source, ("spec", "metrics", len(metrics)), index, _OF_METRIC)
             metrics.append(_prometheus(source, index))
         elif kind == "cron":
+            _name_origins(source, ("spec", "schedules", len(schedules)), index, _OF_SCHEDULE)
             schedules += _cron(source, index)
         else:
             why = "no CPU or memory here" if kind in _RESOURCES else "write a query for it"
             source.remark(("spec", "triggers", index), f"a trigger of type {kind} is not carried over: {why}")
     return metrics, schedules
+
+
+def _name_origins(source: Source, place: FieldPath, index: int, fields: Mapping[str, str]) -> None:
+    trigger: FieldPath = ("spec", "triggers", index)
+    source.origins[place] = trigger
+    source.origins |= {(*place, ours): (*trigger, "metadata", keda) for ours, keda in fields.items()}
 
 
 def _prometheus(source: Source, index: int) -> dict[str, Any]:

@@ -88,10 +88,16 @@ def load_policy_object(document: dict[str, Any], name: str) -> ScalingPolicy:
 
     Raises ``PolicyError`` with all problems, none of which has a line.
     """
-    policy, faults = _check(Node(1, document))
-    if policy is None or faults:
+    policy, faults = check_policy_object(document)
+    if policy is None:
         raise PolicyError([Problem(name, None, dotted(path), text) for path, text in faults])
     return policy
+
+
+def check_policy_object(document: dict[str, Any]) -> tuple[ScalingPolicy | None, list[Fault]]:
+    """A policy from plain data, or everything that is wrong with it."""
+    policy, faults = _check(Node(1, document))
+    return (None if faults else policy), faults
 
 
 def duplicates(policies: Iterable[LoadedPolicy]) -> list[Problem]:

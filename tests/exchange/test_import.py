@@ -317,10 +317,48 @@ def test_a_document_without_a_policy_does_not_keep_the_others_from_theirs():
     assert remarks == [
         "hpa.yaml:1: has no metric that could be carried over: makes no policy",
         "hpa.yaml:9: spec.metrics[0]: a metric of type Resource is not carried over: no CPU or memory here",
-        "hpa.yaml:31: spec.maxReplicas: must be an integer from 1 to 2147483647, not a list",
         "hpa.yaml:31: makes no policy",
+        "hpa.yaml:37: spec.maxReplicas: must be an integer from 1 to 2147483647, not a list",
         "hpa.yaml:44: kind: is not carried over: jobs are not scaled here, only workloads with replicas",
     ]
+
+
+AWRY = [
+    (
+        "minReplicaCount: 1",
+        "minReplicaCount: 9",
+        "7: spec.minReplicaCount: must be at most maxReplicaCount, which is 8; is 9",
+    ),
+    ('threshold: "5"', "threshold: abc", "16: spec.triggers[0].metadata.threshold: must be a quantity"),
+    ('query: "sum(x)"', 'query: ""', "16: spec.triggers[0].metadata.query: is empty"),
+    (
+        'desiredReplicas: "6"',
+        'desiredReplicas: "-1"',
+        "18: spec.triggers[1].metadata.desiredReplicas: must be",
+    ),
+    ("name: vllm}", "name: 7}", "5: spec.scaleTargetRef.name: must be a string"),
+    (
+        "stabilizationWindowSeconds: 600",
+        "stabilizationWindowSeconds: 9999",
+        "12: spec.advanced.horizontalPodAutoscalerConfig.behavior.scaleDown.stabilizationWindowSeconds: must",
+    ),
+    ("failureThreshold: 6", "failureThreshold: 99999999999", "9: spec.fallback.failureThreshold: must be at"),
+]
+
+
+@pytest.mark.parametrize(("good", "other", "message"), AWRY)
+def test_what_is_wrong_in_a_scaled_object_is_told_by_its_own_names_and_lines(good, other, message):
+    with pytest.raises(PolicyError) as told:
+        convert_text(KEDA.replace(good, other, 1), "k.yaml")
+    assert str(told.value.problems[1]).startswith(f"k.yaml:{message}")
+
+
+def test_so_it_is_in_an_hpa_whose_metrics_are_not_all_carried_over():
+    cpu = "  - type: Resource\n    resource: {name: cpu}\n"
+    with pytest.raises(
+        PolicyError, match=r"hpa\.yaml:14: spec\.metrics\[1\]\.pods\.target\.averageValue: must"
+    ):
+        convert_text(HEAD + cpu + pods("waiting", "averageValue: lots"), "hpa.yaml")
 
 
 def test_the_hpa_that_keda_made_is_left_to_its_scaled_object():
