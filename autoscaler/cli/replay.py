@@ -11,9 +11,10 @@ from typing import TypeAlias
 
 import click
 
+from autoscaler.cli.differences import first_difference
 from autoscaler.cli.names import complete_policy
 from autoscaler.cli.times import TimeType
-from autoscaler.controller.story import shown_time
+from autoscaler.controller.story import shown_time, without_decision
 from autoscaler.decision.types import Decision
 from autoscaler.errors import InputError, PolicyError, Problem
 from autoscaler.policy.library import find_policy
@@ -59,25 +60,38 @@ def replay_command(
     records = _records(file, name)
     if policy is None:
         tally = _tell(replay(records), ne, show_all)
+        _require_one(tally, file)
         click.echo(tally.summary("as logged", "not"))
         sys.exit(1 if tally.different else 0)
     other = _load(policy)
     replayed = replay_with(_of_one(records, file, other), other, clock_start)
     tally = _tell(replayed, _is_other_order, show_all)
+    _require_one(tally, file)
     click.echo(tally.summary("the same", "different"))
-    if tally.decided:
-        click.echo(f"replicas wanted, on average: {tally.logged:.2f} logged, {tally.now:.2f} by {policy}")
+    click.echo(f"replicas wanted, on average: {tally.logged:.2f} logged, {tally.now:.2f} by {policy}")
+
+
+def _require_one(tally: _Tally, file: Path) -> None:
+    """Nothing decided again is no proof that all came out as logged."""
+    if not tally.decided:
+        message = (
+            f"none of {tally.skipped} decisions can be decided again, as no line has a policy and its state: "
+            "was the log's beginning cut off?"
+        )
+        raise InputError([Problem(str(file), None, "", message)])
 
 
 def _records(file: Path, name: str | None) -> Iterator[DecisionRecord]:
     found = False
+    others: set[str] = set()
     for record in read_decisions_jsonl(file):
         if name in (None, record.policy_name):
             found = True
             yield record
+        else:
+            others.add(record.policy_name)
     if not found:
-        whose = f" of {name}" if name else ""
-        raise InputError([Problem(str(file), None, "", f"holds no decision{whose}")])
+        raise InputError([Problem(str(file), None, "", without_decision(name or "", others))])
 
 
 def _load(policy: str) -> ScalingPolicy:
@@ -156,7 +170,10 @@ def _is_other_order(logged: Decision, now: Decision) -> bool:
 def _difference(record: DecisionRecord, now: Decision) -> str:
     logged = record.decision
     name = f"{record.policy_name}  " if record.policy_name else ""
+    finer = ""
+    if (logged.desired_replicas, logged.reason) == (now.desired_replicas, now.reason):
+        finer = f"; {first_difference(logged, now)}"
     return (
         f"{shown_time(record.now)}  {name}{logged.current_replicas} -> {logged.desired_replicas} "
-        f"({logged.reason}), now -> {now.desired_replicas} ({now.reason}: {now.message})"
+        f"({logged.reason}), now -> {now.desired_replicas} ({now.reason}: {now.message}){finer}"
     )

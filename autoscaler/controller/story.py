@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from autoscaler.controller.status import last_decision, remarks_of, told
@@ -73,12 +73,23 @@ def story_of_log(records: Iterable[DecisionRecord], name: str, at_most: int, fil
         policy, newest = record.policy or policy, record
         past = told(past, record.now, record.decision, record.action, at_most)
     if newest is None:
-        there = f": there are {', '.join(sorted(others))}" if any(others) else ""
-        raise InputError([Problem(file, None, "", f"holds no decision of {name}{there}")])
+        raise InputError([Problem(file, None, "", without_decision(name, others))])
     if policy is None:
-        raise InputError([Problem(file, None, "", f"holds no line with the policy of {name}")])
+        whose = f" of {name}" if name else ""
+        message = f"holds no line with the policy{whose}: was its beginning cut off?"
+        raise InputError([Problem(file, None, "", message)])
     last = last_decision(policy.spec, newest.now, newest.decision, newest.action, newest.note)
     return Story(name, policy, last, past)
+
+
+def without_decision(name: str, others: Collection[str]) -> str:
+    """What a log lacks that has no decision of a policy; ``others``: of which it has some."""
+    if not others:
+        return "is empty: it holds no decision"
+    there = ", ".join(sorted(others))
+    if not name:
+        return f"holds no decision without a policy's name: name one of {there}"
+    return f"holds no decision of {name}" + (f": there are {there}" if there else "")
 
 
 def tell(story: Story) -> Iterator[str]:

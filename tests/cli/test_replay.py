@@ -56,6 +56,44 @@ def test_a_decision_that_comes_out_otherwise_is_shown(
     assert out.endswith("45 as logged, 1 not\n")
 
 
+def test_a_decision_that_orders_the_same_and_differs_says_where(
+    log: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = [
+        (
+            '"message":"minReplicas is 1"',
+            '"message":"it is 1"',
+            "; stage rateLimit: message was it is 1, is min",
+        ),
+        ('"stage":"stabilize"', '"stage":"steady"', "; stage steady is gone"),
+        ('"usageMilli":0', '"usageMilli":7', "; metric waiting: usage milli was 7, is 0"),
+    ]
+    tampered = tmp_path / "tampered.jsonl"
+    for good, other, words in told:
+        text = log.read_text()
+        assert good in text
+        tampered.write_text(text.replace(good, other))
+        status, out, _ = ran(capsys, "replay", str(tampered))
+        assert status == 1
+        assert words in out
+
+
+@pytest.mark.parametrize("options", [[], ["--name", "chat/vllm", "--policy", "chat"]])
+def test_a_log_without_its_beginning_proves_nothing(
+    log: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], options: Sequence[str]
+) -> None:
+    cut = tmp_path / "nofirst.jsonl"
+    cut.write_text("".join(line for line in log.read_text().splitlines(True) if '"policy":{' not in line))
+    status, out, err = ran(capsys, "replay", str(cut), *options)
+    assert (status, out) == (1, "")
+    assert "decisions can be decided again, as no line has a policy and its state: was the log's beg" in err
+    status, _, err = ran(capsys, "explain", "chat/vllm", "--log", str(cut))
+    assert (status, err) == (
+        1,
+        f"{cut}: holds no line with the policy of chat/vllm: was its beginning cut off?\n",
+    )
+
+
 BOLD = """\
 apiVersion: vllm-autoscaler.io/v1alpha1
 kind: ScalingPolicy
@@ -104,7 +142,9 @@ def test_what_cannot_be_replayed_is_said(
 def test_a_log_without_decisions_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     empty = tmp_path / "empty.jsonl"
     empty.touch()
-    assert ran(capsys, "replay", str(empty)) == (1, "", f"{empty}: holds no decision\n")
+    told = (1, "", f"{empty}: is empty: it holds no decision\n")
+    assert ran(capsys, "replay", str(empty)) == told
+    assert ran(capsys, "explain", "--log", str(empty)) == told
 
 
 def test_the_simulators_decisions_are_such_a_log(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -155,3 +195,9 @@ def test_a_policy_that_is_not_in_the_log(log: Path, capsys: pytest.CaptureFixtur
     status, _, err = ran(capsys, "explain", "chat/other", "--log", str(log))
     assert status == 1
     assert err == f"{log}: holds no decision of chat/other: there are chat/vllm, code/llm\n"
+
+
+def test_a_story_of_a_log_of_several_needs_a_name(log: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    status, _, err = ran(capsys, "explain", "--log", str(log))
+    assert status == 1
+    assert err.endswith("holds no decision without a policy's name: name one of chat/vllm, code/llm\n")
