@@ -11,7 +11,7 @@ USUAL_SLO = "ttft=2s,tpot=100ms"
 """What a request must meet unless told otherwise, in the simulator and against a real server."""
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m)?")
-_SECONDS = {"ms": 1e-3, "s": 1.0, None: 1.0, "m": 60.0}
+_SECONDS = {"ms": 1e-3, "s": 1.0, "m": 60.0}
 
 
 class SloType(click.ParamType[dict[str, float]]):
@@ -33,6 +33,8 @@ class SloType(click.ParamType[dict[str, float]]):
             match = _DURATION.fullmatch(duration.strip())
             if name not in ("ttft", "tpot") or match is None or float(match[1]) == 0.0:
                 self.fail(f"{value!r} is no SLO: write it like {USUAL_SLO}", param, ctx)
+            if match[2] is None:  # 50 alone would be 50 s to one reader and 50 ms to another
+                self.fail(f"{part.strip()!r} has no unit: write ms, s or m, like {USUAL_SLO}", param, ctx)
             given[f"{name}_s"] = float(match[1]) * _SECONDS[match[2]]
         if len(given) < 2:
             self.fail(f"{value!r} names one of two: write both, like {USUAL_SLO}", param, ctx)

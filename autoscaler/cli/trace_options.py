@@ -28,6 +28,11 @@ trace_options = option_group(
     click.option(
         "--bad-rows", type=click.Choice(["stop", "skip"]), default="stop", help="What a bad row does."
     ),
-    click.option("--slo", type=SloType(), default=USUAL_SLO, help="What a request must meet."),
+    click.option(
+        "--slo",
+        type=SloType(),
+        default=USUAL_SLO,
+        help="What a request must meet, each time with its unit: ms, s or m.",
+    ),
 )
 """Adds ``rate_scale``, ``start``, ``span``, ``bad_rows`` and ``slo`` to a click command."""

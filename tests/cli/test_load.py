@@ -121,7 +121,12 @@ def scraped(url: str, name: str) -> float:
         (("no-such.csv", "--url", "http://127.0.0.1:9"), 1, "no-such.csv: no such file"),
         (("azure-conv", "--url", "http://127.0.0.1:9"), 1, "cannot reach http://127.0.0.1:9: "),
         (("azure-conv", "--url", "no url"), 1, "is no URL; write it like http://localhost:8000"),
-        (("azure-conv", "--url", "http://x", "--slo", "ttft=2"), 2, "names one of two"),
+        (("azure-conv", "--url", "http://x", "--slo", "ttft=2s"), 2, "names one of two"),
+        (
+            ("azure-conv", "--url", "http://x", "--slo", "ttft=200ms,tpot=50"),
+            2,
+            "'tpot=50' has no unit: write ms, s or m, like ttft=2s,tpot=100ms",
+        ),
         (("azure-conv", "--url", "http://x", "--json", "/no/such/folder/x"), 1, "does not exist"),
         (("azure-conv", "--url", "http://x", "--json", "x", "--requests", "x"), 2, "have the same name"),
         ((__file__, "--url", "http://x", "--requests", __file__), 2, "is read, too"),
