@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 ADVICE: dict[str, str] = {
+    "misspelt-kind": "Kubernetes has no kind {kind}: did you mean {meant}?",
+    "unscalable-kind": (
+        "a {kind} has no scale subresource, so this policy does nothing; scale a Deployment, a StatefulSet "
+        "or another kind that has one"
+    ),
     "utilization-only": (
         "only CPU or GPU utilization drives this policy, which says little about the load of an LLM, "
         "as a single request keeps a GPU busy; drive on running+waiting and make these Guards"

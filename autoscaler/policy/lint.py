@@ -32,6 +32,7 @@ from autoscaler.policy.promql import (
     vanishes_at_zero,
 )
 from autoscaler.policy.rules import FieldPath
+from autoscaler.policy.wording import close_field
 from autoscaler.signals import REMOVED_METRICS, RENAMED_METRICS
 
 SHORT_AGE_SECONDS = 30
@@ -40,11 +41,15 @@ CLOUD_AGE_SECONDS = 240  # Pub/Sub: sampled every 60 s, visible up to 120 s late
 SLOW_SCALE_UP_SECONDS = 120
 SMALLEST_BATCH_LIMIT = 256  # vLLM's default max_num_seqs on GPUs below 70 GiB
 FULL_CACHE_MILLI = 900
+BUILT_IN_GROUPS = ("apps", "batch", "")
+SCALABLE_KINDS = ("Deployment", "StatefulSet", "ReplicaSet", "ReplicationController")
+UNSCALABLE_KINDS = ("DaemonSet", "Job", "CronJob", "Pod")
 
 Finding = tuple[FieldPath, dict[str, object]]
 """Where, and what the advice has to mention."""
 Rule = Callable[[Spec], Iterator[Finding]]
 
+_TARGET_KIND: FieldPath = ("spec", "scaleTargetRef", "kind")
 _METRICS: FieldPath = ("spec", "metrics")
 _UP_WINDOW: FieldPath = ("spec", "behavior", "scaleUp", "stabilizationWindowSeconds")
 _DOWN_WINDOW: FieldPath = ("spec", "behavior", "scaleDown", "stabilizationWindowSeconds")
@@ -58,6 +63,26 @@ def lint(loaded: LoadedPolicy) -> tuple[Problem, ...]:
         for path, values in rule(loaded.policy.spec)
     ]
     return tuple(sorted(problems, key=lambda problem: problem.line or 0))
+
+
+def _built_in(spec: Spec) -> str | None:
+    """The kind of Kubernetes' own that is meant; None for other people's, of which nothing is known here."""
+    ref = spec.scale_target_ref
+    if ref.api_version.rpartition("/")[0] not in BUILT_IN_GROUPS:
+        return None
+    return close_field(ref.kind, (*SCALABLE_KINDS, *UNSCALABLE_KINDS))
+
+
+def _misspelt_kind(spec: Spec) -> Iterator[Finding]:
+    meant = _built_in(spec)
+    if meant in SCALABLE_KINDS and meant != spec.scale_target_ref.kind:
+        yield _TARGET_KIND, {"kind": spec.scale_target_ref.kind, "meant": meant}
+
+
+def _unscalable_kind(spec: Spec) -> Iterator[Finding]:
+    meant = _built_in(spec)
+    if meant in UNSCALABLE_KINDS:
+        yield _TARGET_KIND, {"kind": meant}
 
 
 def _metrics(spec: Spec) -> Iterator[tuple[FieldPath, Metric]]:
@@ -246,6 +271,8 @@ def _fallback_zero(spec: Spec) -> Iterator[Finding]:
 
 
 RULES: dict[str, Rule] = {
+    "misspelt-kind": _misspelt_kind,
+    "unscalable-kind": _unscalable_kind,
     "utilization-only": _utilization_only,
     "waiting-only": _waiting_only,
     "latency-only": _latency_only,

@@ -5,15 +5,20 @@ import pytest
 from autoscaler.policy.advice import ADVICE
 from autoscaler.policy.library import library_names, library_path
 from autoscaler.policy.lint import RULES, lint
-from autoscaler.policy.load import load_policies
+from autoscaler.policy.load import LoadedPolicy, load_policies, load_policy_text
 
-from .build import METRICS, load_spec
+from .build import METRICS, VALID, load_spec
 
 MORE_PODS = "behavior: {scaleUp: {policies: [{type: Percent, value: 100, periodSeconds: 15}]}}"
 
 
 def metrics(*entries: str) -> str:
     return "  metrics:\n" + "".join(f"  - {{{entry}}}\n" for entry in entries)
+
+
+def of_target(ref: str) -> LoadedPolicy:
+    (loaded,) = load_policy_text(VALID.replace("kind: Deployment", ref), "p.yaml")
+    return loaded
 
 
 def query(text: str, kind: str = "AverageValue") -> str:
@@ -31,6 +36,39 @@ GATEWAY = metrics("signal: gatewayQueue, target: {type: AverageValue, averageVal
 
 def test_a_sound_policy_has_no_warnings() -> None:
     assert found() == []
+
+
+@pytest.mark.parametrize(
+    ("ref", "words"),
+    [
+        ("kind: deployment", "Kubernetes has no kind deployment: did you mean Deployment? [misspelt-kind]"),
+        (
+            "kind: StatefulSets",
+            "Kubernetes has no kind StatefulSets: did you mean StatefulSet? [misspelt-kind]",
+        ),
+        ("kind: DaemonSet", "a DaemonSet has no scale subresource"),
+        ("kind: cronjob, apiVersion: batch/v1", "a CronJob has no scale subresource"),
+        ("kind: Pod, apiVersion: v1", "a Pod has no scale subresource"),
+    ],
+)
+def test_a_target_that_cannot_be_scaled_is_told(ref: str, words: str) -> None:
+    (problem,) = lint(of_target(ref))
+    assert (problem.line, problem.field) == (6, "spec.scaleTargetRef.kind")
+    assert problem.message.startswith(f"warning: {words}")
+
+
+@pytest.mark.parametrize(
+    "ref",
+    [
+        "kind: StatefulSet",
+        "kind: ReplicationController, apiVersion: v1",
+        "kind: LeaderWorkerSet, apiVersion: leaderworkerset.x-k8s.io/v1",
+        "kind: DaemonSet, apiVersion: apps.kruise.io/v1alpha1",
+        "kind: deployment, apiVersion: example.com/v1",
+    ],
+)
+def test_kinds_of_other_people_are_their_own(ref: str) -> None:
+    assert lint(of_target(ref)) == ()
 
 
 @pytest.mark.parametrize(
