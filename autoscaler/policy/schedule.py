@@ -84,11 +84,27 @@ def cron_fault(cron: str) -> str | None:
     try:
         next(CronSim(cron, datetime(2024, 1, 1, tzinfo=UTC)))
     except CronSimError as error:
+        if _is_right_in_some_month(cron):
+            return f'"{cron}" never happens, as none of its months has such a day: {right}'
         bad = str(error).removeprefix("Bad ").replace("-", " ")
         return f'has a wrong {bad} field, "{cron}": {right}'
     except StopIteration:
         return f'"{cron}" never happens: {right}'
     return None
+
+
+def _is_right_in_some_month(cron: str) -> bool:
+    """Whether a wrong expression is right in other months: CronSim takes 31 February for a wrong day."""
+    from cronsim import CronSim, CronSimError
+
+    *fields, month, day_of_week = cron.split()
+    begin = datetime(2024, 1, 1, tzinfo=UTC)
+    try:
+        CronSim(f"0 0 1 {month} *", begin)
+        CronSim(" ".join((*fields, "*", day_of_week)), begin)
+    except CronSimError:
+        return False
+    return True
 
 
 def time_zone_fault(name: str) -> str | None:
