@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
+from autoscaler.cli.names import complete_policy
 from autoscaler.exchange.to_hpa import hpa_of_policy
+from autoscaler.policy.library import find_policy
 from autoscaler.policy.load import load_policies
 from autoscaler.ports import StoredPolicy
 
 
 @click.command()
-@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE...")
+@click.argument(
+    "files",
+    nargs=-1,
+    required=True,
+    metavar="FILE|NAME...",
+    shell_complete=complete_policy,
+)
 @click.option(
     "--object",
     "as_object",
@@ -20,8 +26,10 @@ from autoscaler.ports import StoredPolicy
     help="Values without pods as Object metrics of the target: needs no external.metrics.k8s.io, which KEDA "
     "may own.",
 )
-def hpa(files: tuple[Path, ...], as_object: bool) -> None:
+def hpa(files: tuple[str, ...], as_object: bool) -> None:
     """Write the HorizontalPodAutoscalers for policies, for an HPA that decides on its own.
+
+    NAME is one of `autoscale policies`.
 
     \b
     autoscale hpa chat.yaml | kubectl apply -f -
@@ -33,7 +41,7 @@ def hpa(files: tuple[Path, ...], as_object: bool) -> None:
     import yaml
 
     documents = []
-    for loaded in (one for file in files for one in load_policies(file)):
+    for loaded in (one for file in files for one in load_policies(find_policy(file))):
         metadata = loaded.policy.metadata
         stored = StoredPolicy(metadata.namespace or "default", metadata.name, loaded.policy)
         written = hpa_of_policy(stored, external=not as_object)

@@ -6,14 +6,15 @@ import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 import click
 
 from autoscaler.cli.metric_options import metric_options, metric_settings, names_source
+from autoscaler.cli.names import complete_policy
 from autoscaler.decision.types import Pod
 from autoscaler.observe import question, reading
+from autoscaler.policy.library import find_policy
 from autoscaler.policy.load import LoadedPolicy, load_policies, load_policy_text
 from autoscaler.policy.models import QUANTILE_SIGNALS, Metric, ScalingPolicy
 from autoscaler.ports import Answer, Question
@@ -21,13 +22,15 @@ from autoscaler.rendering import Area, render, render_query
 
 
 @click.command()
-@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("file", metavar="FILE|NAME", shell_complete=complete_policy)
 @click.option(
     "-n", "--namespace", default="default", show_default=True, help="Of policies that name none themselves."
 )
 @metric_options
-def query(file: Path, namespace: str, **options: Any) -> None:
+def query(file: str, namespace: str, **options: Any) -> None:
     """Show what each metric of the policies in FILE (- for standard input) asks, guards' included.
+
+    NAME is one of `autoscale policies`.
 
     With --prometheus-url or --google-project it is asked now, and the values are shown with their
     ages; every pod with a value counts, as no cluster is looked at. Exits with 1 if a metric has no
@@ -57,10 +60,10 @@ def query(file: Path, namespace: str, **options: Any) -> None:
     sys.exit(0 if all(shown) else 1)
 
 
-def _load(file: Path) -> tuple[LoadedPolicy, ...]:
-    if str(file) == "-":
+def _load(file: str) -> tuple[LoadedPolicy, ...]:
+    if file == "-":
         return load_policy_text(sys.stdin.buffer.read(), "<stdin>")
-    return load_policies(file)
+    return load_policies(find_policy(file))
 
 
 def _namespace(policy: ScalingPolicy, default: str) -> str:

@@ -76,6 +76,14 @@ def test_hpa_writes_manifests_and_says_what_they_lack(tmp_path, capsys):
     assert described == {"apiVersion": "apps/v1", "kind": "Deployment", "name": "vllm"}
 
 
+def test_hpa_takes_names_of_the_library(capsys):
+    assert main(["hpa", "queue-size", "chat"]) == 0
+    written = list(yaml.safe_load_all(capsys.readouterr().out))
+    assert [one["kind"] for one in written] == ["HorizontalPodAutoscaler"] * 2
+    assert main(["hpa", "caht"]) == 1
+    assert "caht: no such file, and no policy of this name in the library" in capsys.readouterr().err
+
+
 def test_simulate_takes_an_hpa_as_it_is(tmp_path, capsys):
     file, trace = tmp_path / "hpa.yaml", tmp_path / "trace.csv"
     file.write_text(HEAD + pods("prometheus.googleapis.com|vllm:num_requests_waiting|gauge") + CPU)

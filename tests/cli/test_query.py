@@ -63,6 +63,16 @@ def test_a_policy_may_come_from_standard_input():
     assert (shown.exit_code, shown.output) == (0, run(CHAT).output)
 
 
+def test_a_policy_may_be_one_of_the_library():
+    shown = run("chat")
+    assert (shown.exit_code, shown.output) == (0, run(CHAT).output)
+    missing = run("caht")
+    assert missing.exit_code == 1
+    assert "no such file, and no policy of this name in the library (there are: batch," in str(
+        missing.exception
+    )
+
+
 def test_where_nothing_has_a_value_the_namespace_that_was_taken_is_named():
     with ManagedPrometheus() as server:
         result = run(CHAT, "--prometheus-url", server.url)
