@@ -86,6 +86,8 @@ class Journal:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         os.fsync(self._file)
+        if not os.fstat(self._file).st_size and not self.path.is_symlink():
+            self.path.unlink()  # an empty file would say that something was done
         self._close()
 
     def append(self, result: Result) -> None:

@@ -30,6 +30,10 @@ def read_rows(path: Path) -> Iterator[Row]:
         InputError: while iterating; the file cannot be read, or a row is wrong.
         MissingExtraError: Parquet, and pyarrow is not installed.
     """
+    if path.suffixes[-2:] == [".csv", ".gz"]:
+        raise InputError(
+            [Problem(str(path), None, "", "is compressed, which only JSON lines may be: gunzip it")]
+        )
     if path.suffix == ".parquet":
         return _parquet(path)
     return _csv(path) if path.suffix == ".csv" else _json_lines(path)

@@ -9,17 +9,22 @@ from dataclasses import astuple
 from pathlib import Path
 
 from autoscaler.batch.journal import FIELDS, Result
-from autoscaler.errors import MissingExtraError
+from autoscaler.errors import InputError, MissingExtraError, Problem
 
 TABLES = (".csv", ".parquet")
+LINES = (".jsonl", ".json", ".ndjson")
 
 
 def check_table(path: Path) -> None:
-    """Finds out before the work whether a table can be written.
+    """Finds out before the work whether results can be written in the form that a name promises.
 
     Raises:
+        InputError: it is none that is written.
         MissingExtraError: Parquet, and pyarrow is not installed.
     """
+    if path.suffix not in (*TABLES, *LINES):
+        message = f"names no form that is written here: end it in {', '.join((*LINES, *TABLES))}"
+        raise InputError([Problem(str(path), None, "--output", message)])
     if path.suffix == ".parquet":
         try:
             import pyarrow.parquet  # noqa: F401

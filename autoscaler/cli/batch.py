@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import sys
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from autoscaler.cli.finite import FiniteRange
+from autoscaler.cli.output_files import check_files
 from autoscaler.cli.server_options import server_options
 
 if TYPE_CHECKING:
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 _INTERRUPTED = 130
+MOST_REASONS = 3
+"""So many of the errors' reasons are shown; all are in the file."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +66,8 @@ def _parameters(_ctx: click.Context, param: click.Parameter, values: tuple[str, 
             given[name] = json.loads(value)
         except ValueError:
             given[name] = value
+    if given.get("stream"):
+        raise click.BadParameter("stream: a batch keeps whole answers, leave it out", param=param)
     return given
 
 
@@ -155,9 +161,12 @@ async def _run(options: Options) -> int:
     from autoscaler.client.endpoint import Endpoint
 
     check_table(options.output)
+    if options.linger and options.metrics_port is None:
+        raise click.UsageError("--linger needs --metrics-port: nothing else is served")
     path = options.output
     if path.suffix in TABLES:
         path = path.with_name(path.name + ".jsonl")
+    check_files([("--output", file) for file in {options.output, path}], [options.input_file])
     key = os.environ.get(options.api_key_env)
     with Journal(path, retry_errors=options.retry_errors) as journal:
         async with Endpoint(options.url, api_key=key, timeout_s=options.request_timeout) as endpoint:
@@ -190,6 +199,10 @@ def _finish(journal: Journal, output: Path) -> None:
     if output.suffix in TABLES:
         write_table(output, list(journal.results()))
     click.echo(f"{len(journal.done):,} rows, {journal.failed:,} with an error: {output}")
+    if journal.failed:
+        errors = Counter(result.error for result in journal.results() if result.error is not None)
+        for message, count in errors.most_common(MOST_REASONS):
+            click.echo(f"  {count:,} x {message}")
 
 
 @asynccontextmanager

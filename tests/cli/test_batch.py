@@ -115,7 +115,9 @@ def test_a_row_that_fails_is_an_error_in_the_file_and_in_the_status(url, tmp_pat
     source.write_text("id,text\na,Hello\nb," + 40_000 * "x" + "\n")
     arguments = ["batch", str(source), "--url", url, "-o", str(output), "--prompt-column", "text"]
     assert main(arguments) == 1
-    assert "2 rows, 1 with an error" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "2 rows, 1 with an error" in out
+    assert "  1 x 400 Bad Request: " in out
     failed = next(row for row in results(output) if row["id"] == "b")
     assert "maximum context length is 8192" in failed["error"]
     assert main(arguments) == 1  # and it is not sent again, unless
@@ -139,7 +141,11 @@ def test_a_body_of_openais_batches_goes_out_as_it_is(url, tmp_path):
     [
         (("--url", "http://x"), 2, "Missing option '-o'"),
         (("--url", "http://x", "-o", "out.jsonl", "--param", "max_tokens"), 2, "write NAME=VALUE"),
-        (("--url", "http://x", "-o", "/no/such/folder/x.jsonl"), 1, "No such file or directory"),
+        (("--url", "http://x", "-o", "out.jsonl", "--param", "stream=true"), 2, "keeps whole answers"),
+        (("--url", "http://x", "-o", "out.jsonl", "--linger", "5"), 2, "--linger needs --metrics-port"),
+        (("--url", "http://x", "-o", "out.jsonl.gz"), 1, "end it in .jsonl"),
+        (("--url", "http://x", "-o", "prompts.jsonl"), 2, "is read, too"),
+        (("--url", "http://x", "-o", "/no/such/folder/x.jsonl"), 1, "does not exist; make it first"),
         (
             ("--url", "http://127.0.0.1:9", "-o", "out.jsonl", "--patience", "0"),
             1,
@@ -155,8 +161,26 @@ def test_a_body_of_openais_batches_goes_out_as_it_is(url, tmp_path):
 )
 def test_what_is_wrong_is_said(prompts, tmp_path, monkeypatch, capsys, arguments, status, says):
     monkeypatch.chdir(tmp_path)
+    before = prompts.read_bytes()
     assert main(["batch", str(prompts), *arguments]) == status
-    assert says in capsys.readouterr().err
+    assert says in " ".join(capsys.readouterr().err.split())
+    assert (list(tmp_path.iterdir()), prompts.read_bytes()) == ([prompts], before), "nothing is left behind"
+
+
+@pytest.mark.parametrize("name", ["in.csv", "in.parquet"])
+def test_a_table_of_prompts_is_not_written_over(tmp_path, capsys, name):
+    source = tmp_path / name
+    source.write_text("prompt\nHello\n")
+    assert main(["batch", str(source), "--url", "http://127.0.0.1:9", "-o", str(source)]) == 2
+    assert "is read, too" in " ".join(capsys.readouterr().err.split())
+    assert source.read_text() == "prompt\nHello\n"
+
+
+def test_a_compressed_table_is_said_to_be_one(tmp_path, capsys):
+    source = tmp_path / "in.csv.gz"
+    source.write_bytes(b"")
+    assert main(["batch", str(source), "--url", "http://x", "-o", str(tmp_path / "o.jsonl")]) == 1
+    assert "only JSON lines may be: gunzip it" in capsys.readouterr().err
 
 
 @pytest.mark.slow
