@@ -41,7 +41,7 @@ class MetricSettings:
             found.append("no metrics: give --prometheus-url or --google-project")
         if self.prometheus_url is not None and not self.prometheus_url.startswith(("http://", "https://")):
             found.append(f"--prometheus-url must begin with http:// or https://, not {self.prometheus_url}")
-        if self.prometheus_url is not None and "@" in urlsplit(self.prometheus_url).netloc:
+        if self.prometheus_url is not None and _has_login(self.prometheus_url):
             found.append(
                 "--prometheus-url may not have a login in it, which logs and statuses would show: "
                 "give --prometheus-username and --prometheus-password-file"
@@ -61,6 +61,11 @@ class MetricSettings:
         if self.key_file is not None and self.cert_file is None:
             found.append("--prometheus-key-file needs --prometheus-cert-file")
         return tuple(found)
+
+
+def _has_login(url: str) -> bool:
+    """Whether a user or a password stands before the host; also of what urlsplit refuses to read."""
+    return "@" in url.partition("//")[2].partition("/")[0]
 
 
 def _is_private(url: str) -> bool:

@@ -196,13 +196,14 @@ def _finish(journal: Journal, output: Path) -> None:
     """Writes the table, where one was asked for, and says how it went."""
     from autoscaler.batch.tables import TABLES, write_table
 
-    if output.suffix in TABLES:
-        write_table(output, list(journal.results()))
+    is_table = output.suffix in TABLES
+    results = list(journal.results()) if is_table or journal.failed else []
+    if is_table:
+        write_table(output, results)
     click.echo(f"{len(journal.done):,} rows, {journal.failed:,} with an error: {output}")
-    if journal.failed:
-        errors = Counter(result.error for result in journal.results() if result.error is not None)
-        for message, count in errors.most_common(MOST_REASONS):
-            click.echo(f"  {count:,} x {message}")
+    errors = Counter(result.error for result in results if result.error is not None)
+    for message, count in errors.most_common(MOST_REASONS):
+        click.echo(f"  {count:,} x {message}")
 
 
 @asynccontextmanager

@@ -127,6 +127,7 @@ def test_a_broken_policy_is_told_as_everywhere(tmp_path: Path):
     [
         (["--prometheus-url", "prometheus:9090"], "must begin with http:// or https://"),
         (["--prometheus-url", "http://bob:hunter2@prometheus:9090"], "--prometheus-password-file"),
+        (["--prometheus-url", "http://bob:hunter2@[x"], "--prometheus-password-file"),
         (["--google-project", "p"], "name yours with --cluster"),
         ([*SERVER, *PASSWORD[:2]], "go together"),
         ([*SERVER, "--prometheus-key-file", CHAT], "needs --prometheus-cert-file"),
