@@ -19,6 +19,7 @@ from autoscaler.adapter.telemetry import Telemetry
 from autoscaler.adapter.wire import status
 from autoscaler.errors import ClusterError
 from autoscaler.ports import Access
+from autoscaler.threads import PROCESS
 
 MAX_IN_FLIGHT = 512
 """Requests beyond it are told to come back: Kubernetes' clients do."""
@@ -36,7 +37,10 @@ _JSON = {**_SERVER, "Content-Type": "application/json", "Cache-Control": "no-cac
 
 
 class App:
-    """Answers requests. ``unready``: what is missing to answer them well, empty when nothing is."""
+    """Answers requests. ``unready``: what is missing to answer them well, empty when nothing is.
+
+    ``fault``: why the process is not whole any more, None while it is.
+    """
 
     def __init__(
         self,
@@ -44,11 +48,13 @@ class App:
         answers: Answers,
         unready: Callable[[], Sequence[str]],
         telemetry: Telemetry,
+        fault: Callable[[], str | None] = PROCESS.fault,
     ) -> None:
         self._gate = gate
         self._telemetry = telemetry
         self._answers = answers
         self._unready = unready
+        self._fault = fault
         self._in_flight = 0
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -98,8 +104,9 @@ class App:
         return await _documented(request, document)
 
     def _health(self, path: str) -> web.Response:
-        """Alive is who answers; ready is who can answer well."""
-        missing = () if path == "/livez" else self._unready()
+        """Alive is who answers, all of whose threads run; ready is who can answer well."""
+        fault = self._fault()
+        missing = [fault] if fault else [] if path == "/livez" else self._unready()
         if missing:
             return web.Response(status=503, text=f"not ready: {'; '.join(missing)}\n", headers=_SERVER)
         return web.Response(text="ok", headers=_SERVER)

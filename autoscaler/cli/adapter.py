@@ -33,6 +33,7 @@ from autoscaler.kube.extension import Extension
 from autoscaler.settings import MetricSettings
 from autoscaler.sources.connect import open_source
 from autoscaler.telemetry.logs import set_up_logs
+from autoscaler.threads import PROCESS
 
 FIRST_READ_SECONDS = 30.0
 """How long to wait for the cluster before listening all the same: readiness tells the rest."""
@@ -143,7 +144,7 @@ def assembled(options: Options, settings: MetricSettings) -> Iterator[tuple[App,
         declared = Declared(extension.policies, exports, options.allow_queries_in)
         telemetry = Telemetry()
         address, port = options.metrics_address, options.metrics_port
-        own = serve_telemetry(address, port, telemetry.registry, lambda: None, lambda: None)
+        own = serve_telemetry(address, port, telemetry.registry, PROCESS.fault, lambda: None)
         ending.callback(own.close)
         gate = Gate(extension.reviews, extension.trust)
         yield App(gate, Answers(declared, board), extension.unready, telemetry), tls

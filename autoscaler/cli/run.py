@@ -39,6 +39,7 @@ from autoscaler.sources.connect import open_source
 from autoscaler.sources.shared import ClosableSource
 from autoscaler.telemetry.logs import set_up_logs
 from autoscaler.telemetry.metrics import Metrics
+from autoscaler.threads import PROCESS
 
 ONCE_SECONDS = 60.0
 """How long ``--once`` waits for the cluster and for the lead."""
@@ -191,6 +192,10 @@ class Parts:
                 raise ClusterError(f"{otherwise} within {ONCE_SECONDS:.0f} s")
             time.sleep(0.1)
 
+    def alive(self) -> str | None:
+        """Why this process should be started again; None while all of it works."""
+        return PROCESS.fault() or self.controller.alive()
+
     def ready(self) -> str | None:
         """What is not ready; None when all is."""
         age = self.cluster.age_seconds
@@ -271,6 +276,6 @@ def _fence(options: Options, cluster: Cluster, identity: str, ending: ExitStack)
 
 def _serve(options: Options, metrics: Metrics, parts: Parts, ending: ExitStack) -> None:
     address, port = options.metrics_address, options.metrics_port
-    server = serve_telemetry(address, port, metrics.registry, parts.controller.alive, parts.ready)
+    server = serve_telemetry(address, port, metrics.registry, parts.alive, parts.ready)
     ending.callback(server.close)
     _log.info("serving telemetry", extra={"port": server.port})

@@ -6,8 +6,6 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from types import TracebackType
 from typing import Any, NamedTuple, Self
@@ -15,6 +13,7 @@ from typing import Any, NamedTuple, Self
 import aiohttp
 
 from autoscaler.errors import RequestError, ServerError
+from autoscaler.retry_after import retry_after_seconds
 
 KEEP_ALIVE_S = 4.0
 """Idle connections go before the server closes them (uvicorn: after 5 s)."""
@@ -147,25 +146,9 @@ async def _failure(response: aiohttp.ClientResponse) -> RequestError | ServerErr
         message = text
     said = f"{response.status} {response.reason}: {' '.join(message.split())[:_MESSAGE_LENGTH]}"
     if response.status >= HTTPStatus.INTERNAL_SERVER_ERROR or response.status in _TRY_AGAIN:
-        wait = _retry_after(response.headers.get("Retry-After"))
+        wait = retry_after_seconds(response.headers.get("Retry-After"))
         return ServerError(said, wait, unavailable=response.status in _NOT_BEGUN)
     return RequestError(said, response.status)
-
-
-def _retry_after(header: str | None) -> float | None:
-    """Seconds from now; None where the server does not say (or not so that one could tell)."""
-    if header is None:
-        return None
-    try:
-        return max(float(header), 0.0)
-    except ValueError:
-        pass
-    try:
-        then = parsedate_to_datetime(header)
-    except ValueError:
-        return None
-    then = then if then.tzinfo else then.replace(tzinfo=UTC)
-    return max((then - datetime.now(UTC)).total_seconds(), 0.0)
 
 
 async def _json(response: aiohttp.ClientResponse) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from autoscaler.errors import ClusterError
 from autoscaler.policy.vocabulary import Action
 from autoscaler.ports import AnyPolicy, Fence, PolicyStore
 from autoscaler.telemetry.metrics import Metrics
+from autoscaler.threads import BackgroundThread
 
 RETRY_SECONDS = 1.0
 DRAIN_SECONDS = 5.0
@@ -49,7 +50,7 @@ class StatusQueue:
         """A warning tells that nothing can be written, and nothing was written since."""
         self._changed = threading.Condition()
         self._closed_at: float | None = None
-        self._thread = threading.Thread(target=self._run, name="statuses", daemon=True)
+        self._thread = BackgroundThread("statuses", self._run)
         self._thread.start()
 
     def write_status(self, stored: AnyPolicy, status: Mapping[str, object]) -> None:
@@ -63,6 +64,7 @@ class StatusQueue:
 
     def close(self) -> None:
         """Writes what is left, for some seconds."""
+        self._thread.expect_end()
         with self._changed:
             self._closed_at = time.monotonic()
             self._changed.notify()

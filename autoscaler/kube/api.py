@@ -26,6 +26,7 @@ from kubernetes.config import ConfigException
 
 from autoscaler import __version__
 from autoscaler.errors import ClusterError
+from autoscaler.retry_after import retry_after_seconds
 
 READ_TIMEOUT_SECONDS = 10.0
 """For each attempt to read, and for how long attempts follow each other where the server asks for it."""
@@ -249,12 +250,8 @@ def _refusal(method: str, path: str, response: urllib3.BaseHTTPResponse) -> ApiE
         response.release_conn()
     told = status if isinstance(status, dict) else {}
     message = told.get("message") or f"{method} {path}: HTTP {response.status}"
-    return ApiError(response.status, str(told.get("reason", "")), str(message), _retry_after(response))
-
-
-def _retry_after(response: urllib3.BaseHTTPResponse) -> float | None:
-    value = response.headers.get("Retry-After", "")
-    return float(value) if value.isascii() and value.isdigit() else None
+    pause = retry_after_seconds(response.headers.get("Retry-After"))
+    return ApiError(response.status, str(told.get("reason", "")), str(message), pause)
 
 
 def _no_answer(method: str, path: str, error: Exception) -> ClusterError:

@@ -20,6 +20,7 @@ from autoscaler.errors import ClusterError
 from autoscaler.kube.api import FIELD_MANAGER, Api, ApiError, Object
 from autoscaler.policy.models import API_VERSION
 from autoscaler.ports import AnyPolicy
+from autoscaler.threads import BackgroundThread
 from autoscaler.timestamps import to_rfc3339
 
 BURST = 25
@@ -77,7 +78,7 @@ class KubeEvents:
         self._buckets: dict[str, _Bucket] = {}
         self._lost = 0
         self._lock = threading.Lock()
-        self._thread = threading.Thread(target=self._run, name="events", daemon=True)
+        self._thread = BackgroundThread("events", self._run)
 
     def start(self) -> None:
         """Begins to write."""
@@ -85,6 +86,7 @@ class KubeEvents:
 
     def stop(self, seconds: float = 5.0) -> None:
         """Writes what is queued, for at most some seconds."""
+        self._thread.expect_end()
         try:
             self._queue.put_nowait(None)
         except queue.Full:

@@ -21,11 +21,15 @@ from dataclasses import dataclass
 
 from autoscaler.errors import ClusterError
 from autoscaler.kube.api import Api, ApiError, Object
+from autoscaler.policy.models import MAX_INT32
+from autoscaler.threads import BackgroundThread
 from autoscaler.timestamps import running_seconds, to_rfc3339
 
 RETRY_SECONDS = 2.0
 MARGIN_SECONDS = 1.0
 """For clocks that do not run equally fast, and what a write needs besides its timeout."""
+LONGEST_LEASE_SECONDS = 3600
+"""As much as ``--lease-seconds`` allows: what another has written never keeps us waiting for longer."""
 NEVER = float("-inf")
 
 log = logging.getLogger(__name__)
@@ -62,7 +66,7 @@ class LeaderElection:
         self._seen: tuple[str, float] = ("", NEVER)
         self._told = ""
         self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="lease", daemon=True)
+        self._thread = BackgroundThread("lease", self._run)
 
     def start(self) -> None:
         """Becomes a candidate."""
@@ -73,6 +77,7 @@ class LeaderElection:
 
         Only for a process that writes no more.
         """
+        self._thread.expect_end()
         self._stopped.set()
         self._thread.join(RETRY_SECONDS + 3 * self._api.write_seconds)
         if self._deadline > self._clock() and self._ours is not None:
@@ -134,7 +139,7 @@ class LeaderElection:
             return
         self._deadline = NEVER
         if self._is_free(lease, spec):
-            transitions = spec.get("leaseTransitions", 0) + 1
+            transitions = _bounded(spec.get("leaseTransitions"), MAX_INT32 - 1) + 1
             self._hold(lease, {"acquireTime": self._now(), "leaseTransitions": transitions})
         else:
             self._tell(logging.INFO, f"held by {spec['holderIdentity']}; standing by")
@@ -145,7 +150,7 @@ class LeaderElection:
         if lease["metadata"]["resourceVersion"] != version:
             since = self._clock()
             self._seen = lease["metadata"]["resourceVersion"], since
-        lasts = spec.get("leaseDurationSeconds") or self._settings.seconds
+        lasts = _bounded(spec.get("leaseDurationSeconds"), LONGEST_LEASE_SECONDS) or self._settings.seconds
         return not spec.get("holderIdentity") or self._clock() - since > lasts
 
     def _create(self) -> None:
@@ -178,6 +183,11 @@ class LeaderElection:
 
     def _now(self) -> str:
         return to_rfc3339(self._wall_clock(), digits=6)
+
+
+def _bounded(number: object, most: int) -> int:
+    """A whole number of somebody else's Lease; 0 where it has none."""
+    return min(max(number, 0), most) if isinstance(number, int) else 0
 
 
 class SoleReplica:

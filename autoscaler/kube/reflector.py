@@ -17,6 +17,7 @@ from typing import Protocol
 
 from autoscaler.errors import ClusterError
 from autoscaler.kube.api import Api, ApiError, EventStream, Object
+from autoscaler.threads import BackgroundThread
 
 PAGE_SIZE = 500
 GONE, ABSENT = 410, 404
@@ -44,10 +45,14 @@ class Pace:
     shortest_watch: float = 1.0
 
     def pause(self, error: Exception, failures: int) -> float:
-        """How long to wait after a failure: longer each time, and never all at once."""
+        """How long to wait after a failure: longer each time, and never all at once.
+
+        A server that asks for a pause gets it, up to ``longest_backoff``: while a watch waits, its copy
+        grows too old to decide by.
+        """
         backoff = min(self.first_backoff * 2.0 ** min(failures, 16), self.longest_backoff)
-        asked = error.retry_after_seconds if isinstance(error, ClusterError) else None
-        return max(asked or 0.0, random.uniform(backoff / 2, backoff))
+        asked = (error.retry_after_seconds or 0.0) if isinstance(error, ClusterError) else 0.0
+        return max(min(asked, self.longest_backoff), random.uniform(backoff / 2, backoff))
 
 
 USUAL_PACE = Pace()
@@ -93,7 +98,7 @@ class Reflector:
         self._stopped = threading.Event()
         self._version: str | None = None
         self._stream: EventStream | None = None
-        self._thread = threading.Thread(target=self._run, name=f"watch {path}", daemon=True)
+        self._thread = BackgroundThread(f"watch {path}", self._run)
 
     def start(self) -> None:
         """Begins to list and watch."""
@@ -101,6 +106,7 @@ class Reflector:
 
     def stop(self) -> None:
         """Ends it; the sink keeps what it has."""
+        self._thread.expect_end()
         self._stopped.set()
         stream = self._stream
         if stream is not None:

@@ -9,6 +9,7 @@ import threading
 from autoscaler.errors import ClusterError
 from autoscaler.kube.api import Api, Object
 from autoscaler.ports import Trust
+from autoscaler.threads import BackgroundThread
 
 CONFIG_MAP = "/api/v1/namespaces/kube-system/configmaps/extension-apiserver-authentication"
 PERIOD_SECONDS = 10.0
@@ -27,7 +28,7 @@ class KubeTrust:
         self._problem = ""
         self._stopped = threading.Event()
         self._first = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="trust", daemon=True)
+        self._thread = BackgroundThread("trust", self._run)
 
     def start(self) -> None:
         """Begins to read, in a thread."""
@@ -35,6 +36,7 @@ class KubeTrust:
 
     def stop(self) -> None:
         """Ends it; what was read last stays."""
+        self._thread.expect_end()
         self._stopped.set()
 
     def wait(self, seconds: float) -> bool:
@@ -51,7 +53,7 @@ class KubeTrust:
         while not self._stopped.is_set():
             try:
                 self._look()
-            except (ClusterError, ValueError) as error:
+            except Exception as error:  # whatever the ConfigMap holds, the next look may be better
                 if self._problem != f": {error}":
                     log.warning("%s: %s", CONFIG_MAP, error)
                 self._problem = f": {error}"

@@ -10,7 +10,6 @@ import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 import requests
@@ -20,6 +19,7 @@ from urllib3.exceptions import HTTPError, ReadTimeoutError
 from urllib3.util.retry import Retry
 
 from autoscaler.errors import QueryError, SourceError
+from autoscaler.retry_after import retry_after_seconds
 
 CONNECT_SECONDS = 5.0
 MAX_BODY_BYTES = 64 << 20
@@ -120,7 +120,7 @@ def _failure(response: requests.Response, answer: Mapping[str, Any]) -> Exceptio
         return QueryError(f"{message}: redirects to {_short(response.headers['Location'])}; use that address")
     if status not in _TEMPORARY_STATUS:
         return QueryError(message)
-    return SourceError(message, _retry_after(response.headers.get("Retry-After")))
+    return SourceError(message, retry_after_seconds(response.headers.get("Retry-After")))
 
 
 def _said(response: requests.Response, answer: Mapping[str, Any]) -> str:
@@ -131,18 +131,6 @@ def _said(response: requests.Response, answer: Mapping[str, Any]) -> str:
     if error:
         return f", {answer.get('errorType', 'error')}: {_short(str(error))}"
     return f" {response.reason}" if response.reason else ""
-
-
-def _retry_after(header: str | None) -> float | None:
-    """Seconds, of a number or a date; None where it is neither."""
-    if header is None:
-        return None
-    if header.strip().isdecimal():
-        return float(header)
-    try:
-        return max(0.0, parsedate_to_datetime(header).timestamp() - time.time())
-    except ValueError:
-        return None
 
 
 def _cause(error: BaseException) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
+
+from autoscaler.threads import BackgroundThread
 
 Check = Callable[[], str | None]
 """None when all is well, otherwise what is wrong in one line."""
@@ -49,11 +50,12 @@ class TelemetryServer:
         self._server = ThreadingHTTPServer((address, port), Handler)
         self._server.daemon_threads = True
         self.port: int = self._server.server_address[1]
-        self._thread = threading.Thread(target=self._server.serve_forever, name="telemetry", daemon=True)
+        self._thread = BackgroundThread("telemetry", self._server.serve_forever)
         self._thread.start()
 
     def close(self) -> None:
         """Frees the port."""
+        self._thread.expect_end()
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()

@@ -39,6 +39,7 @@ class Running:
     served: Served
     telemetry: Telemetry
     missing: tuple[str, ...] = ()
+    fault: str | None = None
 
     def issue(self) -> None:
         """A new certificate of a new authority in the same files."""
@@ -65,7 +66,7 @@ async def running(folder: Path, served: Served, judge: Judge, trusted: Trusted) 
     ticks = iter(range(1, 1_000_000))
     live = LiveContext(KeyPair(folder / "tls.crt", folder / "tls.key"), trusted, lambda: float(next(ticks)))
     answers = Answers(lambda: world.served, board)
-    app = App(Gate(judge, trusted), answers, lambda: world.missing, world.telemetry)
+    app = App(Gate(judge, trusted), answers, lambda: world.missing, world.telemetry, lambda: world.fault)
     listening = await listen(app, "127.0.0.1", 0, live.context)
     world.url = f"https://localhost:{listening.port}"
     try:

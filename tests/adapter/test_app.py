@@ -228,6 +228,14 @@ async def test_health_is_open_and_ready_tells_what_is_missing(world):
             assert response.status == 200
 
 
+@pytest.mark.parametrize("page", ["/livez", "/readyz"])
+async def test_a_thread_that_has_ended_is_a_failure_of_health(world, page):
+    world.fault = "the thread 'watch /api/v1/pods' has ended: it returned"
+    async with world.session() as session, session.get(page) as response:
+        assert response.status == 503
+        assert await response.text() == f"not ready: {world.fault}\n"
+
+
 async def test_at_the_end_idle_connections_close_at_once_and_answers_under_way_arrive(tmp_path):
     serving = running(tmp_path, DECLARED, judge(), Trusted(TRUST))
     world = await serving.__aenter__()

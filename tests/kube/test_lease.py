@@ -117,6 +117,16 @@ def test_when_the_leader_dies_another_takes_over_after_the_lease_and_not_before(
     assert world.leases.lease["spec"]["leaseTransitions"] == 1
 
 
+@pytest.mark.parametrize("field", ["leaseDurationSeconds", "leaseTransitions"])
+@pytest.mark.parametrize("number", [2**31 - 1, 10**30, -1, "soon", None])
+def test_no_number_in_a_dead_leaders_lease_keeps_another_from_leading(world, field, number):
+    world.run(1, world.a)
+    world.leases.lease["spec"][field] = number
+    world.run(3602, world.b)
+    assert world.b.holds()
+    assert 1 <= world.leases.lease["spec"]["leaseTransitions"] <= 2**31 - 1
+
+
 def test_a_leader_that_cannot_renew_stops_in_time_for_its_last_write(world):
     world.run(1, world.a)
     for _ in range(20):

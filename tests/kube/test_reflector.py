@@ -194,7 +194,21 @@ def test_an_outage_of_days_is_no_reason_to_give_up():
 
 
 def test_a_server_that_says_when_is_not_asked_sooner():
-    assert Pace().pause(ClusterError("no", retry_after_seconds=77.0), 0) == 77.0
+    assert Pace().pause(ClusterError("no", retry_after_seconds=17.0), 0) == 17.0
+
+
+def test_no_server_makes_a_watch_wait_until_its_copy_is_too_old():
+    pace = Pace()
+    assert pace.pause(ClusterError("no", retry_after_seconds=120.0), 0) == pace.longest_backoff < pace.max_age
+
+
+@pytest.mark.parametrize("wait", ["3600", "9" * 20, "nan", "-1", "Fri, 31 Dec 9999 23:59:59 GMT"])
+def test_no_retry_after_ends_a_watch_or_keeps_it_waiting_for_long(double, sink, start, wait):
+    refuse = lambda call: call.refuse(429, "TooManyRequests", Retry_After=wait)  # noqa: E731
+    double.on("GET", PATH, refuse, page(7, "a"))
+    double.on("GET", PATH, open_watch(double), watch=True)
+    start(longest_backoff=0.1)
+    eventually(lambda: sink.names == {"a"})
 
 
 def test_a_copy_that_nobody_confirms_grows_too_old(double, sink):
