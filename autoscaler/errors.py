@@ -25,6 +25,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,15 +105,24 @@ class SourceError(TemporaryError):
     """Metrics could not be read."""
 
 
+FailureKind = Literal["refused", "unreachable", "aborted", "timeout", "broken", "failed"]
+"""Why there is no answer: 429 or 503, no connection, ended by the server before it was whole, too late, cut
+off or unreadable, and every other error of the server."""
+
+
 class ServerError(TemporaryError):
     """An inference server is overloaded, gone, or did not answer in time."""
 
     def __init__(
-        self, message: str, retry_after_seconds: float | None = None, *, unavailable: bool = False
+        self, message: str, retry_after_seconds: float | None = None, *, kind: FailureKind = "failed"
     ) -> None:
-        """``unavailable``: it has not begun with the request, so this says nothing about the request."""
-        self.unavailable = unavailable
+        self.kind = kind
         super().__init__(message, retry_after_seconds)
+
+    @property
+    def unavailable(self) -> bool:
+        """Whether this says nothing about the request: another server, or a later one, may answer it."""
+        return self.kind in ("refused", "unreachable", "aborted")
 
 
 class ClusterError(TemporaryError):

@@ -10,7 +10,8 @@ from typing import Any
 from autoscaler.batch.asks import Ask
 from autoscaler.batch.journal import Journal, Result
 from autoscaler.batch.window import Window
-from autoscaler.client.endpoint import REFUSES_ALL, Endpoint
+from autoscaler.client.endpoint import Endpoint
+from autoscaler.client.failures import REFUSES_ALL
 from autoscaler.errors import RequestError, ServerError
 
 
@@ -144,7 +145,7 @@ class Run:
         self.window.refused(sent_at, now, error.retry_after_seconds)
         if error.unavailable and now - self._last_answer > self.patience_s:
             message = f"no answer for {self.patience_s:g} s, the last was: {error}"
-            raise ServerError(message, unavailable=True)
+            raise ServerError(message, kind=error.kind)
         if error.unavailable and not self._begun:
             self._begun = True
             self.on_wait(error)

@@ -27,6 +27,7 @@ def summarize(
     """The figures, JSON-ready. Failed and cut off requests miss the SLO; latencies are of the others."""
     done = [request for request in requests if request.completed]
     failed = Counter(request.error for request in requests if request.error is not None)
+    kinds = Counter(request.failure for request in requests if request.failure is not None)
     met = sum(_meets(request, slo) for request in done)
     return {
         "label": str(inputs["url"]),
@@ -43,6 +44,7 @@ def summarize(
         "end_s": round(
             max((request.sent_s + (request.e2e_s or 0.0) for request in requests), default=0.0), 6
         ),
+        "failures": dict(kinds.most_common()),
         "errors": dict(failed.most_common()),
         "inputs": dict(inputs),
     }
@@ -111,7 +113,10 @@ def render(summary: Mapping[str, Any], slo: Mapping[str, float]) -> Iterator[str
 
     total = summary["requests"]
     yield f"{summary['label']}: {total:,} requests in {formats.latency(summary['end_s'])}"
-    counts = (f"{summary[name]:,} {name}" for name in ("completed", "failed", "unfinished"))
+    counts = [f"{summary[name]:,} {name}" for name in ("completed", "failed", "unfinished")]
+    if summary["failures"]:
+        kinds = ", ".join(f"{count:,} {kind}" for kind, count in summary["failures"].items())
+        counts[1] += f" ({kinds})"
     yield f"  {', '.join(counts)}; {summary['output_tokens']:,} output tokens"
     for message, count in list(summary["errors"].items())[:5]:
         yield f"  {count:,} x {message}"

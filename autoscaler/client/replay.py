@@ -6,9 +6,10 @@ import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from autoscaler.client.endpoint import REFUSES_ALL, Endpoint
+from autoscaler.client.endpoint import Endpoint
+from autoscaler.client.failures import REFUSES_ALL
 from autoscaler.client.prompts import Prompts
-from autoscaler.errors import AutoscalerError, RequestError
+from autoscaler.errors import AutoscalerError, RequestError, ServerError
 
 Clock = Callable[[], float]
 
@@ -19,7 +20,9 @@ class Measured:
 
     ``arrival_s``: when it was to leave, ``sent_s``: when it left, both from the run's start; latencies
     are from ``sent_s``. ``completion_tokens``: what the server says it generated. ``error``: why there
-    is no complete answer. A request without an ``e2e_s`` and without an ``error`` was cut off.
+    is no complete answer, and ``failure`` the kind of that: a ``FailureKind``, "rejected" for what would
+    be refused again, "empty" for a complete answer without tokens. A request without an ``e2e_s`` and
+    without an ``error`` was cut off.
     """
 
     arrival_s: float
@@ -31,6 +34,7 @@ class Measured:
     max_gap_s: float = 0.0
     completion_tokens: int | None = None
     error: str | None = None
+    failure: str | None = None
 
     @property
     def completed(self) -> bool:
@@ -99,6 +103,7 @@ class OpenLoop:
             if self._refuses_all(error):
                 raise
             measured.error = " ".join(str(error).split())
+            measured.failure = error.kind if isinstance(error, ServerError) else "rejected"
         finally:
             self.in_flight -= 1
 
@@ -121,6 +126,6 @@ class OpenLoop:
                 measured.max_gap_s = max(measured.max_gap_s, now - last_s)
             last_s = now
         if last_s is None:
-            measured.error = "the answer has no tokens"
+            measured.error, measured.failure = "the answer has no tokens", "empty"
         else:
             measured.e2e_s = last_s

@@ -41,10 +41,11 @@ def test_it_measures_and_reports(url, trace, tmp_path, capsys):
     assert main(["load", trace, "--url", url, "--span", "10", "--rate-scale", "2", *files]) == 1
     out = capsys.readouterr().out
     assert "4 requests in" in out
-    assert "3 completed, 1 failed, 0 unfinished; 31 output tokens" in out
+    assert "3 completed, 1 failed (1 rejected), 0 unfinished; 31 output tokens" in out
     assert "1 x 400 Bad Request: This model's maximum context length is 8192" in out
     summary = json.loads(figures.read_text())
     assert (summary["requests"], summary["completed"], summary["slo_attainment"]) == (4, 3, 0.75)
+    assert summary["failures"] == {"rejected": 1}
     assert summary["inputs"]["rate_scale"] == 2.0
     assert 0 < summary["ttft_s"]["p50"] <= summary["e2e_s"]["p50"]
     with rows.open() as file:

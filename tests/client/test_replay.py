@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from itertools import count
 
 import pytest
+from aiohttp import web
 
 from autoscaler.client.endpoint import Endpoint
 from autoscaler.client.prompts import FIRST_ID, LAST_ID, Prompts
@@ -127,6 +131,52 @@ async def test_an_error_of_the_trace_passes_through(endpoint):
     with pytest.raises(TraceError):
         await run.run(trace())
     assert len(run.requests) == 1
+
+
+DIALECTS = {
+    "reasoning": [{"reasoning": "w"}] * 3 + [{"content": "a"}, {}],
+    "reasoning_content beside a role": [
+        *[{"role": None, "content": None, "reasoning_content": "w", "tool_calls": None}] * 3,
+        *[{"role": None, "content": "a", "reasoning_content": None, "tool_calls": None}] * 2,
+    ],
+    "thinking alone, with the role in each event": [{"role": "assistant", "content": "", "reasoning": "w"}]
+    * 5,
+    "a tool call": [{"role": None, "tool_calls": [{"index": 0, "function": {"arguments": "{"}}]}] * 5,
+    "text": [{"role": "assistant", "content": "a"}] * 5,
+}
+
+
+@pytest.mark.parametrize("deltas", DIALECTS.values(), ids=DIALECTS)
+async def test_the_first_token_is_the_first_whatever_it_says(deltas):
+    """The clock ticks once with each event; the first one only names the speaker."""
+    opening = {"role": "assistant", "content": "", "reasoning_content": None, "tool_calls": None}
+    events = [{"choices": [{"index": 0, "delta": delta}]} for delta in [opening, *deltas]]
+    events[-1]["choices"][0]["finish_reason"] = "stop"
+    events.append({"choices": [], "usage": {"completion_tokens": 5}})
+
+    async def chat(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        for event in [*map(json.dumps, events), "[DONE]"]:
+            await response.write(f"data: {event}\n\n".encode())
+        return response
+
+    app = web.Application()
+    app.router.add_post("/v1/chat/completions", chat)
+    async with listening(app) as url, Endpoint(url) as endpoint:
+        run = OpenLoop(endpoint, Prompts("m", "chat", seed=0), clock=count(0.0).__next__)
+        await run.run([(0.0, 10, 5)])
+    (request,) = run.requests
+    assert (request.ttft_s, request.e2e_s, request.tpot_s, request.max_gap_s) == (2.0, 6.0, 1.0, 1.0)
+
+
+@asynccontextmanager
+async def listening(app: web.Application) -> AsyncIterator[str]:
+    runner = web.AppRunner(app, shutdown_timeout=0.01)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    await runner.cleanup()
 
 
 def test_prompts_are_the_same_for_the_same_seed_and_otherwise_not():
