@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import chain
-from math import inf, isfinite
+from math import inf
 
 from autoscaler.decision.fleet import survey
+from autoscaler.decision.samples import seconds_ahead
 from autoscaler.decision.types import Pod, Reading, Sample
 from autoscaler.histograms import histogram_quantile, merged
 from autoscaler.policy.models import (
@@ -88,7 +89,7 @@ def reading(
     left_out = tuple(f"the rest ({warning})" for warning in answer.warnings)
     if metric.signal in QUANTILE_SIGNALS:
         ours = (answer.histograms.get((namespace, pod.name)) for pod in pods)
-        fresh = [one for one in ours if one is not None and _is_usable(one, now - max_age_seconds)]
+        fresh = [one for one in ours if one is not None and _is_usable(one, now, max_age_seconds)]
         return _quantile(metric, fresh, pods, left_out)
     points = _about_target(metric, answer, namespace, pods)
     samples = tuple(Sample(point.value, point.timestamp, point.pod) for point in points)
@@ -112,8 +113,9 @@ def _of(pods: Collection[Pod], points: Mapping[str | None, Sequence[Point]]) -> 
     return chain.from_iterable(points.get(pod.name, ()) for pod in pods)
 
 
-def _is_usable(buckets: Buckets, oldest: float) -> bool:
-    return buckets.timestamp >= oldest and all(isfinite(rate) for rate in buckets.rates)
+def _is_usable(buckets: Buckets, now: float, max_age_seconds: float) -> bool:
+    fresh = -seconds_ahead(max_age_seconds) <= now - buckets.timestamp <= max_age_seconds
+    return fresh and all(0.0 <= rate < inf for rate in buckets.rates)
 
 
 def _quantile(

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from autoscaler.policy.models import Signal
+from autoscaler.policy.models import BOUNDS, Bounds, Signal
 
 
 class Scope(StrEnum):
@@ -67,6 +67,11 @@ class SignalInfo:
     series: Reduction
     sources: tuple[Source, ...]
     description: str
+
+    @property
+    def bounds(self) -> Bounds:
+        """What a value can be; one outside of them is not a sample, and its pod is missing."""
+        return BOUNDS[self.signal]
 
 
 _RUNNING = Source(Kind.GAUGE, ("vllm:num_requests_running",))

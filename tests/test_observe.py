@@ -162,8 +162,14 @@ def test_a_dead_pods_histogram_never_counts(foreign: Buckets):
 
 @pytest.mark.parametrize(
     "unusable",
-    [(), (latencies("chat-1", 0, 5, at=NOW - 91),), (latencies("chat-1", nan, 5),)],
-    ids=["absent", "stale", "not a number"],
+    [
+        (),
+        (latencies("chat-1", 0, 5, at=NOW - 91),),
+        (latencies("chat-1", 0, 5, at=NOW + 61),),
+        (latencies("chat-1", nan, 5),),
+        (latencies("chat-1", -5, 5),),
+    ],
+    ids=["absent", "stale", "of the future", "not a number", "negative"],
 )
 def test_a_ready_pod_without_a_usable_histogram_is_missing(unusable: tuple[Buckets, ...]):
     told = read(TTFT, Answer(buckets=(latencies("chat-0", 3, 0), *unusable)))

@@ -13,7 +13,7 @@ from math import isfinite
 
 from autoscaler.adapter.served import Measure
 from autoscaler.decision.fleet import survey
-from autoscaler.decision.samples import FUTURE_SECONDS
+from autoscaler.decision.samples import Screen, bounds_of, fault
 from autoscaler.decision.types import Pod, Reading, Sample
 from autoscaler.observe import reading
 from autoscaler.policy.models import CLUSTER_SIGNALS
@@ -89,15 +89,13 @@ _REDUCTIONS: dict[str, Callable[[Sequence[float]], float]] = {
 
 def _combine(measure: Measure, samples: Sequence[Sample], now: float) -> Value | str:
     """One value of one or several series, as old as the oldest of them; or why there is none."""
+    bounds = bounds_of(measure.metric.signal, strict=False)
+    screen = Screen(now, measure.max_age_seconds, strict=True, bounds=bounds)
+    for sample in samples:
+        message = fault(sample, screen)
+        if message is not None:
+            return f"the sample is {message}"
     oldest = min(sample.timestamp for sample in samples)
-    if not now - oldest <= measure.max_age_seconds:  # a time that is no number is no time
-        return f"the sample is {now - oldest:.0f} s old, more than {measure.max_age_seconds:g}"
-    if any(not isfinite(sample.value) for sample in samples):
-        return "the sample is not a finite number"
-    if measure.metric.signal is not None and any(sample.value < 0 for sample in samples):
-        return "the sample is negative"
-    if any(sample.timestamp - now > FUTURE_SECONDS for sample in samples):
-        return "the sample is of the future"
     if len(samples) == 1:
         return Value(samples[0].value, oldest)
     if measure.series == "Single":

@@ -12,11 +12,12 @@ import click
 
 from autoscaler.cli.metric_options import metric_options, metric_settings, names_source
 from autoscaler.cli.names import complete_policy
-from autoscaler.decision.types import Pod
+from autoscaler.decision.samples import Screen, bounds_of, fault
+from autoscaler.decision.types import Pod, Sample
 from autoscaler.observe import question, reading
 from autoscaler.policy.library import find_policy
 from autoscaler.policy.load import LoadedPolicy, load_policies, load_policy_text
-from autoscaler.policy.models import QUANTILE_SIGNALS, Metric, ScalingPolicy
+from autoscaler.policy.models import QUANTILE_SIGNALS, Metric, ScalingPolicy, Semantics, Spec
 from autoscaler.ports import Answer, Question
 from autoscaler.rendering import Area, render, render_query
 
@@ -33,8 +34,8 @@ def query(file: str, namespace: str, **options: Any) -> None:
     NAME is one of `autoscale policies`.
 
     With --prometheus-url or --google-project it is asked now, and the values are shown with their
-    ages; every pod with a value counts, as no cluster is looked at. Exits with 1 if a metric has no
-    value.
+    ages; every pod with a value counts, as no cluster is looked at. A value that a decision would
+    refuse is shown with the reason. Exits with 1 if a metric has no value that counts.
 
     \b
     autoscale query chat.yaml
@@ -53,7 +54,7 @@ def query(file: str, namespace: str, **options: Any) -> None:
             for line in _text(asked, area, _namespace(policy, namespace)):
                 click.secho(f"    {line}", dim=answers is not None)
             if answers is not None:
-                shown.append(_show(metrics, answers[asked], _namespace(policy, namespace)))
+                shown.append(_show(policy.spec, metrics, answers[asked], _namespace(policy, namespace)))
         click.echo()
     if shown and not any(shown) and any(policy.metadata.namespace is None for policy in policies):
         click.echo(f"Asked in the namespace {namespace}; -n names another", err=True)
@@ -104,8 +105,8 @@ def _pods(answer: Answer, namespace: str) -> set[str]:
     return points | {one.pod for one in answer.buckets if one.namespace == namespace}
 
 
-def _show(metrics: list[Metric], answer: Answer, namespace: str) -> bool:
-    """Prints an answer; whether there is any value in it."""
+def _show(spec: Spec, metrics: list[Metric], answer: Answer, namespace: str) -> bool:
+    """Prints an answer; whether there is any value in it that counts."""
     for warning in answer.warnings:
         click.secho(f"    partial: {warning}", fg="yellow")
     now = time.time()
@@ -118,8 +119,17 @@ def _show(metrics: list[Metric], answer: Answer, namespace: str) -> bool:
             return False
         for sample in sorted(told.samples, key=lambda sample: sample.pod or ""):
             where = sample.pod or (f"over {len(pods)} pods" if metric.signal in QUANTILE_SIGNALS else "value")
-            click.echo(f"    {where:<40} {sample.value:>12.6g}   {now - sample.timestamp:6.1f} s old")
-            shown = True
+            refused = _refusal(spec, metric, sample, now)
+            line = f"    {where:<40} {sample.value:>12.6g}   {now - sample.timestamp:6.1f} s old"
+            click.secho(f"{line}   refused: {refused}" if refused else line, fg="red" if refused else None)
+            shown = shown or not refused
     if not shown:
         click.secho("    no value", fg="red")
     return shown
+
+
+def _refusal(spec: Spec, metric: Metric, sample: Sample, now: float) -> str | None:
+    """Why a decision of the policy would not count a sample."""
+    strict = spec.semantics is Semantics.LLM
+    bounds = bounds_of(metric.signal, strict)
+    return fault(sample, Screen(now, spec.max_age_seconds(metric), strict=strict, bounds=bounds))

@@ -14,7 +14,7 @@ from autoscaler.decision.replicas import (
     pods_average,
     value,
 )
-from autoscaler.decision.samples import Screen, Screened, screen_samples
+from autoscaler.decision.samples import Screen, Screened, bounds_of, screen_samples
 from autoscaler.decision.types import Proposal, Reading, Reason, Step
 from autoscaler.policy.models import CLUSTER_SIGNALS, Metric, MissingData, Role, Spec, TargetType
 
@@ -140,6 +140,7 @@ def _screened(metric: Metric, reading: Reading | None, basis: Basis) -> Screened
         now=basis.now,
         max_age_seconds=basis.spec.max_age_seconds(metric),
         strict=not basis.exact,
+        bounds=bounds_of(metric.signal, strict=not basis.exact),
         pods=None if basis.exact or not _of_own_pods(metric) else basis.fleet.live,
         needs_pod=metric.target.type is TargetType.PODS_AVERAGE,
     )

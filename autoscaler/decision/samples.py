@@ -2,8 +2,9 @@
 
 HPA counts in whole milli units (``Quantity.MilliValue``), so that is what every rule behind this
 module sees. ``semantics: HPA`` refuses only what a Kubernetes quantity cannot express (NaN,
-infinities) and what the policy's own ``maxAgeSeconds`` forbids; ``LLM`` also refuses negative
-values and timestamps from the future.
+infinities), what the policy's own ``maxAgeSeconds`` forbids and what a signal cannot be (its bounds
+are the catalogue's, and the HPA has no signals); ``LLM`` also refuses negative values and timestamps
+from the future.
 """
 
 from __future__ import annotations
@@ -13,10 +14,12 @@ from dataclasses import dataclass
 from math import ceil, inf, isfinite, isnan
 
 from autoscaler.decision.types import Sample
+from autoscaler.policy.models import BOUNDS, Bounds, Signal
 
 MAX_INT64 = 2**63 - 1
 FUTURE_SECONDS = 60.0
 """How far ahead of ``now`` a timestamp may be: clocks of different machines disagree a little."""
+_ANY = Bounds(low=-inf)
 
 _NOISE = 1e-12
 
@@ -36,20 +39,37 @@ def to_milli(value: float) -> int:
     return ceil(scaled)
 
 
+def seconds_ahead(max_age_seconds: float) -> float:
+    """How far ahead of ``now`` a timestamp may be where samples may be so old.
+
+    A source that stops while its clock is ahead would otherwise look fresh for longer than its
+    policy allows.
+    """
+    return min(FUTURE_SECONDS, max_age_seconds)
+
+
+def bounds_of(signal: Signal | None, strict: bool) -> Bounds:
+    """What a sample can be: of a signal its bounds; of a query anything, if ``strict`` nothing negative."""
+    if signal is not None:
+        return BOUNDS[signal]
+    return Bounds() if strict else _ANY
+
+
 @dataclass(frozen=True, slots=True)
 class Screen:
     """What a sample must be like to count.
 
-    ``max_age_seconds`` may be infinite. ``strict``: also refuse negative values and timestamps
-    from the future. ``pods`` are the pods whose samples count, None for all; ``needs_pod``: a
-    sample without a pod is refused.
+    ``max_age_seconds`` may be infinite; unless it is, or if ``strict``, timestamps from the future
+    are refused, too. ``bounds``: what the value can be. ``pods`` are the pods whose samples count,
+    None for all; ``needs_pod``: a sample without a pod is refused.
     """
 
     now: float
     max_age_seconds: float
     strict: bool
-    pods: frozenset[str] | None
-    needs_pod: bool
+    bounds: Bounds = _ANY
+    pods: frozenset[str] | None = None
+    needs_pod: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +95,9 @@ def screen_samples(samples: Iterable[Sample], screen: Screen) -> Screened:
     by_pod: dict[str, int] = {}
     refusals: list[_Refusal] = []
     total = used = 0
+    ahead = seconds_ahead(screen.max_age_seconds)
     for sample in samples:
-        if not _is_plainly_good(sample, screen):
+        if not _is_plainly_good(sample, screen, ahead):
             refusal = _refuse(sample, screen)
             if refusal is not None:
                 refusals.append(refusal)
@@ -111,30 +132,39 @@ class _Refusal:
     too_old: bool = False
 
 
-def _is_plainly_good(sample: Sample, screen: Screen) -> bool:
+def _is_plainly_good(sample: Sample, screen: Screen, ahead: float) -> bool:
     """What nearly every sample is; the others are looked at more closely."""
     return (
-        0.0 <= sample.value < inf
-        and -FUTURE_SECONDS <= screen.now - sample.timestamp <= screen.max_age_seconds
+        0.0 <= sample.value <= screen.bounds.high
+        and sample.value < inf
+        and -ahead <= screen.now - sample.timestamp <= screen.max_age_seconds
         and (not screen.needs_pod or sample.pod is not None)
         and (screen.pods is None or sample.pod in screen.pods)
     )
 
 
 def _refuse(sample: Sample, screen: Screen) -> _Refusal | None:
-    pod, value = sample.pod, sample.value
+    pod = sample.pod
     if pod is None and screen.needs_pod:
         return _Refusal(pod, "has no pod label", foreign=True)
     if pod is not None and screen.pods is not None and pod not in screen.pods:
         return _Refusal(pod, "pod is gone", foreign=True)
+    message = fault(sample, screen)
+    if message is None:
+        return None
+    too_old = isfinite(sample.value) and not screen.now - sample.timestamp <= screen.max_age_seconds
+    return _Refusal(pod, message, too_old=too_old)
+
+
+def fault(sample: Sample, screen: Screen) -> str | None:
+    """What is wrong with a sample in itself, whoever's it is; None where it is usable."""
+    value, age = sample.value, screen.now - sample.timestamp
     if not isfinite(value):
-        return _Refusal(pod, "not a number" if isnan(value) else "infinite")
-    age = screen.now - sample.timestamp
+        return "not a number" if isnan(value) else "infinite"
     if not age <= screen.max_age_seconds:  # a NaN timestamp is refused as well
-        limit = screen.max_age_seconds
-        return _Refusal(pod, f"{age:g} s old, at most {limit:g} s is usable", too_old=True)
-    if screen.strict and value < 0:
-        return _Refusal(pod, f"negative ({value:g})")
-    if screen.strict and age < -FUTURE_SECONDS:
-        return _Refusal(pod, f"{-age:g} s in the future")
+        return f"{age:g} s old, at most {screen.max_age_seconds:g} s is usable"
+    if not screen.bounds.hold(value):
+        return f"negative ({value:g})" if value < 0 else f"{value:g}, which is not within {screen.bounds}"
+    if age < -seconds_ahead(screen.max_age_seconds) and (screen.strict or isfinite(screen.max_age_seconds)):
+        return f"{-age:g} s in the future"
     return None

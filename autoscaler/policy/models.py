@@ -23,10 +23,12 @@ from autoscaler.policy.rules import (
     spec_faults,
     target_faults,
 )
+from autoscaler.policy.vocabulary import BOUNDS as BOUNDS
 from autoscaler.policy.vocabulary import CLUSTER_SIGNALS as CLUSTER_SIGNALS
 from autoscaler.policy.vocabulary import FRACTION_SIGNALS as FRACTION_SIGNALS
 from autoscaler.policy.vocabulary import QUANTILE_SIGNALS as QUANTILE_SIGNALS
 from autoscaler.policy.vocabulary import ZERO_REPLICA_SIGNALS as ZERO_REPLICA_SIGNALS
+from autoscaler.policy.vocabulary import Bounds as Bounds
 from autoscaler.policy.vocabulary import MissingData as MissingData
 from autoscaler.policy.vocabulary import Mode as Mode
 from autoscaler.policy.vocabulary import Role as Role

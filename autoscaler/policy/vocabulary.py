@@ -5,7 +5,9 @@ They stand apart from the models because the rules between fields need them too.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
+from math import inf
 
 
 class Signal(StrEnum):
@@ -36,6 +38,26 @@ CLUSTER_SIGNALS = frozenset({Signal.GATEWAY_QUEUE}) | QUANTILE_SIGNALS
 
 ZERO_REPLICA_SIGNALS = frozenset({Signal.GATEWAY_QUEUE})
 """Signals that exist while there are no replicas."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What a value can be, in its signal's unit; NaN and the infinities never are."""
+
+    low: float = 0.0
+    high: float = inf
+
+    def hold(self, value: float) -> bool:
+        """Whether the value can be."""
+        return self.low <= value <= self.high and value < inf
+
+    def __str__(self) -> str:
+        return f"{self.low:g} or more" if self.high == inf else f"{self.low:g} to {self.high:g}"
+
+
+BOUNDS = {signal: Bounds(high=1.05) if signal in FRACTION_SIGNALS else Bounds() for signal in Signal}
+"""The bounds of every signal. An exporter's share may pass 1 by its own rounding, and not by more:
+DCGM's "blank" for a percentage is 2**63 - 14, and counters that jump make thousands of percent."""
 
 
 class TargetType(StrEnum):

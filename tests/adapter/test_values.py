@@ -39,12 +39,19 @@ def test_a_negative_load_is_absent_and_a_query_may_mean_one():
     assert values(free, points({"a": -5}), list(FLEET.pods_.values()), NOW).by_name == {"a": Value(-5, NOW)}
 
 
+def test_a_share_that_cannot_be_is_absent():
+    declared = served(exports=[export({"name": "gpu", "signal": "gpuUtilization"})])
+    found = values(only(declared, name="gpu"), points({"a": 0.5, "b": 9e16}), list(FLEET.pods_.values()), NOW)
+    assert found.by_name == {"a": Value(0.5, NOW)}
+
+
 def test_a_stale_value_is_absent_and_so_is_one_from_the_future():
     assert per_pod(points({"a": 1}, at=NOW - 91), FLEET) == {}
     assert per_pod(points({"a": 1}, at=NOW - 89), FLEET) == {"a": Value(1, NOW - 89)}
     assert per_pod(points({"a": 1}, at=NOW + 61), FLEET) == {}
     assert per_pod(points({"a": 1}, at=math.nan), FLEET) == {}
     assert per_pod(points({"a": 1}, at=NOW - 40), FLEET, maxAgeSeconds=30) == {}
+    assert per_pod(points({"a": 1}, at=NOW + 31), FLEET, maxAgeSeconds=30) == {}
 
 
 def test_a_pod_that_is_gone_or_leaves_has_no_value_however_long_it_lingers():

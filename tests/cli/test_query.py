@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -86,12 +88,33 @@ def test_the_cluster_and_the_namespace_are_in_them():
 
 def test_values_are_shown_with_their_ages():
     with ManagedPrometheus() as server:
-        server.faults.extend([found("vllm-0", 12, 100.0)] * 3)
+        server.faults.extend([found("vllm-0", 0.5, time.time() - 20)] * 3)
         result = run(CHAT, "--prometheus-url", server.url)
     assert result.exit_code == 0
-    assert " 12 " in result.output
+    assert " 0.5 " in result.output
     assert "vllm-0" in result.output
     assert " s old" in result.output
+    assert "refused" not in result.output
+
+
+@pytest.mark.parametrize(
+    ("value", "age", "reason"),
+    [
+        (9e16, 20, "refused: 9e+16, which is not within 0 to 1.05"),
+        (0.5, 200, r"refused: 200[.\d]* s old, at most 90 s is usable"),
+    ],
+)
+def test_a_value_that_a_decision_would_refuse_is_shown_with_the_reason(
+    tmp_path: Path, value: float, age: float, reason: str
+):
+    file = tmp_path / "gpu.yaml"
+    metric = "{signal: gpuUtilization, target: {type: PodsAverage, averageValue: 0.7}}"
+    file.write_text(CLOUD.partition("    - cloud")[0].replace("batch", "default") + f"    - {metric}\n")
+    with ManagedPrometheus() as server:
+        server.faults.append(found("vllm-0", value, time.time() - age))
+        result = run(str(file), "--prometheus-url", server.url)
+    assert result.exit_code == 1
+    assert re.search(reason.replace("+", "[+]"), result.output)
 
 
 def test_a_metric_without_a_value_is_a_finding():

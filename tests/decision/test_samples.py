@@ -63,6 +63,50 @@ def test_hpa_semantics_refuse_only_what_hpa_cannot_be_given(sample: Sample, refu
     assert bool(judge(sample, "HPA").rejected) is refused
 
 
+@pytest.mark.parametrize("semantics", ["LLM", "HPA"])
+@pytest.mark.parametrize(
+    ("signal", "value", "reason"),
+    [
+        ("gpuUtilization", 9223372036854775794 / 100, "9.22337e+16, which is not within 0 to 1.05"),
+        ("gpuUtilization", 1.06, "1.06, which is not within 0 to 1.05"),
+        ("gpuUtilization", 1.05, None),
+        ("kvCacheUsage", 63.5, "63.5, which is not within 0 to 1.05"),
+        ("kvCacheUsage", -0.1, "negative (-0.1)"),
+        ("waiting", -1.0, "negative (-1)"),
+        ("requestsPerSecond", -0.5, "negative (-0.5)"),
+        ("waiting", 1e6, None),
+    ],
+)
+def test_what_a_signal_cannot_be_is_not_a_sample(
+    signal: str, value: float, reason: str | None, semantics: str
+) -> None:
+    """DCGM says 2**63 - 14 for a percentage that it does not know: 2 -> 6 replicas without a bound."""
+    reading = Reading(signal, (Sample(0.5, NOW, "pod-0"), Sample(value, NOW, "pod-1")))
+    rules = policy(metric("0.8", signal=signal), semantics=semantics)
+    proposal = decide(rules, observe(2, reading)).proposals[0]
+    assert proposal.rejected == ((f"pod-1: {reason}",) if reason else ())
+    assert proposal.missing == (("pod-1",) if reason else ())
+
+
+def test_an_impossible_share_scales_nothing_in_either_direction() -> None:
+    rules = policy(metric("0.8", signal="gpuUtilization"), guards={"remainingCapacity": {"enabled": False}})
+    for share in (0.1, 0.6):
+        reading = Reading("gpuUtilization", (Sample(share, NOW, "pod-0"), Sample(9e16, NOW, "pod-1")))
+        assert decide(rules, observe(2, reading)).desired_replicas == 2
+
+
+@pytest.mark.parametrize(
+    ("limit", "ahead", "refused"), [(5, 5, False), (5, 6, True), (90, 60, False), (90, 61, True)]
+)
+@pytest.mark.parametrize("semantics", ["LLM", "HPA"])
+def test_a_sample_is_ahead_of_the_clock_no_further_than_it_may_be_old(
+    limit: int, ahead: float, refused: bool, semantics: str
+) -> None:
+    """A source that stops while its clock is ahead must not look fresh for longer than maxAgeSeconds."""
+    proposal = judge(Sample(1.0, NOW + ahead, "pod-1"), semantics, maxAgeSeconds=limit)
+    assert proposal.rejected == ((f"pod-1: {ahead} s in the future",) if refused else ())
+
+
 def test_hpa_semantics_keep_to_a_written_age_limit() -> None:
     assert judge(Sample(1.0, NOW - 31, "pod-1"), "HPA", maxAgeSeconds=30).rejected
 

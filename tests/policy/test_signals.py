@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 from autoscaler.policy.models import CLUSTER_SIGNALS, FRACTION_SIGNALS, QUANTILE_SIGNALS, Signal
 from autoscaler.signals import CATALOGUE, REMOVED_METRICS, RENAMED_METRICS, Kind, Reduction, Scope
 
@@ -29,3 +32,17 @@ def test_a_renamed_metric_is_known_by_both_names_where_a_signal_reads_it() -> No
     newest = {spellings[0] for spellings in names}
     assert newest.isdisjoint(RENAMED_METRICS)
     assert newest.isdisjoint(REMOVED_METRICS)
+
+
+def test_the_bounds_in_the_guide_are_the_catalogues():
+    guide = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text(encoding="utf-8")
+    section = guide.partition("### What a value can be")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| `([^`]+)` \| (.+) \| (.+) \|$", section, re.MULTILINE)
+    assert rows == [(str(info.signal), info.unit, str(info.bounds)) for info in CATALOGUE.values()]
+
+
+def test_a_share_may_pass_1_by_a_little_and_nothing_is_negative():
+    for info in CATALOGUE.values():
+        share = info.unit.startswith("share")
+        told = [info.bounds.hold(value) for value in (-0.01, 0.0, 1.05, 1.06, float("nan"), float("inf"))]
+        assert told == [False, True, True, not share, False, False]
