@@ -76,7 +76,7 @@ class Options:
     type=FiniteRange(0, 86400),
     default=0.0,
     metavar="S",
-    help="On SIGTERM, let running requests end for so many seconds.",
+    help="On SIGTERM, let requests end for so many seconds; new ones are aborted, as by vLLM.",
 )
 @click.option(
     "--dcgm-port", type=_PORT, metavar="PORT", help="Also serve the GPUs' metrics, as DCGM's exporter."
@@ -96,7 +96,7 @@ def emulate(**given: Any) -> None:
     autoscale emulate --pods 4 --startup hyperdisk-ml --speed 10
 
     What it says is no sense, how long it takes is: requests wait, run and are preempted in the
-    simulator's engine. SIGTERM drains it. docs/emulator.md has the details.
+    simulator's engine. SIGTERM ends it as vLLM ends. docs/emulator.md has the details.
     """  # noqa: D301 (click wants the character, not a backslash)
     try:
         asyncio.run(_serve(Options(**given)))

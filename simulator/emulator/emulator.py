@@ -13,6 +13,7 @@ from simulator.emulator.routes import pod_app
 from simulator.startup import StartUp
 from simulator.startup.plan import profile_model
 
+_FLUSH_S = 5.0  # for a client to read the end of an answer
 _AT_ONCE_S = 0.001  # aiohttp takes 0 for "no limit"
 
 
@@ -34,8 +35,8 @@ class Listener:
 class Emulator:
     """Any number of pods in one event loop; add and remove them at any time.
 
-    ``shutdown_timeout_s``: real seconds that the running requests of a removed pod get, as vLLM's
-    option of that name; what has not ended then is aborted.
+    ``shutdown_timeout_s``: real seconds that the requests of a removed pod get, as vLLM's option of that
+    name; what has not ended then is aborted.
     """
 
     def __init__(
@@ -51,7 +52,7 @@ class Emulator:
         self._settings = settings
         self._startup = startup
         self._host = host
-        self._timeout_s = max(shutdown_timeout_s, _AT_ONCE_S)
+        self.shutdown_timeout_s = shutdown_timeout_s
         self._listeners: dict[str, Listener] = {}
         self._exporter: Listener | None = None
         self._ordered = 0
@@ -70,9 +71,27 @@ class Emulator:
         return listener
 
     async def remove(self, name: str) -> None:
-        """Takes no new requests, lets the running ones end in their time, and ends the pod."""
+        """Ends a pod as SIGTERM ends vLLM; returns when it is gone.
+
+        It drains: its port, health and metrics stay, new requests are answered with an abort, and those
+        in flight have their time. What is left is aborted after the tokens that it has, and the port closes.
+        """
+        listener = self._listeners.pop(name)
         pod = next(pod for pod in self.pods if pod.name == name)
-        await self._listeners.pop(name).runner.cleanup()
+        await pod.drain(self.shutdown_timeout_s)
+        await self._forget(pod, listener)
+
+    async def kill(self, name: str) -> None:
+        """Ends a pod as SIGKILL does: its connections break, whatever is on its way."""
+        listener = self._listeners.pop(name)
+        for site in tuple(listener.runner.sites):
+            await site.stop()
+        if listener.runner.server is not None:
+            await listener.runner.server.shutdown(_AT_ONCE_S)
+        await self._forget(next(pod for pod in self.pods if pod.name == name), listener)
+
+    async def _forget(self, pod: Pod, listener: Listener) -> None:
+        await listener.runner.cleanup()
         self.pods.remove(pod)
         pod.close()
 
@@ -83,15 +102,13 @@ class Emulator:
 
     async def close(self) -> None:
         """Removes all pods, together, and the exporter."""
-        await gather(*[self.remove(pod.name) for pod in self.pods])
+        await gather(*[self.remove(name) for name in tuple(self._listeners)])
         if self._exporter is not None:
             await self._exporter.runner.cleanup()
 
     async def _listen(self, app: web.Application, port: int) -> Listener:
         # A client that leaves cancels its handler, which aborts its request.
-        runner = web.AppRunner(
-            app, handler_cancellation=True, access_log=None, shutdown_timeout=self._timeout_s
-        )
+        runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=_FLUSH_S)
         await runner.setup()
         try:
             await web.TCPSite(runner, self._host, port).start()

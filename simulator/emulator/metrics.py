@@ -71,7 +71,7 @@ class Observed:
         self._observe("request_params_n", 1)
 
     def aborted(self) -> None:
-        """A client went."""
+        """Counts in no histogram."""
         self.reasons["abort"] += 1
 
     def _observe(self, name: str, value: float, times: int = 1) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from math import inf
 from time import time
@@ -78,6 +78,9 @@ class Pod:
         self.registry.register(
             VllmCollector(self.serving, observed, settings.profile, model_name, float(self.created))
         )
+        self.draining = False
+        self._answering = 0
+        self._answered = asyncio.Event()
         self._progress = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
         self._due = inf  # when it fires
@@ -96,23 +99,44 @@ class Pod:
         if self._timer is not None:
             self._timer.cancel()
 
+    async def drain(self, timeout_s: float) -> None:
+        """Ends answers as a vLLM that got SIGTERM does; everything else is served as before.
+
+        New requests are aborted before their first token. Those that run or wait have ``timeout_s`` real
+        seconds to end; then they are aborted, too.
+        """
+        self.draining = True
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                while self._answering:
+                    self._answered.clear()
+                    await self._answered.wait()
+        self.serving.abort_all(self.clock.now())
+        self._wake()
+
     @asynccontextmanager
     async def answering(self, ask: Ask) -> AsyncIterator[Answer]:
         """Gives a request to the engine; aborts it if the block is left before the answer is complete."""
         answer = self.serving.submit(ask.prompt, ask.output, ask.max_tokens, ask.reason, self.clock.now())
+        if self.draining:
+            self.serving.abort(answer, self.clock.now())
         self._schedule()
+        self._answering += 1
         try:
             yield answer
         finally:
+            self._answering -= 1
+            self._answered.set()
             self.serving.abort(answer, self.clock.now())
             self._schedule()
 
     async def tokens_after(self, answer: Answer, sent: int) -> int:
-        """Waits for more than ``sent`` tokens of an answer; how many there are then.
+        """Waits for more than ``sent`` tokens of an answer, or for its end; how many there are then.
 
-        The last token comes with the answer's end.
+        The last token comes with the answer's end. There are ``answer.output`` then, which is less than
+        it was where the answer has been aborted.
         """
-        while (tokens := self.serving.tokens(answer)) <= sent:
+        while (tokens := self.serving.tokens(answer)) <= sent and tokens < answer.output:
             await self._progress.wait()
         return tokens
 
@@ -123,10 +147,13 @@ class Pod:
     def _tick(self) -> None:
         self._timer = None
         self.catch_up()
-        # Wakes all that wait now, and nobody later.
+        self._wake()
+        self._schedule()
+
+    def _wake(self) -> None:
+        """Wakes all that wait now, and none that wait later."""
         self._progress.set()
         self._progress.clear()
-        self._schedule()
 
     def _schedule(self) -> None:
         """The next tick: at the next event, or soon where tokens may be due before it."""

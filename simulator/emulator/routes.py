@@ -87,14 +87,14 @@ class _Routes:
         reply = Reply(form, body.model or self._pod.settings.model_names[0], ask.prompt, int(time()))
         async with self._pod.answering(ask) as answer:
             if not body.stream:
-                await self._pod.tokens_after(answer, ask.output - 1)
-                return web.json_response(reply.whole(ask.output, ask.reason))
+                tokens = await self._pod.tokens_after(answer, ask.output - 1)
+                return web.json_response(reply.whole(tokens, answer.reason))
             stream = web.StreamResponse(headers={"Content-Type": "text/event-stream; charset=utf-8"})
             await stream.prepare(request)
-            sent = 0
-            while sent < ask.output:
+            sent, reason = 0, None
+            while reason is None:
                 tokens = await self._pod.tokens_after(answer, sent)
-                reason = ask.reason if tokens == ask.output else None
+                reason = answer.reason if tokens == answer.output else None
                 opening = b"" if sent else reply.opening()
                 await stream.write(opening + reply.piece(sent, tokens, reason, body.stream_options))
                 sent = tokens

@@ -14,14 +14,15 @@ from simulator.engine import Replica
 from simulator.profile import Profile
 from simulator.result import Outcome, RequestTable
 
-FinishReason = Literal["stop", "length"]
+FinishReason = Literal["stop", "length", "abort"]
 
 
 class Answer:
     """One request inside the server.
 
-    ``max_tokens`` is what the client allows, ``output`` what the model says. ``first_at`` and
-    ``done_at``: when the first token and the end leave the server; ``inf`` until that is known.
+    ``max_tokens`` is what the client allows, ``output`` what the model says, or had said when it was
+    aborted. ``first_at`` and ``done_at``: when the first token and the end leave the server; ``inf``
+    until that is known.
     """
 
     __slots__ = ("arrived_at", "done_at", "first_at", "max_tokens", "output", "prompt", "reason", "row")
@@ -54,7 +55,7 @@ class ServingObserver(Protocol):
         """``answer.done_at`` is known; ``queue_s``: arrival to first step."""
 
     def aborted(self) -> None:
-        """A client went before its answer was complete."""
+        """An answer ended before it was complete: its client went, or the server ends."""
 
 
 class Serving:
@@ -115,12 +116,18 @@ class Serving:
         return min(max(self.replica.tokens_of(answer.row, self.now), 1), answer.output - 1)
 
     def abort(self, answer: Answer, now: float) -> None:
-        """The client has gone; what is left of the answer is not computed. Nothing where nothing is left."""
+        """Ends an answer with the tokens that have left; one that is complete for the engine stays so."""
         self.advance(now)
         if self._working.get(answer.row) is answer:
+            answer.output, answer.reason, answer.done_at = self.tokens(answer), "abort", now
             del self._working[answer.row]
             self.replica.abort(answer.row, now)
             self._observer.aborted()
+
+    def abort_all(self, now: float) -> None:
+        """Aborts every answer that the engine has not finished."""
+        for answer in list(self._working.values()):
+            self.abort(answer, now)
 
     def _finish_run(self) -> None:
         """Ends one run of the engine; what it planned to compute before is what this run computed."""

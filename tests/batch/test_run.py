@@ -272,7 +272,7 @@ class TestAnEmulatedVllm:
         for reached in (50, 120, 200):
             while len(seen) < reached:
                 await asyncio.sleep(0.001)
-            await emulator.remove("vllm-0")
+            await emulator.kill("vllm-0")
             await asyncio.sleep(0.05)
             await emulator.add("vllm-0", port)
         results = await running

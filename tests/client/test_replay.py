@@ -100,15 +100,34 @@ async def test_one_that_has_measured_something_goes_on(endpoint):
     assert [request.completed for request in run.requests] == [True, False, False]
 
 
-async def test_a_server_that_goes_leaves_errors_not_gaps(emulator, endpoint):
+@pytest.mark.parametrize(
+    ("ends", "failure"), [(Emulator.remove, "aborted"), (Emulator.kill, "broken")], ids=["SIGTERM", "SIGKILL"]
+)
+async def test_a_server_that_goes_leaves_failures_not_gaps(emulator, endpoint, ends, failure):
+    """Told to end, it says 200 and aborts after some tokens; those are no measurement."""
     run = loop(endpoint)
     running = asyncio.create_task(run.run([(0.0, 10, LONG)] * 5))
-    while run.in_flight < 5 or not emulator.pods[0].serving.in_flight:
+    while emulator.pods[0].serving.in_flight < 5 or not all(request.ttft_s for request in run.requests):
         await asyncio.sleep(0.001)
-    await emulator.remove("vllm-0")
+    await ends(emulator, "vllm-0")
     await running
-    assert len(run.requests) == 5
-    assert all(request.error and not request.completed for request in run.requests)
+    assert [(request.completed, request.failure) for request in run.requests] == [(False, failure)] * 5
+    assert all(request.error for request in run.requests)
+
+
+async def test_what_a_draining_server_answers_with_200_and_no_token_has_failed(emulator, endpoint):
+    """It drains for as long as the first request runs."""
+    emulator.shutdown_timeout_s = 30.0
+    run = loop(endpoint)
+    running = asyncio.create_task(run.run([(0.0, 10, LONG), (0.1, 10, 5), (0.1, 10, 5)]))
+    while not emulator.pods[0].serving.in_flight:
+        await asyncio.sleep(0.001)
+    removing = asyncio.create_task(emulator.remove("vllm-0"))
+    while len(run.requests) < 3 or run.in_flight > 1:
+        await asyncio.sleep(0.001)
+    assert [request.failure for request in run.requests] == [None, "aborted", "aborted"]
+    running.cancel()
+    await removing
 
 
 async def test_cancelled_it_keeps_what_is_known(endpoint):

@@ -223,19 +223,83 @@ async def test_a_client_that_leaves_frees_its_place(http, slow_emulator):
     assert await scrape(http, url, "vllm:generation_tokens_total") < 3900
 
 
-async def test_a_removed_pod_finishes_what_runs_and_takes_nothing_new(http, emulator):
-    url = (await emulator.add("vllm-0")).url
-    running = asyncio.create_task(
-        events(http, f"{url}/v1/completions", completion(max_tokens=2000, stream=True))
-    )
-    while not emulator.pods[0].serving.in_flight:
-        await asyncio.sleep(0)
-    await emulator.remove("vllm-0")
-    pieces = await running
-    assert pieces[-1]["choices"][0]["finish_reason"] == "length"
-    with pytest.raises(aiohttp.ClientConnectionError):
-        await post(http, f"{url}/v1/completions", completion())
-    assert emulator.pods == []
+class TestEnding:
+    """As observed of vLLM 0.32: it drains, or it closes at once; either way the status is 200."""
+
+    async def test_draining_it_finishes_what_runs_and_then_is_gone(self, http, emulator):
+        url = (await emulator.add("vllm-0")).url
+        body = completion(max_tokens=2000, stream=True)
+        running = asyncio.create_task(events(http, f"{url}/v1/completions", body))
+        await in_flight(emulator, 1)
+        await emulator.remove("vllm-0")
+        assert (await running)[-1]["choices"][0]["finish_reason"] == "length"
+        with pytest.raises(aiohttp.ClientConnectionError):
+            await post(http, f"{url}/v1/completions", completion())
+        assert emulator.pods == []
+
+    async def test_draining_it_aborts_whatever_comes_with_health_and_metrics_up(self, http, slow_emulator):
+        """What runs takes 39 s, or ends when its client leaves."""
+        url = (await slow_emulator.add("vllm-0")).url
+        running = asyncio.create_task(post(http, f"{url}/v1/completions", completion(max_tokens=3900)))
+        await in_flight(slow_emulator, 1)
+        removing = asyncio.create_task(slow_emulator.remove("vllm-0"))
+        while not slow_emulator.pods[0].draining:
+            await asyncio.sleep(0)
+        for path, new in (("completions", completion()), ("chat/completions", chat())):
+            status, answer = await post(http, f"{url}/v1/{path}", new)
+            (choice,) = answer["choices"]
+            assert (status, choice["finish_reason"]) == (200, "abort")
+            assert answer["usage"]["completion_tokens"] == 0
+            pieces = await events(http, f"{url}/v1/{path}", new | {"stream": True})
+            assert [piece["choices"][0]["finish_reason"] for piece in pieces][-1] == "abort"
+        for path in ("/health", "/v1/models", "/metrics"):
+            async with http.get(url + path) as got:
+                assert got.status == 200, path
+        text = await exposition(http, url)
+        assert (aborted(text), value(text, "vllm:num_requests_running")) == (4, 1)
+        assert not removing.done()
+        running.cancel()
+        await removing
+        assert slow_emulator.pods == []
+
+    async def test_without_time_it_aborts_what_runs_after_the_tokens_that_it_has(self, http, slow_emulator):
+        """64 run, 6 wait; a stream and whole answers."""
+        slow_emulator.shutdown_timeout_s = 0.0
+        url = (await slow_emulator.add("vllm-0")).url
+        body = completion(prompt=[1], max_tokens=3900)
+        whole = [asyncio.create_task(post(http, f"{url}/v1/completions", body)) for _ in range(69)]
+        await in_flight(slow_emulator, 69)
+        streamed = asyncio.create_task(events(http, f"{url}/v1/completions", body | {"stream": True}))
+        await in_flight(slow_emulator, 70)
+        while not slow_emulator.pods[0].serving.replica.tokens_generated_until(slow_emulator.clock.now()):
+            await asyncio.sleep(0.001)
+        await slow_emulator.remove("vllm-0")
+        answers = [answer for _, answer in await asyncio.gather(*whole)]
+        reasons = {answer["choices"][0]["finish_reason"] for answer in answers}
+        tokens = [answer["usage"]["completion_tokens"] for answer in answers]
+        assert reasons == {"abort"}
+        assert 0 < max(tokens) < 3900
+        assert min(tokens) == 0
+        assert (await streamed)[-1]["choices"][0]["finish_reason"] == "abort"
+
+    async def test_killed_it_breaks_its_connections(self, http, slow_emulator):
+        url = (await slow_emulator.add("vllm-0")).url
+        running = asyncio.create_task(post(http, f"{url}/v1/completions", completion(max_tokens=3900)))
+        await in_flight(slow_emulator, 1)
+        await slow_emulator.kill("vllm-0")
+        with pytest.raises(aiohttp.ClientConnectionError):
+            await running
+        assert slow_emulator.pods == []
+
+
+async def in_flight(emulator, requests: int) -> None:
+    while emulator.pods[0].serving.in_flight < requests:
+        await asyncio.sleep(0.001)
+
+
+def aborted(text: str) -> float:
+    lines = [line for line in text.splitlines() if 'finished_reason="abort"' in line and "_total{" in line]
+    return sum(float(line.rsplit(" ", 1)[1]) for line in lines)
 
 
 async def test_ten_pods_answer_for_themselves(http, emulator):

@@ -62,7 +62,7 @@ def make_pod(clock: Clock, load_s: float = 0.0, **profile) -> Pod:
 async def follow(pod: Pod, ask: Ask, seen: list[tuple[float, int]]) -> None:
     async with pod.answering(ask) as answer:
         sent = 0
-        while sent < ask.output:
+        while sent < answer.output:
             sent = await pod.tokens_after(answer, sent)
             seen.append((round(pod.clock.now(), 4), sent))
 
@@ -134,3 +134,31 @@ async def test_it_loads_for_as_long_as_it_was_told(clock):
 async def test_the_context_must_fit_into_the_kv_cache():
     profile = make_profile(kv_cache_tokens=1003, max_model_len_tokens=2000)
     assert PodSettings(profile, ("m",)).max_model_len == 992
+
+
+async def test_it_drains_until_the_last_answer_and_aborts_what_comes_meanwhile(clock):
+    pod = make_pod(clock)
+    seen, late = [], []
+    task = asyncio.create_task(follow(pod, Ask(10, 50, 50, "length"), seen))
+    await clock.turn(0.1)
+    draining = asyncio.create_task(pod.drain(3600.0))
+    await clock.turn(0.2)
+    async with pod.answering(Ask(10, 50, 50, "length")) as answer:
+        assert (await pod.tokens_after(answer, 49), answer.reason) == (0, "abort")
+    await follow(pod, Ask(10, 5, 5, "length"), late)
+    assert (late, pod.serving.in_flight, draining.done()) == ([], 1, False)
+    await clock.turn(0.6)
+    assert task.done()
+    assert seen[-1] == (0.5, 50)
+    await draining
+
+
+async def test_what_has_not_ended_in_its_time_is_aborted_after_its_tokens(clock):
+    pod = make_pod(clock)
+    seen = []
+    task = asyncio.create_task(follow(pod, Ask(10, 500, 500, "length"), seen))
+    await clock.turn(0.1)
+    await pod.drain(0.0)
+    await task
+    assert seen[-1] == (0.1, 10)
+    assert pod.serving.in_flight == 0

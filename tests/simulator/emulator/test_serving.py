@@ -76,6 +76,24 @@ def test_the_last_token_comes_with_the_answers_end_not_with_the_engines():
     assert serving.tokens(answer) == 3
 
 
+def test_an_aborted_answer_ends_with_the_tokens_that_have_left_and_stays_so():
+    serving, diary = server()
+    running, ended = ask(serving, 100, 50, 0.0), ask(serving, 100, 2, 0.0)
+    serving.advance(0.055)
+    late = ask(serving, 100, 50, 0.055)
+    serving.abort_all(0.057)
+    for now in (0.057, 0.1, 9.0):
+        serving.advance(now)
+        assert [serving.tokens(one) for one in (running, ended, late)] == [5, 2, 0]
+    assert [(one.output, one.reason) for one in (running, ended, late)] == [
+        (5, "abort"),
+        (2, "length"),
+        (0, "abort"),
+    ]
+    assert (serving.in_flight, serving.next_event()) == (0, inf)
+    assert diary.lines.count("aborted") == 2
+
+
 def test_a_preempted_answer_keeps_the_tokens_that_have_left():
     serving, diary = server(kv_cache_tokens=160, max_num_batched_tokens=160)
     answers = [ask(serving, 40, 60, 0.0), ask(serving, 40, 60, 0.0)]
