@@ -123,8 +123,10 @@ class Scale:
 class ScaleTargets(Protocol):
     """The workloads, their pods and their scale subresources."""
 
-    def read(self, target: TargetKey) -> Scale:
+    def read(self, target: TargetKey, *, fresh: bool = False) -> Scale:
         """The scale as it is now, or was a moment ago: ``write`` finds out.
+
+        ``fresh``: by a call, however new the copies seem to be; after a conflict they are not.
 
         Raises:
             TargetError: there is no such target, it has no scale subresource, or it is forbidden.

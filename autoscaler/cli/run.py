@@ -44,9 +44,6 @@ from autoscaler.threads import PROCESS
 ONCE_SECONDS = 60.0
 """How long ``--once`` waits for the cluster and for the lead."""
 
-STALE_SECONDS = 120.0
-"""Copies of the cluster that are older make a process not ready."""
-
 SIGNAL_SECONDS = 0.5
 """How long a signal may go unseen."""
 
@@ -198,9 +195,7 @@ class Parts:
 
     def ready(self) -> str | None:
         """What is not ready; None when all is."""
-        age = self.cluster.age_seconds
-        stale = f"what is known of the cluster is {age:.0f} s old" if age > STALE_SECONDS else None
-        return self.controller.ready() or stale
+        return self.controller.ready() or self.cluster.stale()
 
 
 def await_word(over: SimpleQueue[None]) -> None:

@@ -1,8 +1,8 @@
 """One policy, one sync: observe, evaluate, act. What comes of it is told elsewhere (recording.py).
 
-A conflict means that the target is not what the decision was made for: observe again, decide
-again. Scale events are remembered only for writes that took place; where the answer to a write
-never came, a later sync looks whether it did.
+A conflict means that the target is not what the decision was made for: read its scale again, from the
+API and not from the copy that misled us, and decide for that. Scale events are remembered only for writes
+that took place; where the answer to a write never came, a later sync looks whether it did.
 """
 
 from __future__ import annotations
@@ -136,7 +136,7 @@ class Reconciler:
         """One sync with these answers. What the cluster refuses or fails to do is an outcome."""
         for conflicts in range(ATTEMPTS):
             try:
-                made = self._decide(stored, memory, answers)
+                made = self._decide(stored, memory, answers, fresh=conflicts > 0)
             except AutoscalerError as error:
                 unanswered = type(error) is ClusterError  # a refusal is this policy's own affair
                 failed = Outcome(Action.FAILED, "FailedGetScale", str(error), unanswered=unanswered)
@@ -149,9 +149,9 @@ class Reconciler:
         memory.keep(made, outcome, self.clock)
         return Sync(stored, made.now, outcome, made, conflicts)
 
-    def _decide(self, stored: StoredPolicy, memory: Memory, answers: Answers) -> Made:
+    def _decide(self, stored: StoredPolicy, memory: Memory, answers: Answers, *, fresh: bool) -> Made:
         """A decision about the target as it is now."""
-        scale = self.targets.read(_key(stored))
+        scale = self.targets.read(_key(stored), fresh=fresh)
         pods = self.targets.pods(stored.namespace, scale.selector)
         now = self.clock.wall()
         before = memory.recall(stored, scale, self.clock, now)

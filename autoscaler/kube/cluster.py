@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+from autoscaler.errors import ClusterError
 from autoscaler.kube.api import Api
 from autoscaler.kube.deletion_costs import KubeDeletionCosts
 from autoscaler.kube.events import KubeEvents
@@ -85,10 +86,17 @@ class Cluster:
         deadline = time.monotonic() + seconds
         return all(watched.wait(max(0.0, deadline - time.monotonic())) for watched in self._watched)
 
-    @property
-    def age_seconds(self) -> float:
-        """The age of the oldest copy; infinite before it was complete."""
-        return max(watched.age_seconds for watched in self._watched)
+    def stale(self) -> str | None:
+        """Which copy cannot be decided by, and why; None while all can.
+
+        Those of targets are not among them: a scale whose copy is too old is read with a call.
+        """
+        try:
+            for watched in self._watched:
+                watched.check()
+        except ClusterError as error:
+            return str(error)
+        return None
 
     def stop(self) -> None:
         """Ends all threads, and writes the events that are left."""

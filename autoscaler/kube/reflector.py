@@ -1,8 +1,10 @@
 """A list that keeps itself up to date: list once, then watch, as client-go's reflector does.
 
-A watch ends by itself after ``Pace.watch``, so that a server that is there is heard of at
-least that often, and the age of the last word says how old the copy may be. The server sends a
-bookmark before it ends a watch; the next one goes on from there without a new list.
+The age of a copy counts from the last word about its objects: a complete list, an event, a bookmark, or
+the end of a watch when its time was over. That a watch opens is none: a proxy may open one and never pass
+on what comes. A watch ends by itself after ``Pace.watch``, so a healthy server is heard at least that
+often, however quiet the cluster is; it sends a bookmark just before, from which the next watch goes on
+without a new list. Where watches bring no word, lists do (``Pace.relist_age``).
 """
 
 from __future__ import annotations
@@ -30,7 +32,9 @@ class Pace:
     """How long to listen, to wait and to believe. Times in seconds.
 
     ``watch``: after which the server ends one. ``silence``: of a connection, after which it is dead.
-    ``max_age``: of a copy of which nothing was heard; older, it is too old to decide by.
+    ``max_age``: of the last word about a copy; older, it is too old to decide by, which is the one rule for
+    all copies. It leaves a quiet watch room for two ends, and a silent one for a new list.
+    ``early_end``: how much sooner than asked a watch may end for its time to be over.
     ``first_backoff`` doubles with each failure up to ``longest_backoff``. ``absent``: how often to look
     whether an optional resource has been installed. ``shortest_watch``: one that ends sooner, without a
     word, is a fault and not the end of its time.
@@ -39,10 +43,16 @@ class Pace:
     watch: int = 30
     silence: float = 45.0
     max_age: float = 60.0
+    early_end: float = 1.0
     first_backoff: float = 0.5
     longest_backoff: float = 30.0
     absent: float = 30.0
     shortest_watch: float = 1.0
+
+    @property
+    def relist_age(self) -> float:
+        """From this age on a watch that ended is followed by a list, which is a word at once."""
+        return self.max_age / 2
 
     def pause(self, error: Exception, failures: int) -> float:
         """How long to wait after a failure: longer each time, and never all at once.
@@ -93,6 +103,7 @@ class Reflector:
         self._pace = pace
         self._clock = clock
         self._heard = float("-inf")
+        self._opened = float("-inf")
         self._problem: str | None = None
         self._synced = threading.Event()
         self._stopped = threading.Event()
@@ -118,7 +129,7 @@ class Reflector:
 
     @property
     def age_seconds(self) -> float:
-        """How long ago the server last told that the copy is right; infinite before the first list."""
+        """How long ago the server last said something about the objects; infinite before the first list."""
         return self._clock() - self._heard
 
     def check_complete(self) -> None:
@@ -127,7 +138,7 @@ class Reflector:
             raise ClusterError(f"{self.path} was not read yet{self._why}")
 
     def check(self) -> None:
-        """Raises ``ClusterError`` when the copy is not complete, or nobody was heard for too long."""
+        """Raises ``ClusterError`` when the copy is not complete, or its last word is too old."""
         self.check_complete()
         if self.age_seconds > self._pace.max_age:
             raise ClusterError(f"{self.path} is {self.age_seconds:.0f} s old{self._why}")
@@ -141,7 +152,7 @@ class Reflector:
         while not self._stopped.is_set():
             began = self._clock()
             try:
-                if self._version is None:
+                if self._version is None or self.age_seconds > self._pace.relist_age:
                     self._list()
                 else:
                     self._watch(self._version)
@@ -155,9 +166,8 @@ class Reflector:
                     failures += 1
 
     def _watched_since(self, began: float) -> bool:
-        """Whether a watch has worked for a while: lists alone cure nothing that a watch dies of."""
-        lasted = self._clock() - began >= self._pace.shortest_watch
-        return self._version is not None and lasted and self._heard >= began
+        """Whether a watch was open for a while: lists alone cure nothing that a watch dies of."""
+        return self._opened >= began and self._clock() - self._opened >= self._pace.shortest_watch
 
     def _recover(self, error: Exception, failures: int) -> None:
         """Notes what went wrong and waits until it is time to try again."""
@@ -206,12 +216,14 @@ class Reflector:
         self._stream = self._api.watch(self.path, query, self._pace.silence)
         if self._stopped.is_set():
             self._stream.close()
-        self._heard_now()
+        self._opened = self._clock()
         for event in self._stream:
             self._take(event)
-        if self._version == version and self._clock() - began < self._pace.shortest_watch:
+        lasted = self._clock() - began
+        if self._version == version and lasted < self._pace.shortest_watch:
             raise ClusterError("the server ended the watch at once")
-        self._heard_now()
+        if lasted >= self._pace.watch - self._pace.early_end:
+            self._heard_now()
 
     def _take(self, event: Object) -> None:
         kind, obj = event["type"], event["object"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 
 from autoscaler.decision.types import Pod
@@ -20,8 +21,8 @@ from autoscaler.ports import Scale, TargetKey
 class KubeTargets:
     """``ports.ScaleTargets`` over the scale subresource of any kind.
 
-    A kind is watched from the first time that a policy names it. Until its first list is complete,
-    and whenever the copy is too old, the scale is read with a call.
+    A kind is watched from the first time that a policy names it. Until its first list is complete, and
+    whenever the copy is too old, or older than what a call has said since, the scale is read with a call.
     """
 
     def __init__(
@@ -34,16 +35,31 @@ class KubeTargets:
         self._discovery = Discovery(api)
         self._lock = threading.Lock()
         self._workloads: dict[tuple[str, str], Watched[Workloads]] = {}
+        self._called: dict[TargetKey, Scale] = {}
+        """What a call said last, until the watched copy is as new."""
 
-    def read(self, target: TargetKey) -> Scale:
+    def read(self, target: TargetKey, *, fresh: bool = False) -> Scale:
         """See ``ports.ScaleTargets.read``."""
         workloads = self.workloads(target)
         if workloads is None:
             return self._asked(target)
-        scale = workloads.scale(target.namespace, target.ref.name)
-        if scale is None:
+        copy = workloads.scale(target.namespace, target.ref.name)
+        if copy is None:
+            self._called.pop(target, None)
             raise _missing(target)
-        return scale
+        if fresh or self._lags(target, copy):
+            asked = replace(self._asked(target), gpus_per_replica=copy.gpus_per_replica)
+            self._called[target] = asked
+            return asked
+        return copy
+
+    def _lags(self, target: TargetKey, copy: Scale) -> bool:
+        """Whether the copy is older than what a call has said; what it has reached is forgotten."""
+        called = self._called.get(target)
+        if called is None or not _is_older(copy.resource_version, called.resource_version):
+            self._called.pop(target, None)
+            return False
+        return True
 
     def write(self, target: TargetKey, scale: Scale, replicas: int) -> Scale:
         """See ``ports.ScaleTargets.write``."""
@@ -52,7 +68,10 @@ class KubeTargets:
             written = self._api.patch(self._scale_path(target), body)
         except ApiError as error:
             raise _meant(target, error) from None
-        return _scale(written, scale.gpus_per_replica)
+        result = _scale(written, scale.gpus_per_replica)
+        if (target.ref.api_version, target.ref.kind) in WATCHED_KINDS:
+            self._called[target] = result
+        return result
 
     def pods(self, namespace: str, selector: str) -> Sequence[Pod]:
         """See ``ports.ScaleTargets.pods``."""
@@ -103,6 +122,11 @@ def _scale(obj: Object, gpus_per_replica: int | None = None) -> Scale:
         resource_version=obj["metadata"]["resourceVersion"],
         gpus_per_replica=gpus_per_replica,
     )
+
+
+def _is_older(one: str, other: str) -> bool:
+    """Of two resourceVersions of one object: whole numbers that grow (KEP-5504). Others say nothing."""
+    return one.isdecimal() and other.isdecimal() and (len(one), one) < (len(other), other)
 
 
 def _missing(target: TargetKey) -> TargetError:

@@ -53,16 +53,16 @@ class Watched(Generic[S]):
         reflectors = [reflector for reflector, _ in self._copies.values()]
         return all(reflector.wait(max(0.0, deadline - time.monotonic())) for reflector in reflectors)
 
-    @property
-    def age_seconds(self) -> float:
-        """The age of the oldest copy."""
-        return max(reflector.age_seconds for reflector, _ in self._copies.values())
+    def check(self) -> None:
+        """Raises ``ClusterError`` when a copy was never complete, or is too old: ``Reflector.check``."""
+        for reflector, _ in self._copies.values():
+            reflector.check()
 
     def at(self, namespace: str) -> S:
         """The objects of a namespace, when they can be relied on.
 
         Raises:
-            ClusterError: they were never listed, or nothing was heard of them for too long, or the
+            ClusterError: they were never listed, or the last word about them is too old, or the
                 namespace is not watched.
         """
         reflector, sink = self._copy(namespace)

@@ -108,7 +108,7 @@ class Fleet:
             return []
         return [pod for name, pod in self.pods_.items() if matches(requirements, self.labels[name])]
 
-    def read(self, _target: TargetKey) -> Scale:
+    def read(self, _target: TargetKey, *, fresh: bool = False) -> Scale:  # noqa: ARG002
         return Scale(len(self.pods_), len(self.pods_), "app=vllm", "1")
 
     def write(self, _target: TargetKey, _scale: Scale, _replicas: int) -> Scale:

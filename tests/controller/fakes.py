@@ -76,6 +76,8 @@ class FakeTargets:
     faults: dict[str, list[Exception | None]] = field(default_factory=dict)
     written: list[tuple[str, int]] = field(default_factory=list)
     before_write: Any = None
+    read_fresh: list[bool] = field(default_factory=list)
+    """Of each read: whether it had to be a call."""
     delays: dict[str, Callable[[], object]] = field(default_factory=dict)
 
     def _fail(self, method: str) -> None:
@@ -84,8 +86,9 @@ class FakeTargets:
         if fault is not None:
             raise fault
 
-    def read(self, target: TargetKey) -> Scale:
+    def read(self, target: TargetKey, *, fresh: bool = False) -> Scale:
         self._fail("read")
+        self.read_fresh.append(fresh)
         name = f"{target.namespace}/{target.ref.name}"
         if name in self.delays:
             self.delays[name]()

@@ -59,6 +59,8 @@ def test_a_conflict_is_a_fresh_observation_and_a_fresh_decision(chat: World) -> 
     chat.targets.before_write = somebody_scales
     sync = chat.sync(load=20)
     assert sync.conflicts == 1
+    assert chat.targets.read_fresh[-2:] == [False, True], "the second scale is not the copy that misled"
+    assert chat.metric("errors_total", reason="Conflict") == 1
     assert sync.made is not None
     assert sync.made.decision.current_replicas == 3
     assert chat.chat.replicas == 7  # four more than 3; from 2 it would have been 6

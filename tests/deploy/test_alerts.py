@@ -45,6 +45,16 @@ STORIES: dict[str, tuple[dict[str, str], int, set[str]]] = {
         25,
         {"VllmAutoscalerCannotScale"},
     ),
+    "now and then a conflict": (
+        {"vllm_autoscaler_leading": "1x60", "vllm_autoscaler_errors_total{reason='Conflict'}": "0+2x60"},
+        50,
+        set(),
+    ),
+    "somebody writes a target all the time": (
+        {"vllm_autoscaler_leading": "1x60", "vllm_autoscaler_errors_total{reason='Conflict'}": "0+12x60"},
+        25,
+        {"VllmAutoscalerConflicts"},
+    ),
     "a start that takes its time": (
         {
             "vllm_autoscaler_leading": "1x60",
@@ -142,6 +152,7 @@ def test_the_reasons_are_ones_that_exist():
         "AnotherOwner",
         "OwnersUnknown",
         "InternalError",
+        "Conflict",
     }
     asked = re.findall(r'reason=~?"([^"]+)"', RULES.read_text())
     assert asked

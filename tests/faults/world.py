@@ -157,9 +157,9 @@ class FaultyWorld:
     def policies(self) -> Sequence[StoredPolicy]:
         return self.store.policies()
 
-    def read(self, _target: TargetKey) -> Scale:
+    def read(self, _target: TargetKey, *, fresh: bool = False) -> Scale:
         self._fail("read")
-        return self._shown()[0]
+        return self._scale() if fresh else self._shown()[0]
 
     def pods(self, _namespace: str, _selector: str) -> Sequence[Pod]:
         self._fail("pods")

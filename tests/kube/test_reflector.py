@@ -227,6 +227,120 @@ def test_a_copy_that_nobody_confirms_grows_too_old(double, sink):
     reflector.stop()
 
 
+# What counts as a word about the objects, in turned time
+
+
+@pytest.fixture
+def timed(double: Double, sink: Names) -> Iterator[tuple[list[float], Callable[..., Reflector]]]:
+    """A clock to be turned, and a start of a reflector that reads it."""
+    now, started = [1000.0], []
+
+    def begin(**pace: Any) -> Reflector:
+        quick = Pace(**{"first_backoff": 0.02, **pace})
+        reflector = Reflector(double.api(), PATH, sink, pace=quick, clock=lambda: now[0])
+        started.append(reflector)
+        reflector.start()
+        return reflector
+
+    yield now, begin
+    double.over.set()
+    for reflector in started:
+        reflector.stop()
+
+
+def after(now: list[float], seconds: float, answer: Callable[[Call], None]) -> Callable[[Call], None]:
+    def later(call: Call) -> None:
+        now[0] += seconds
+        answer(call)
+
+    return later
+
+
+def opened(double: Double) -> int:
+    return len(watched_from(double))
+
+
+def test_that_a_watch_opens_says_nothing_about_the_objects(double, timed):
+    now, start = timed
+    double.on("GET", PATH, page(7, "a"))
+    double.on("GET", PATH, after(now, 20, Call.reset), after(now, 20, open_watch(double)), watch=True)
+    reflector = start()
+    eventually(lambda: opened(double) == 2)
+    assert reflector.age_seconds == 40
+    now[0] += 21
+    with pytest.raises(ClusterError, match="is 61 s old"):
+        reflector.check()
+
+
+@pytest.mark.parametrize(
+    ("lasted", "age"),
+    [(30, 0), (29, 0), (31, 0), (28, 28), (5, 5)],
+    ids=lambda seconds: f"{seconds} s",
+)
+def test_the_end_of_a_watch_is_a_word_when_its_time_was_over(double, timed, lasted, age):
+    now, start = timed
+    double.on("GET", PATH, page(7, "a"))
+    double.on("GET", PATH, after(now, lasted, lambda call: call.stream()), open_watch(double), watch=True)
+    reflector = start()
+    eventually(lambda: opened(double) == 2)
+    assert reflector.age_seconds == age
+
+
+@pytest.mark.parametrize("kind", ["BOOKMARK", "MODIFIED", "ADDED", "DELETED"])
+def test_an_event_and_a_bookmark_are_words(double, timed, kind):
+    now, start = timed
+    double.on("GET", PATH, page(7, "a"))
+    double.on("GET", PATH, after(now, 25, open_watch(double, told(kind, "a", 8))), watch=True)
+    reflector = start()
+    eventually(lambda: reflector._version == "8")
+    assert reflector.age_seconds == 0
+
+
+def test_where_nothing_happens_a_watch_that_ends_in_time_is_never_too_old(double, sink, timed):
+    now, start = timed
+    quiet, ages = [], []
+
+    def ends(call: Call) -> None:
+        ages.append(now[0] - quiet[-1] if quiet else 0.0)
+        now[0] += 30
+        quiet.append(now[0])
+        call.stream()
+
+    double.on("GET", PATH, page(7, "a"))
+    double.on("GET", PATH, *[ends] * 50, open_watch(double), watch=True)
+    reflector = start()
+    eventually(lambda: opened(double) == 51)
+    reflector.check()
+    assert (sink.lists, max(ages)) == (1, 0.0)
+
+
+def test_watches_that_stay_silent_are_followed_by_lists(double, sink, timed):
+    now, start = timed
+    silent = after(now, 45, Call.reset)  # a proxy that opens a watch and passes nothing on
+    double.on("GET", PATH, page(7, "a"), page(8, "a", "b"), page(9, "c"))
+    double.on("GET", PATH, silent, silent, open_watch(double), watch=True)
+    reflector = start()
+    eventually(lambda: sink.names == {"c"})
+    reflector.check()
+    assert watched_from(double)[:2] == ["7", "8"]
+
+
+def test_after_an_outage_the_first_thing_is_a_list(double, sink, timed):
+    now, start = timed
+    double.on("GET", PATH, page(7, "a"), page(90, "b"))
+    double.on("GET", PATH, after(now, 200, Call.reset), open_watch(double), watch=True)
+    reflector = start()
+    eventually(lambda: sink.names == {"b"})
+    reflector.check()
+
+
+def test_the_usual_times_fit_together():
+    pace = Pace()
+    assert 2 * pace.watch <= pace.max_age, "a watch may miss one end"
+    assert pace.watch <= pace.relist_age, "a quiet watch needs no lists"
+    assert pace.watch < pace.silence < pace.max_age, "a silent one is given up while its copy is still good"
+
+
 def test_a_version_that_is_too_old_is_no_reason_to_wait(double, sink, start):
     double.on("GET", PATH, page(7, "a"), page(90, "b"))
     double.on("GET", PATH, lambda call: call.stream(GONE), open_watch(double), watch=True)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,7 +10,7 @@ from autoscaler.decision.types import Pod
 from autoscaler.errors import ClusterError, ConflictError, TargetError
 from autoscaler.kube.api import ApiError
 from autoscaler.kube.pods import PodIndex
-from autoscaler.kube.targets import KubeTargets
+from autoscaler.kube.targets import KubeTargets, _is_older
 from autoscaler.kube.watched import Watched
 from autoscaler.policy.models import ScaleTargetRef
 from autoscaler.ports import Scale, TargetKey
@@ -104,6 +105,60 @@ def test_a_write_is_for_the_version_that_was_read(server, targets):
     assert written == Scale(4, 4, "app=vllm", "6", 2)
     (request,) = server.seen("PATCH")
     assert request.body == {"metadata": {"resourceVersion": "5"}, "spec": {"replicas": 4}}
+
+
+def calls(server: Double) -> int:
+    return len(server.seen("GET", SCALE_PATH))
+
+
+def test_after_a_write_the_copy_counts_once_it_is_as_new(server, targets):
+    now_told = threading.Event()
+
+    def tell_later(call: Call) -> None:
+        call.begin_stream()
+        now_told.wait(30)
+        call.send({"type": "MODIFIED", "object": deployment(replicas=5, version=21)})
+        server.until_over(call)
+
+    body = {"metadata": {"resourceVersion": "9"}, "items": [deployment(replicas=3, version=8, gpus=1)]}
+    server.on("GET", LIST_PATH, lambda call: call.json(body))
+    server.on("GET", LIST_PATH, tell_later, watch=True)
+    server.on("PATCH", SCALE_PATH, lambda call: call.json(scale(5, version=20)))
+    server.on("GET", SCALE_PATH, lambda call: call.json(scale(5, version=20)))
+    eventually(lambda: targets.workloads(VLLM))
+    targets.write(VLLM, targets.read(VLLM), 5)
+    asked = calls(server)
+    assert targets.read(VLLM) == Scale(5, 5, "app=vllm", "20", 1), "the copy still says 3"
+    assert calls(server) == asked + 1
+    now_told.set()
+    eventually(lambda: targets.read(VLLM).resource_version == "21")
+    asked = calls(server)
+    assert targets.read(VLLM).replicas == 5
+    assert calls(server) == asked
+
+
+def test_a_fresh_scale_is_a_call_however_new_the_copy_seems_to_be(server, targets):
+    serve_list(server, LIST_PATH, deployment(replicas=3, version=8, gpus=1))
+    server.on("GET", SCALE_PATH, lambda call: call.json(scale(4, version=100)))
+    eventually(lambda: targets.workloads(VLLM))
+    assert targets.read(VLLM).resource_version == "8"
+    assert targets.read(VLLM, fresh=True) == Scale(4, 4, "app=vllm", "100", 1)
+    assert targets.read(VLLM).resource_version == "100", "from now on the copy is known to lag"
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "older"),
+    [
+        ("8", "100", True),
+        ("100", "8", False),
+        ("8", "8", False),
+        ("9" * 30, "1" + "0" * 30, True),
+        ("a8", "100", False),
+        ("", "1", False),
+    ],
+)
+def test_which_of_two_versions_is_older(one, other, older):
+    assert _is_older(one, other) is older
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ class Playback:
         self.observation = Observation(0, 0, (), ())
         self.ordered: list[int] = []
 
-    def read(self, _target: TargetKey) -> Scale:
+    def read(self, _target: TargetKey, *, fresh: bool = False) -> Scale:  # noqa: ARG002
         seen = self.observation
         return Scale(seen.spec_replicas, seen.status_replicas, "app=chat", str(self.now))
 
