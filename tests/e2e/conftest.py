@@ -24,7 +24,8 @@ from tests.e2e.cluster import Cluster, Rounds, whereabouts
 from tests.e2e.controller import RunningController
 from tests.e2e.endpoints import Endpoints
 from tests.e2e.fleet import Fleet
-from tests.e2e.kube_world import install_policies
+from tests.e2e.kube_world import install_definition, install_policies, scalable
+from tests.e2e.policies import Policy, spec
 from tests.e2e.scripted import Script, vllm
 from tests.e2e.workloads import Workloads
 from tests.servers.aggregation import available
@@ -64,6 +65,19 @@ def composed(cluster):
     if cluster.plane is None:
         pytest.skip("this test stops and slows the control plane, which it may not do to a real cluster")
     return cluster.plane
+
+
+@pytest.fixture
+def proxy(composed):
+    """In front of the API server, for controllers that are given its kubeconfig."""
+    with composed.apiserver.proxy() as started:
+        yield started
+
+
+@pytest.fixture
+def through(composed, proxy):
+    """The kubeconfig that leads through the proxy."""
+    return composed.kubeconfig_through(proxy)
 
 
 @pytest.fixture(scope="session")
@@ -128,18 +142,45 @@ def script(namespace, endpoints):
 
 @pytest.fixture
 def start(cluster, prometheus, namespace, tmp_path):
-    """Starts controllers for the namespace; by default one that need not be elected."""
+    """Starts controllers for the namespace; by default one that need not be elected.
+
+    ``source``: the URL of another Prometheus. ``output``: see ``Server``.
+    """
     with ExitStack() as running:
 
         def started(
-            name: str = "controller", *options: str, kubeconfig: Path = cluster.kubeconfig
+            name: str = "controller",
+            *options: str,
+            kubeconfig: Path = cluster.kubeconfig,
+            source: str = prometheus.url,
+            output: int | None = None,
         ) -> RunningController:
             chosen = options or ("--no-leader-election",)
             where = (f"--namespace={namespace}", f"--lease-namespace={namespace}", "--metrics-deadline=2")
-            controller = RunningController(tmp_path / name, kubeconfig, prometheus.url, *where, *chosen)
+            controller = RunningController(tmp_path / name, kubeconfig, source, *where, *chosen)
+            controller.output = output
             return running.enter_context(controller)
 
         yield started
+
+
+@pytest.fixture
+def engines(cluster):
+    """Makes targets of a kind that is read at each decision, none of it being watched, with policies."""
+    version = "serving.example/v1"
+    install_definition(cluster.api, scalable("serving.example", "Engine"))
+
+    def made(namespace: str, count: int, **more: object) -> list[Policy]:
+        policies = []
+        for number in range(count):
+            ref = {"apiVersion": version, "kind": "Engine", "name": f"engine-{number}"}
+            engine = {"metadata": {"name": ref["name"]}, "spec": {"replicas": 1}}
+            path = f"/apis/{version}/namespaces/{namespace}/engines"
+            cluster.api.post(path, {"apiVersion": version, "kind": "Engine", **engine})
+            policies.append(Policy(cluster, namespace, spec(scaleTargetRef=ref, **more), ref["name"]))
+        return policies
+
+    return made
 
 
 @pytest.fixture(scope="module")

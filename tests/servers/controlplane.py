@@ -9,6 +9,7 @@ import base64
 import functools
 import json
 import secrets
+import ssl
 import subprocess
 from pathlib import Path
 from types import TracebackType
@@ -16,9 +17,11 @@ from typing import Self
 
 import pytest
 import requests
+import urllib3
 import yaml
 
 from tests.servers.api import Api
+from tests.servers.api_proxy import ApiProxy
 from tests.servers.certificates import Authority, Pair
 from tests.servers.process import Server, free_port
 
@@ -115,6 +118,15 @@ class ApiServer(Server):
         self.command = [word for word in self.command if not word.startswith("--watch-cache")]
         self.command.append(f"--watch-cache={str(on).lower()}")
 
+    def proxy(self) -> ApiProxy:
+        """One in front of it; whoever asks there has the administrator's rights."""
+        trust = ssl.create_default_context(cafile=self.authority.certificate)
+        trust.load_cert_chain(self.admin.certificate, self.admin.key)
+        shown = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        serving = self.authority.issue("apiserver-proxy", hosts=LOOPBACK)
+        shown.load_cert_chain(serving.certificate, serving.key)
+        return ApiProxy(self.url, urllib3.PoolManager(maxsize=64, ssl_context=trust), shown)
+
     def ready(self) -> bool:
         """Whether /readyz is fine, all its own groups registered included."""
         pair = (str(self.admin.certificate), str(self.admin.key))
@@ -167,9 +179,14 @@ class ControlPlane:
         groups = ("system:serviceaccounts", f"system:serviceaccounts:{namespace}")
         return self.kubeconfig_of(f"system:serviceaccount:{namespace}:{name}", groups)
 
-    def _write_kubeconfig(self, user: str, pair: Pair) -> Path:
+    def kubeconfig_through(self, proxy: ApiProxy) -> Path:
+        """A kubeconfig that leads to a proxy in front of the API server."""
+        pair = self.apiserver.authority.issue(f"through-{proxy.port}")
+        return self._write_kubeconfig(f"through-{proxy.port}", pair, proxy.url)
+
+    def _write_kubeconfig(self, user: str, pair: Pair, server: str | None = None) -> Path:
         cluster = {
-            "server": self.apiserver.url,
+            "server": server or self.apiserver.url,
             "certificate-authority": str(self.apiserver.authority.certificate),
         }
         shown = {"client-certificate": str(pair.certificate), "client-key": str(pair.key)}

@@ -36,7 +36,10 @@ class Server:
     """One program, started and stopped as often as a test likes; its output goes to ``log``.
 
     Subclasses say what ready means. As a context manager it is started, and at the end it is gone.
+    ``output``: a file descriptor that takes its output instead of the log.
     """
+
+    output: int | None = None
 
     def __init__(
         self, command: Sequence[str | Path], log: Path, environment: Mapping[str, str] | None = None
@@ -57,8 +60,9 @@ class Server:
             AssertionError: it ended, or is not ready in time; tells the last lines of its output.
         """
         with self.log.open("ab") as log:
+            told = log if self.output is None else self.output
             self.process = subprocess.Popen(
-                self.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.environment
+                self.command, stdin=subprocess.DEVNULL, stdout=told, stderr=told, env=self.environment
             )
         try:
             eventually(lambda: self._ended() or self.ready(), READY_SECONDS)
