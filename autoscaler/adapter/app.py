@@ -7,11 +7,12 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import lru_cache
+from math import inf
 
 from aiohttp import web
 
 from autoscaler.adapter.answers import Answers, RefusedError
-from autoscaler.adapter.authenticate import UnauthorizedError
+from autoscaler.adapter.authenticate import ANONYMOUS, UnauthorizedError
 from autoscaler.adapter.discovery import Document
 from autoscaler.adapter.gate import ForbiddenError, Gate
 from autoscaler.adapter.paths import HEALTH, Asked, access, parse_target
@@ -22,7 +23,8 @@ from autoscaler.ports import Access
 from autoscaler.threads import PROCESS
 
 MAX_IN_FLIGHT = 512
-"""Requests beyond it are told to come back: Kubernetes' clients do."""
+"""Requests beyond it are told to come back: Kubernetes' clients do. Half of it is kept for those who
+come with a client certificate, as the API server's aggregation layer does."""
 
 MAX_KEPT_TARGET = 1024
 """Longer targets, in characters, are read anew each time: strangers' would fill the memory."""
@@ -51,49 +53,57 @@ class App:
         fault: Callable[[], str | None] = PROCESS.fault,
     ) -> None:
         self._gate = gate
-        self._telemetry = telemetry
+        self.telemetry = telemetry
         self._answers = answers
         self._unready = unready
         self._fault = fault
         self._in_flight = 0
 
-    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        """One request, answered and counted."""
+    async def handle(
+        self, request: web.BaseRequest, authenticated: Callable[[], None] = lambda: None
+    ) -> web.StreamResponse:
+        """One request, answered and counted. ``authenticated`` is called once its user is known."""
         began = time.perf_counter()
-        response = await self._answered(request)
-        self._telemetry.answered(response.status, time.perf_counter() - began)
+        response = await self._answered(request, authenticated)
+        self.telemetry.answered(response.status, time.perf_counter() - began)
         return response
 
-    async def _answered(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def _answered(
+        self, request: web.BaseRequest, authenticated: Callable[[], None]
+    ) -> web.StreamResponse:
         """Errors are answers as well, and tell nothing about us."""
-        if self._in_flight >= MAX_IN_FLIGHT:
-            return _refusal(429, "TooManyRequests", "too many requests, please try again later")
+        if self._in_flight >= _most(request):
+            return refusal(429, "TooManyRequests", "too many requests, please try again later")
         self._in_flight += 1
         try:
-            return await self._respond(request)
+            return await self._respond(request, authenticated)
         except RefusedError as error:
-            return _refusal(error.code, error.reason, str(error))
+            return refusal(error.code, error.reason, str(error))
         except UnauthorizedError as error:
             log.info("401 %s %s: %s", request.method, request.raw_path[:200], error)
-            return _refusal(401, "Unauthorized", "Unauthorized")
+            return refusal(401, "Unauthorized", "Unauthorized")
         except ForbiddenError as error:
-            return _refusal(403, "Forbidden", f"forbidden: {error}")
+            return refusal(403, "Forbidden", f"forbidden: {error}")
         except ClusterError as error:
             log.warning("503 %s %s: %s", request.method, request.raw_path[:200], error)
-            return _refusal(503, "ServiceUnavailable", "the Kubernetes API cannot be asked now")
+            return refusal(503, "ServiceUnavailable", "the Kubernetes API cannot be asked now")
         except Exception:
             log.exception("a request failed: %s %s", request.method, request.raw_path[:200])
-            return _refusal(500, "InternalError", "an internal error, which the log explains")
+            return refusal(500, "InternalError", "an internal error, which the log explains")
         finally:
             self._in_flight -= 1
 
-    async def _respond(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def _respond(
+        self, request: web.BaseRequest, authenticated: Callable[[], None]
+    ) -> web.StreamResponse:
         try:
             read = _read_or_kept if len(request.raw_path) <= MAX_KEPT_TARGET else _read
             asked, wanted = read(request.method, request.raw_path)
         except ValueError as error:
             asked, wanted, fault = None, Access(request.method.lower(), path="/"), str(error)
-        await self._gate.admit(request.headers.items(), _client_certificate(request), wanted)
+        user = await self._gate.admit(request.headers.items(), _client_certificate(request), wanted)
+        if user != ANONYMOUS:
+            authenticated()
         if asked is None:
             raise RefusedError(400, "BadRequest", fault)
         if request.method != "GET":
@@ -118,6 +128,13 @@ def _read(method: str, target: str) -> tuple[Asked, Access]:
 
 
 _read_or_kept = lru_cache(maxsize=4096)(_read)
+
+
+def _most(request: web.BaseRequest) -> float:
+    """How many may be in flight besides this one. Probes never wait for anything."""
+    if request.raw_path in HEALTH:
+        return inf
+    return MAX_IN_FLIGHT if _client_certificate(request) else MAX_IN_FLIGHT // 2
 
 
 def _client_certificate(request: web.BaseRequest) -> bytes | None:
@@ -148,7 +165,8 @@ async def _sent(request: web.BaseRequest, body: bytes) -> web.StreamResponse:
     return response
 
 
-def _refusal(code: int, reason: str, message: str) -> web.Response:
+def refusal(code: int, reason: str, message: str) -> web.Response:
+    """An error as clients of Kubernetes expect it."""
     headers = {**_JSON, **({"WWW-Authenticate": "Bearer"} if code == 401 else {})}
     headers |= {"Retry-After": "1"} if code in (429, 503) else {}
     return web.Response(status=code, body=status(code, reason, message), headers=headers)

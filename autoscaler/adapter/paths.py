@@ -84,6 +84,13 @@ def parse_target(target: str) -> Asked:
     """
     if len(target) > MAX_TARGET:
         raise ValueError(f"the request is longer than {MAX_TARGET} characters")
+    try:
+        return _parsed(target)
+    except UnicodeDecodeError:  # whose own text shows the bytes
+        raise ValueError("the request's path and query must be UTF-8") from None
+
+
+def _parsed(target: str) -> Asked:
     path, _, query = target.partition("?")
     segments = [_decoded(segment) for segment in path.split("/")[1:]]
     asked: Asked | None = None
@@ -103,8 +110,9 @@ def _decoded(segment: str) -> str:
 
 def _parameters(query: str) -> dict[str, str]:
     """The query's parameters; of several with one name the first counts, as in Go."""
-    pairs = parse_qsl(query, keep_blank_values=True, errors="strict", max_num_fields=MAX_PARAMETERS)
-    return dict(reversed(pairs))
+    if query.count("&") >= MAX_PARAMETERS:
+        raise ValueError(f"the query has more than {MAX_PARAMETERS} parameters")
+    return dict(reversed(parse_qsl(query, keep_blank_values=True, errors="strict")))
 
 
 def _openapi(segments: list[str]) -> Asked | None:

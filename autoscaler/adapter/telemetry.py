@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from functools import partial
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from autoscaler.adapter.connections import Connections, Stage
 
 _SECONDS = (0.001, 0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 
@@ -24,6 +28,27 @@ class Telemetry:
             buckets=_SECONDS,
             registry=self.registry,
         )
+        self._connections = Gauge(
+            "vllm_autoscaler_adapter_connections",
+            "Open connections by what is known of their other end.",
+            ("stage",),
+            registry=self.registry,
+        )
+        self._dropped = Counter(
+            "vllm_autoscaler_adapter_connections_dropped",
+            "Connections closed from this side: over the stage's limit, its time, or the size of a request.",
+            ("stage", "reason"),
+            registry=self.registry,
+        )
+
+    def watch(self, connections: Connections) -> None:
+        """From now on these connections are counted."""
+        for stage in Stage:
+            self._connections.labels(stage).set_function(partial(connections.count, stage))
+
+    def dropped(self, stage: str, reason: str) -> None:
+        """A connection was closed from this side."""
+        self._dropped.labels(stage, reason).inc()
 
     def answered(self, code: int, seconds: float) -> None:
         """A request was answered."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import aiohttp
 
@@ -14,6 +16,7 @@ from autoscaler.adapter.answers import Answers
 from autoscaler.adapter.app import App
 from autoscaler.adapter.board import Board
 from autoscaler.adapter.certificates import Keys, utc_now, with_authority, with_certificate
+from autoscaler.adapter.connections import LIMITS, Limit, Stage
 from autoscaler.adapter.gate import Gate
 from autoscaler.adapter.served import Served
 from autoscaler.adapter.server import listen
@@ -47,6 +50,17 @@ class Running:
         (self.folder / "tls.crt").write_text(self.keys.tls_crt)
         (self.folder / "tls.key").write_text(self.keys.tls_key)
 
+    def secured(self, change: Callable[[ssl.SSLContext], None] = lambda _: None) -> ssl.SSLSocket:
+        """A connection without HTTP; ``change`` may prepare its TLS."""
+        context = ssl.create_default_context(cadata=self.keys.ca_crt)
+        change(context)
+        plain = socket.create_connection(("127.0.0.1", urlsplit(self.url).port), timeout=10)
+        try:
+            return context.wrap_socket(plain, server_hostname="localhost")
+        except OSError:
+            plain.close()
+            raise
+
     def session(self, client: Client | None = None, **headers: str) -> aiohttp.ClientSession:
         """Connections that trust the server's authority and show ``client``'s certificate."""
         context = ssl.create_default_context(cadata=self.keys.ca_crt)
@@ -57,7 +71,13 @@ class Running:
 
 
 @asynccontextmanager
-async def running(folder: Path, served: Served, judge: Judge, trusted: Trusted) -> AsyncIterator[Running]:
+async def running(
+    folder: Path,
+    served: Served,
+    judge: Judge,
+    trusted: Trusted,
+    limits: Mapping[Stage, Limit] = LIMITS,
+) -> AsyncIterator[Running]:
     """Serves ``served`` until the block ends."""
     source, fleet = Source(), Fleet()
     board = Board(source, fleet)
@@ -67,7 +87,7 @@ async def running(folder: Path, served: Served, judge: Judge, trusted: Trusted) 
     live = LiveContext(KeyPair(folder / "tls.crt", folder / "tls.key"), trusted, lambda: float(next(ticks)))
     answers = Answers(lambda: world.served, board)
     app = App(Gate(judge, trusted), answers, lambda: world.missing, world.telemetry, lambda: world.fault)
-    listening = await listen(app, "127.0.0.1", 0, live.context)
+    listening = await listen(app, "127.0.0.1", 0, live.context, limits)
     world.url = f"https://localhost:{listening.port}"
     try:
         yield world

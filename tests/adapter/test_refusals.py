@@ -30,10 +30,23 @@ class Plain:
         return default
 
 
+class Certified(Plain):
+    """A connection whose client showed a certificate."""
+
+    def get_extra_info(self, name, default=None):
+        return self if name == "ssl_object" else default
+
+    def getpeercert(self, binary_form):  # noqa: ARG002 (ssl's signature)
+        return b"a certificate"
+
+
 def served(gate):
     app = App(gate, answers=None, unready=tuple, telemetry=Telemetry())
-    request = make_mocked_request("GET", "/apis", transport=Plain())
-    return lambda: app.handle(request)
+
+    def ask(path="/apis", transport=None):
+        return app.handle(make_mocked_request("GET", path, transport=transport or Plain()))
+
+    return ask
 
 
 FAILURES = [
@@ -57,13 +70,28 @@ async def test_what_fails_behind_it_is_told_to_the_log_alone(error, code, reason
 async def test_one_request_too_many_is_told_to_come_back():
     gate = Gate(ClusterError("no"))
     ask = served(gate)
-    waiting = [asyncio.create_task(ask()) for _ in range(MAX_IN_FLIGHT)]
+    half = [asyncio.create_task(ask()) for _ in range(MAX_IN_FLIGHT // 2)]
     await asyncio.sleep(0)
     refused = await ask()
     assert (refused.status, refused.headers["Retry-After"]) == (429, "1")
+    rest = [asyncio.create_task(ask(transport=Certified())) for _ in half]
+    await asyncio.sleep(0)
+    assert not any(task.done() for task in rest)
+    assert (await ask(transport=Certified())).status == 429
+    gate.opened.set()
+    await asyncio.gather(*half, *rest)
+    assert (await ask()).status == 503
+
+
+async def test_probes_are_answered_however_many_requests_wait():
+    gate = Gate(ClusterError("no"))
+    ask = served(gate)
+    waiting = [asyncio.create_task(ask(transport=Certified())) for _ in range(MAX_IN_FLIGHT)]
+    await asyncio.sleep(0)
+    gate.admit = Open().admit
+    assert (await ask("/livez")).status == 200
     gate.opened.set()
     await asyncio.gather(*waiting)
-    assert (await ask()).status == 503
 
 
 class Open:

@@ -1,7 +1,6 @@
 """Connections: whose certificate is good enough, and what changes without a restart."""
 
 import asyncio
-import socket
 import ssl
 from dataclasses import replace
 from urllib.parse import urlsplit
@@ -27,22 +26,31 @@ async def world(tmp_path):
 
 async def spoken(world, client=None, change=None):
     """What the server says on a connection with a client certificate: an answer, or an alert."""
-    context = ssl.create_default_context(cadata=world.keys.ca_crt)
-    if change is not None:
-        change(context)
-    if client is not None:
-        context.load_cert_chain(*client.write(world.folder, "spoken"))
-    return await asyncio.to_thread(_speak, context, urlsplit(world.url).port)
+
+    def prepare(context):
+        if change is not None:
+            change(context)
+        if client is not None:
+            context.load_cert_chain(*client.write(world.folder, "spoken"))
+
+    said = await asyncio.to_thread(speak, world, LIVEZ, prepare)
+    return said.splitlines()[0]
 
 
-def _speak(context, port):
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as plain:
-        try:
-            with context.wrap_socket(plain, server_hostname="localhost") as tls:
-                tls.sendall(b"GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
-                return tls.recv(65536).decode().splitlines()[0]
-        except ssl.SSLError as error:
-            return error.reason
+LIVEZ = b"GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+
+
+def speak(world, sent, prepare=lambda _: None):
+    """All that is answered until the end of the connection, or the alert."""
+    said = b""
+    try:
+        with world.secured(prepare) as tls:
+            tls.sendall(sent)
+            while more := tls.recv(65536):
+                said += more
+    except ssl.SSLError as error:
+        return error.reason
+    return said.decode()
 
 
 def only(version):
