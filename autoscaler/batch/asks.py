@@ -14,6 +14,11 @@ from autoscaler.client.prompts import Form
 from autoscaler.errors import InputError, Problem
 
 PATHS: Mapping[Form, str] = {"completions": "/v1/completions", "chat": "/v1/chat/completions"}
+OTHER_PATHS = (
+    *("/v1/embeddings", "/pooling", "/classify"),
+    *("/v1/score", "/score", "/v1/rerank", "/v2/rerank", "/rerank"),
+)
+"""Paths that only OpenAI's form of a row can name; their answers are JSON, too, and are kept whole."""
 
 
 class Ask(NamedTuple):
@@ -55,10 +60,7 @@ class Asking:
     def _body(self, path: Path, row: Row) -> tuple[str, Mapping[str, Any]]:
         columns = row.columns
         if "body" in columns:
-            where = columns.get("url", PATHS["chat"])
-            if not isinstance(columns["body"], dict) or not str(where).startswith("/"):
-                raise _wrong(path, row, "body", "must be an object, and its url a path like /v1/completions")
-            return str(where), columns["body"]
+            return _whole_request(path, row)
         if "messages" in columns:
             if not isinstance(columns["messages"], list):
                 raise _wrong(path, row, "messages", "must be a list of messages with role and content")
@@ -70,6 +72,22 @@ class Asking:
         if self.form == "completions":
             return PATHS["completions"], {"prompt": prompt}
         return PATHS["chat"], {"messages": [{"role": "user", "content": prompt}]}
+
+
+def _whole_request(path: Path, row: Row) -> tuple[str, Mapping[str, Any]]:
+    """The url and the body of a row in OpenAI's form, whose answer can be kept."""
+    columns = row.columns
+    where, body = columns.get("url", PATHS["chat"]), columns["body"]
+    if not isinstance(body, dict):
+        raise _wrong(path, row, "body", "must be an object, like that of a request")
+    known = (*PATHS.values(), *OTHER_PATHS)
+    if where not in known:
+        raise _wrong(path, row, "url", f"{where!r} is not a path of a batch; these are: {', '.join(known)}")
+    if columns.get("method", "POST") != "POST":
+        raise _wrong(path, row, "method", "must be POST, or left out")
+    if body.get("stream"):
+        raise _wrong(path, row, "body.stream", "a batch keeps whole answers: leave it out")
+    return where, body
 
 
 def _wrong(path: Path, row: Row, field: str, message: str) -> InputError:

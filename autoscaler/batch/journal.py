@@ -12,39 +12,23 @@ import json
 import os
 import stat
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import replace
 from pathlib import Path
 from time import monotonic
 from types import TracebackType
 from typing import Any, Self
 
+from autoscaler.batch.results import FIELDS, Result
 from autoscaler.errors import InputError, Problem
 
 SYNC_S = 5.0
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
-    """What became of one row. ``error``: why there is no output, after all attempts."""
-
-    row: int
-    id: str
-    key: str
-    output: str | None
-    finish_reason: str | None
-    prompt_tokens: int | None
-    completion_tokens: int | None
-    attempts: int
-    error: str | None
-
-
-FIELDS = tuple(Result.__dataclass_fields__)
-
-
 class Journal:
     """One results file, open for this process alone: ``with Journal(path) as journal``.
 
-    ``done``: the key of every row that has a result. ``failed``: how many of those are errors.
+    ``done``: the key of every row that has a result. ``failed``: how many of those are errors. ``lost``:
+    how many results were dropped at opening because they hold no answer; those rows count as never sent.
     """
 
     def __init__(self, path: Path, *, retry_errors: bool = False) -> None:
@@ -52,6 +36,7 @@ class Journal:
         self.path = path
         self.done: dict[int, str] = {}
         self.failed = 0
+        self.lost = 0
         self._retry_errors = retry_errors
         self._file = -1
         self._synced = 0.0
@@ -66,7 +51,7 @@ class Journal:
             self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
             opened = os.fstat(self._file)
             if not stat.S_ISREG(opened.st_mode):
-                raise self._wrong(None, "is no regular file; results are read again when a run goes on")
+                raise self._wrong(None, "is not a regular file; results are read again when a run is resumed")
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if not os.path.samestat(opened, self.path.stat()):
                 raise BlockingIOError  # replaced between opening and locking
@@ -96,16 +81,12 @@ class Journal:
         Raises:
             InputError: the disk is full, or otherwise refuses.
         """
+        # OpenAI's name for the id is there, too, so that a reader of its batch files finds everything.
+        line = {**{name: getattr(result, name) for name in FIELDS}, "custom_id": result.id}
         # Half a surrogate pair, which JSON can say and UTF-8 cannot, becomes a question mark.
-        data = (json.dumps(asdict(result), ensure_ascii=False) + "\n").encode(errors="replace")
-        try:
-            while data:
-                data = data[os.write(self._file, data) :]
-            if monotonic() - self._synced > SYNC_S:
-                os.fsync(self._file)
-                self._synced = monotonic()
-        except OSError as error:
-            raise self._wrong(None, f"cannot be written: {error.strerror}") from None
+        self._write((json.dumps(line, ensure_ascii=False) + "\n").encode(errors="replace"))
+        if monotonic() - self._synced > SYNC_S:
+            self._sync()
         self.done[result.row] = result.key
         self.failed += result.error is not None
 
@@ -135,21 +116,32 @@ class Journal:
     def results(self) -> Iterator[Result]:
         """All results so far, in the order of the file."""
         with self.path.open("rb") as file:
+            yield from map(_parse, file)
+
+    def ordered(self) -> Iterator[Result]:
+        """All results so far, by row. Their places alone are held in memory, as answers may be large."""
+        with self.path.open("rb") as file:
+            places, place = [], 0
             for line in file:
-                yield Result(**json.loads(line))
+                places.append((_parse(line).row, place))
+                place += len(line)
+            for _, place in sorted(places):
+                file.seek(place)
+                yield _parse(file.readline())
 
     def _resume(self) -> None:
         """Reads what is there, cuts off a torn line, and goes to the end."""
         end = 0
-        dropped = False
+        dropped: set[int] = set()
         with os.fdopen(os.dup(self._file), "rb") as file:
             for number, line in enumerate(file, start=1):
                 if not line.endswith(b"\n"):
                     break
                 result = self._read(number, line)
                 end += len(line)
-                if self._retry_errors and result.error is not None:
-                    dropped = True
+                if result.lost or (self._retry_errors and result.error is not None):
+                    self.lost += result.lost
+                    dropped.add(number)
                     continue
                 if result.row in self.done:
                     raise self._wrong(number, f"row {result.row} has a second result")
@@ -158,29 +150,44 @@ class Journal:
         os.ftruncate(self._file, end)
         os.lseek(self._file, end, os.SEEK_SET)
         if dropped:
-            self._rewrite()
+            self._rewrite(dropped)
 
-    def _rewrite(self) -> None:
-        """Replaces the file by one without errors; both are locked until that has happened."""
+    def _rewrite(self, dropped: set[int]) -> None:
+        """Replaces the file by one without some lines; both are locked until that has happened."""
         draft = self.path.with_name(f".{self.path.name}.{os.getpid()}.tmp")
         old, self._file = (
             self._file,
             os.open(draft, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666),
         )
         fcntl.flock(self._file, fcntl.LOCK_EX)
-        for result in self.results():
-            if result.error is None:
-                self.append(result)
-        os.fsync(self._file)
+        with self.path.open("rb") as file:
+            for number, line in enumerate(file, start=1):
+                if number not in dropped:
+                    self._write(line)
+        self._sync()
         draft.replace(self.path)
         os.close(old)
 
+    def _write(self, data: bytes) -> None:
+        try:
+            while data:
+                data = data[os.write(self._file, data) :]
+        except OSError as error:
+            raise self._wrong(None, f"cannot be written: {error.strerror}") from None
+
+    def _sync(self) -> None:
+        try:
+            os.fsync(self._file)
+        except OSError as error:
+            raise self._wrong(None, f"cannot be written: {error.strerror}") from None
+        self._synced = monotonic()
+
     def _read(self, number: int, line: bytes) -> Result:
         try:
-            fields: Any = json.loads(line)
-            return Result(**fields | {"row": int(fields["row"])})
-        except (ValueError, TypeError, LookupError):
-            message = "is no result of `autoscale batch`; name another file, or move this one away"
+            result = _parse(line)
+            return replace(result, row=int(result.row))
+        except (ValueError, TypeError, AttributeError):
+            message = "is not a result of `autoscale batch`; name another file, or move this one away"
             raise self._wrong(number, message) from None
 
     def _close(self) -> None:
@@ -190,3 +197,9 @@ class Journal:
 
     def _wrong(self, line: int | None, message: str) -> InputError:
         return InputError([Problem(str(self.path), line, "--output", message)])
+
+
+def _parse(line: bytes) -> Result:
+    fields: dict[str, Any] = json.loads(line)
+    fields.pop("custom_id", None)
+    return Result(**fields)

@@ -13,6 +13,8 @@ from autoscaler.lines import Lines
 
 _FIELD_BYTES = 64 * 2**20
 _BATCH_ROWS = 1024
+_TABLES = (".csv", ".parquet")
+_COMPRESSED = (".gz", ".bz2", ".xz", ".zst", ".zip")
 
 
 class Row(NamedTuple):
@@ -30,10 +32,10 @@ def read_rows(path: Path) -> Iterator[Row]:
         InputError: while iterating; the file cannot be read, or a row is wrong.
         MissingExtraError: Parquet, and pyarrow is not installed.
     """
-    if path.suffixes[-2:] == [".csv", ".gz"]:
-        raise InputError(
-            [Problem(str(path), None, "", "is compressed, which only JSON lines may be: gunzip it")]
-        )
+    table_inside = Path(path.stem).suffix in _TABLES
+    if path.suffix in _COMPRESSED and (table_inside or path.suffix != ".gz"):
+        message = "is compressed, which only JSON lines may be, by gzip: decompress it"
+        raise InputError([Problem(str(path), None, "", message)])
     if path.suffix == ".parquet":
         return _parquet(path)
     return _csv(path) if path.suffix == ".csv" else _json_lines(path)
@@ -49,9 +51,9 @@ def _json_lines(path: Path) -> Iterator[Row]:
             try:
                 columns = json.loads(text)
             except ValueError as error:
-                raise lines.fail(line, "", f"is no JSON: {error}") from None
+                raise lines.fail(line, "", f"is not valid JSON: {error}") from None
             if not isinstance(columns, dict):
-                raise lines.fail(line, "", 'is no JSON object; write one a line, like {"prompt": "Hi"}')
+                raise lines.fail(line, "", 'is not a JSON object; write one a line, like {"prompt": "Hi"}')
             yield Row(number, line, columns)
             number += 1
 
@@ -68,7 +70,7 @@ def _csv(path: Path) -> Iterator[Row]:
                     raise InputError([Problem(str(path), reader.line_num, "", message)])
                 yield Row(number, reader.line_num, columns)
     except csv.Error as error:
-        raise InputError([Problem(str(path), reader.line_num, "", f"is no CSV row: {error}")]) from None
+        raise InputError([Problem(str(path), reader.line_num, "", f"is not a CSV row: {error}")]) from None
     except UnicodeDecodeError as error:
         raise InputError([Problem(str(path), None, "", f"is not UTF-8 (byte {error.start})")]) from None
     except OSError as error:

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from autoscaler.batch.asks import Ask
-from autoscaler.batch.journal import Journal, Result
+from autoscaler.batch.journal import Journal
+from autoscaler.batch.results import Result, answered, failed
 from autoscaler.batch.window import Window
 from autoscaler.client.endpoint import Endpoint
 from autoscaler.client.failures import REFUSES_ALL
@@ -47,7 +48,7 @@ class Run:
     """Sends requests and keeps results.
 
     ``model``: for the asks that name none; None: the server's first. ``attempts``: how often a row is
-    sent before it gets an error; a server that is overloaded or not there does not count.
+    sent before it gets an error; a server that is overloaded, ends or is not there does not count.
     ``patience_s``: for so long it may be so before the run gives up. ``on_wait`` hears of it once, if it
     is so from the beginning: the address may be wrong.
     """
@@ -104,17 +105,17 @@ class Run:
             except RequestError as error:
                 if error.status in REFUSES_ALL:
                     raise
-                return self._keep(_failed(ask, failures + 1, str(error)))
+                return self._keep(failed(ask, failures + 1, str(error)))
             except ServerError as error:
                 self._refused(error, sent_at)
                 failures += not error.unavailable
                 if failures >= self.attempts:
-                    return self._keep(_failed(ask, failures, str(error)))
+                    return self._keep(failed(ask, failures, str(error)))
             else:
                 self.window.answered()
                 self._last_answer = _now()
                 self._begun = True
-                return self._keep(_result(ask, failures + 1, answer))
+                return self._keep(answered(ask, failures + 1, answer))
             if failures:
                 await asyncio.sleep(self.window.pause_s(failures))
             await self._enter()
@@ -157,28 +158,3 @@ class Run:
 
 def _now() -> float:
     return asyncio.get_running_loop().time()
-
-
-def _failed(ask: Ask, attempts: int, error: str) -> Result:
-    return Result(ask.row, ask.id, ask.key, None, None, None, None, attempts, " ".join(error.split()))
-
-
-def _result(ask: Ask, attempts: int, answer: dict[str, Any]) -> Result:
-    """The first choice of an answer."""
-    try:
-        choice = answer["choices"][0]
-        output = choice["message"]["content"] if "message" in choice else choice["text"]
-        usage = answer.get("usage") or {}
-        return Result(
-            row=ask.row,
-            id=ask.id,
-            key=ask.key,
-            output=output,
-            finish_reason=choice.get("finish_reason"),
-            prompt_tokens=usage.get("prompt_tokens"),
-            completion_tokens=usage.get("completion_tokens"),
-            attempts=attempts,
-            error=None,
-        )
-    except (LookupError, TypeError, AttributeError):
-        return _failed(ask, attempts, "the answer has no choice with text")

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
-from collections.abc import Sequence
-from dataclasses import astuple
+from collections.abc import Iterable
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
-from autoscaler.batch.journal import FIELDS, Result
+from autoscaler.batch.results import FIELDS, Result
 from autoscaler.errors import InputError, MissingExtraError, Problem
 
 TABLES = (".csv", ".parquet")
 LINES = (".jsonl", ".json", ".ndjson")
+_ROWS_AT_ONCE = 1024
 
 
 def check_table(path: Path) -> None:
@@ -23,7 +26,7 @@ def check_table(path: Path) -> None:
         MissingExtraError: Parquet, and pyarrow is not installed.
     """
     if path.suffix not in (*TABLES, *LINES):
-        message = f"names no form that is written here: end it in {', '.join((*LINES, *TABLES))}"
+        message = f"has no ending of a form that is written here: end it in {', '.join((*LINES, *TABLES))}"
         raise InputError([Problem(str(path), None, "--output", message)])
     if path.suffix == ".parquet":
         try:
@@ -33,33 +36,41 @@ def check_table(path: Path) -> None:
             raise MissingExtraError(message) from None
 
 
-def write_table(path: Path, results: Sequence[Result]) -> None:
-    """Replaces ``path``; it is whole or not there."""
-    ordered = sorted(results, key=lambda result: result.row)
+def write_table(path: Path, results: Iterable[Result]) -> None:
+    """Replaces ``path`` by a table in the order of ``results``; it is whole or not there."""
     draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         if path.suffix == ".parquet":
-            _parquet(draft, ordered)
+            _parquet(draft, results)
         else:
-            _csv(draft, ordered)
+            _csv(draft, results)
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)
 
 
-def _csv(path: Path, results: Sequence[Result]) -> None:
+def _cells(result: Result) -> list[Any]:
+    """In the order of ``FIELDS``; an answer is JSON text."""
+    *cells, response = (getattr(result, name) for name in FIELDS)
+    # Half a surrogate pair would be an error in both forms.
+    return [*cells, None if response is None else json.dumps(response)]
+
+
+def _csv(path: Path, results: Iterable[Result]) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
         rows = csv.writer(file, lineterminator="\n")
         rows.writerow(FIELDS)
-        rows.writerows(astuple(result) for result in results)
+        rows.writerows(map(_cells, results))
 
 
-def _parquet(path: Path, results: Sequence[Result]) -> None:
+def _parquet(path: Path, results: Iterable[Result]) -> None:
     import pyarrow as pa
-    from pyarrow.parquet import write_table as write
+    from pyarrow.parquet import ParquetWriter
 
     text, count = pa.string(), pa.int64()
     kinds = {"row": count, "prompt_tokens": count, "completion_tokens": count, "attempts": count}
     schema = pa.schema([(name, kinds.get(name, text)) for name in FIELDS])
-    columns = [[getattr(result, name) for result in results] for name in FIELDS]
-    write(pa.table(columns, schema=schema), path)
+    rest = iter(results)
+    with ParquetWriter(path, schema) as writer:
+        while rows := [_cells(result) for result in islice(rest, _ROWS_AT_ONCE)]:
+            writer.write_table(pa.table(list(zip(*rows, strict=True)), schema=schema))

@@ -23,7 +23,8 @@ from autoscaler.cli.server_options import server_options
 
 if TYPE_CHECKING:
     from autoscaler.batch.asks import Ask
-    from autoscaler.batch.journal import Journal, Result
+    from autoscaler.batch.journal import Journal
+    from autoscaler.batch.results import Result
     from autoscaler.batch.run import Run
     from autoscaler.client.endpoint import Endpoint
     from autoscaler.client.prompts import Form
@@ -169,6 +170,9 @@ async def _run(options: Options) -> int:
     check_files([("--output", file) for file in {options.output, path}], [options.input_file])
     key = os.environ.get(options.api_key_env)
     with Journal(path, retry_errors=options.retry_errors) as journal:
+        if journal.lost:
+            message = "rows of an earlier run have an aborted answer, or none; they are sent again"
+            click.echo(f"{path}: {journal.lost:,} {message}", err=True)
         async with Endpoint(options.url, api_key=key, timeout_s=options.request_timeout) as endpoint:
             await _send(endpoint, journal, options)
         return int(journal.failed > 0)
@@ -196,11 +200,10 @@ def _finish(journal: Journal, output: Path) -> None:
     """Writes the table, where one was asked for, and says how it went."""
     from autoscaler.batch.tables import TABLES, write_table
 
-    is_table = output.suffix in TABLES
-    results = list(journal.results()) if is_table or journal.failed else []
-    if is_table:
-        write_table(output, results)
+    if output.suffix in TABLES:
+        write_table(output, journal.ordered())
     click.echo(f"{len(journal.done):,} rows, {journal.failed:,} with an error: {output}")
+    results = journal.results() if journal.failed else ()
     errors = Counter(result.error for result in results if result.error is not None)
     for message, count in errors.most_common(MOST_REASONS):
         click.echo(f"  {count:,} x {message}")

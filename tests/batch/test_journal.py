@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autoscaler.batch.journal import Journal, Result
+from autoscaler.batch.journal import Journal
+from autoscaler.batch.results import Result
 from autoscaler.errors import InputError
 
 
@@ -38,7 +39,9 @@ def test_a_run_goes_on_where_the_last_ended(path):
         assert journal.failed == 1
         journal.append(result(2))
         assert [one.row for one in journal.results()] == [0, 5, 2]
-    assert list(json.loads(path.read_text().splitlines()[0])) == list(Result.__dataclass_fields__)
+    line = json.loads(path.read_text().splitlines()[0])
+    assert list(line) == [*Result.__dataclass_fields__, "custom_id"]
+    assert (line["id"], line["custom_id"]) == ("id-0", "id-0")
 
 
 @given(st.integers(0, 400))
@@ -65,6 +68,51 @@ def test_errors_are_sent_again_only_when_asked_for(path):
     rows = [json.loads(line)["row"] for line in path.read_text().splitlines()]
     assert rows == [0, 2, 3]
     assert [file.name for file in path.parent.iterdir()] == ["out.jsonl"]
+
+
+def old_line(row: int, **given) -> str:
+    """As versions wrote it that kept the text of the first choice alone."""
+    named = {"row": row, "id": f"id-{row}", "key": f"key-{row}", "output": "said", "finish_reason": "stop"}
+    return json.dumps(
+        {**named, "prompt_tokens": 3, "completion_tokens": 4, "attempts": 1, "error": None, **given}
+    )
+
+
+@pytest.mark.parametrize("retry_errors", [False, True])
+def test_rows_of_older_journals_whose_answers_were_lost_count_as_never_sent(path, retry_errors):
+    """Aborted ones, whether they have text or not, and those without text, such as tool calls."""
+    lost = [
+        old_line(1, output="", finish_reason="abort", completion_tokens=0),
+        old_line(2, output="said so", finish_reason="abort"),
+        old_line(3, output=None, finish_reason="tool_calls"),
+    ]
+    kept = [old_line(0), old_line(4, output="", finish_reason="length")]
+    error = old_line(5, output=None, finish_reason=None, error="500 Internal Server Error")
+    path.write_text("".join(line + "\n" for line in [kept[0], *lost, error, kept[1]]))
+    kept.insert(1, error)
+    with Journal(path, retry_errors=retry_errors) as journal:
+        assert journal.lost == 3
+        assert sorted(journal.done) == ([0, 4] if retry_errors else [0, 4, 5])
+        assert journal.failed == (not retry_errors)
+    lines = path.read_text().splitlines()
+    assert lines == [line for line in kept if not (retry_errors and line == error)]
+    with Journal(path) as journal:
+        assert journal.lost == 0
+
+
+def test_a_result_without_text_has_its_answer_beside_it(path):
+    body = {"choices": [{"message": {"content": None, "tool_calls": [{"id": "1"}]}}]}
+    response = {"status_code": 200, "request_id": "x", "body": body}
+    write(path, replace(result(0), output=None, finish_reason="tool_calls", response=response))
+    with Journal(path) as journal:
+        assert (journal.lost, sorted(journal.done)) == (0, [0])
+        assert next(journal.results()).response == response
+
+
+def test_results_by_row_whatever_their_order_in_the_file(path):
+    write(path, *[result(row) for row in (3, 0, 12, 7)])
+    with Journal(path) as journal:
+        assert [one.row for one in journal.ordered()] == [0, 3, 7, 12]
 
 
 def test_what_utf_8_cannot_say_costs_a_character_not_the_run(path):
@@ -103,10 +151,10 @@ def test_a_row_that_was_asked_something_else_is_refused(path):
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("a,b\n", r"out.jsonl:1: --output: is no result"),
-        ('{"row": 1}\n', "is no result"),
-        ("[]\n", "is no result"),
-        ("5\n", "is no result"),
+        ("a,b\n", r"out.jsonl:1: --output: is not a result"),
+        ('{"row": 1}\n', "is not a result"),
+        ("[]\n", "is not a result"),
+        ("5\n", "is not a result"),
     ],
 )
 def test_another_file_is_never_touched(path, text, says):
@@ -129,7 +177,7 @@ def test_a_folder_that_is_not_there(tmp_path):
 
 
 def test_a_device_cannot_be_read_again():
-    with pytest.raises(InputError, match="is no regular file"):
+    with pytest.raises(InputError, match="is not a regular file"):
         Journal(Path("/dev/null")).__enter__()
 
 

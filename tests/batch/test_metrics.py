@@ -9,8 +9,9 @@ import aiohttp
 import pytest
 from prometheus_client import CollectorRegistry
 
-from autoscaler.batch.journal import Journal, Result
+from autoscaler.batch.journal import Journal
 from autoscaler.batch.metrics import BatchCollector, served
+from autoscaler.batch.results import Result
 from autoscaler.batch.run import Run
 from autoscaler.batch.window import Window
 from autoscaler.client.endpoint import Endpoint

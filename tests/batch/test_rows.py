@@ -121,15 +121,29 @@ def test_half_a_surrogate_pair_is_asked_as_it_is(tmp_path):
 @pytest.mark.parametrize(
     ("name", "text", "says"),
     [
-        ("in.jsonl", '{"prompt": "a"}\n{"prompt": ', "in.jsonl:2: is no JSON"),
-        ("in.jsonl", "[1]", 'in.jsonl:1: is no JSON object; write one a line, like {"prompt": "Hi"}'),
+        ("in.jsonl", '{"prompt": "a"}\n{"prompt": ', "in.jsonl:2: is not valid JSON"),
+        ("in.jsonl", "[1]", 'in.jsonl:1: is not a JSON object; write one a line, like {"prompt": "Hi"}'),
         ("in.jsonl", '{"text": "a"}', "in.jsonl:1: prompt: must be text, for every row; the row has text"),
         ("in.jsonl", '{"prompt": 5}', "in.jsonl:1: prompt: must be text"),
         ("in.jsonl", '{"messages": "hi"}', "in.jsonl:1: messages: must be a list"),
-        ("in.jsonl", '{"body": {}, "url": "x"}', "in.jsonl:1: body: must be an object, and its url a path"),
+        ("in.jsonl", '{"body": "{}"}', "in.jsonl:1: body: must be an object, like that of a request"),
+        (
+            "in.jsonl",
+            '{"body": {}, "url": "x"}',
+            "in.jsonl:1: url: 'x' is not a path of a batch; these",
+        ),
+        ("in.jsonl", '{"body": {}, "url": "/v1/audio/speech"}', "in.jsonl:1: url: '/v1/audio/speech' is not"),
+        ("in.jsonl", '{"body": {}, "url": "/v1/completions/"}', "in.jsonl:1: url: '/v1/completions/' is not"),
+        (
+            "in.jsonl",
+            '{"body": {}, "url": ["/v1/completions"]}',
+            "in.jsonl:1: url: ['/v1/completions'] is",
+        ),
+        ("in.jsonl", '{"body": {}, "method": "GET"}', "in.jsonl:1: method: must be POST, or left out"),
+        ("in.jsonl", '\n{"body": {"stream": true}}', "in.jsonl:2: body.stream: a batch keeps whole answers"),
         ("in.csv", "prompt,id\na,1\nb\n", "in.csv:3: does not have the header's 2 fields"),
         ("in.csv", "prompt,id\na,1,2\n", "in.csv:2: does not have the header's 2 fields"),
-        ("in.csv", 'prompt\n"a\n', "in.csv:1: is no CSV row"),
+        ("in.csv", 'prompt\n"a\n', "in.csv:1: is not a CSV row"),
         ("in.parquet", "no parquet", "in.parquet: cannot be read"),
     ],
 )
@@ -139,6 +153,19 @@ def test_what_is_wrong_is_named_with_its_line(tmp_path, name, text, says):
     with pytest.raises(InputError) as caught:
         asks(written(tmp_path, name, text))
     assert says in str(caught.value)
+
+
+@pytest.mark.parametrize("path", ["/v1/embeddings", "/v1/score", "/v2/rerank", "/pooling"])
+def test_paths_of_other_answers_are_sent_as_they_are(tmp_path, path):
+    row = {"url": path, "method": "POST", "body": {"input": "Hi", "stream": False}}
+    (ask,) = asks(written(tmp_path, "in.jsonl", json.dumps(row)), Asking("chat", "prompt", {}))
+    assert (ask.path, ask.body) == (path, row["body"])
+
+
+@pytest.mark.parametrize("name", ["in.csv.gz", "in.parquet.gz", "in.csv.zip", "in.jsonl.zst", "in.jsonl.bz2"])
+def test_a_compressed_file_that_cannot_be_read_is_refused_by_its_name(tmp_path, name):
+    with pytest.raises(InputError, match="is compressed, which only JSON lines may be, by gzip"):
+        asks(tmp_path / name)
 
 
 @pytest.mark.parametrize("name", ["no.jsonl", "no.csv"])

@@ -13,7 +13,8 @@ import pytest
 from aiohttp import web
 
 from autoscaler.batch.asks import Ask
-from autoscaler.batch.journal import Journal, Result
+from autoscaler.batch.journal import Journal
+from autoscaler.batch.results import Result
 from autoscaler.batch.run import Run, find_model
 from autoscaler.batch.window import Window
 from autoscaler.client.endpoint import Endpoint
@@ -40,9 +41,12 @@ def body(row: int) -> dict:
 
 @dataclass
 class Server:
-    """Answers every row; with a status from ``planned`` (by row) as long as there are any."""
+    """Answers every row; with a status from ``planned`` (by row) as long as there are any.
 
-    planned: dict[int, list[int]] = field(default_factory=dict)
+    Status 0 closes the connection; a text is the body of an answer with status 200.
+    """
+
+    planned: dict[int, list[int | str]] = field(default_factory=dict)
     retry_after: str | None = None
     at_once: int = 1000
     seen: Counter[int] = field(default_factory=Counter)
@@ -69,6 +73,8 @@ class Server:
                 assert request.transport is not None
                 request.transport.close()
                 return web.Response()
+            if isinstance(status, str):
+                return web.Response(text=status, content_type="application/json")
             headers = {"Retry-After": self.retry_after} if self.retry_after else {}
             return web.Response(status=status, text=f"row {row}", headers=headers)
         usage = {"prompt_tokens": 3, "completion_tokens": 1}
@@ -96,13 +102,18 @@ async def start(tmp_path) -> AsyncIterator[Callable]:
         await runner.cleanup()
 
 
+def aborted(tokens: int) -> str:
+    choice = {"text": "x " * tokens, "finish_reason": "abort"}
+    return json.dumps({"choices": [choice], "usage": {"prompt_tokens": 3, "completion_tokens": tokens}})
+
+
 async def batch(
-    url, path, count, *, attempts=3, patience_s=30.0, most=64, on_result=None, on_wait=None
+    url, path, count, *, attempts=3, patience_s=30.0, most=64, window=None, on_result=None, on_wait=None
 ) -> list[Result]:
     """The results in the file after one run."""
     with Journal(path) as journal:
         async with Endpoint(url, timeout_s=20.0) as endpoint:
-            run = Run(endpoint, journal, make_window(most), "m", attempts, patience_s)
+            run = Run(endpoint, journal, window or make_window(most), "m", attempts, patience_s)
             if on_result is not None:
                 run.on_result = on_result
             if on_wait is not None:
@@ -119,7 +130,12 @@ class TestAServerThatFails:
         assert [(r.row, r.id, r.output) for r in results] == [(n, f"id-{n}", f"said {n}") for n in range(200)]
         assert set(server.seen.values()) == {1}
         assert set(server.models) == {"m"}
-        assert results[0] == Result(0, "id-0", "key-0", "said 0", "stop", 3, 1, 1, None)
+        body = {
+            "choices": [{"text": "said 0", "finish_reason": "stop"}],
+            "usage": {"prompt_tokens": 3, "completion_tokens": 1},
+        }
+        response = {"status_code": 200, "request_id": None, "body": body}
+        assert results[0] == Result(0, "id-0", "key-0", "said 0", "stop", 3, 1, 1, None, response)
 
     async def test_a_second_run_sends_nothing(self, start):
         server = Server()
@@ -142,6 +158,49 @@ class TestAServerThatFails:
         results = await run(10)
         assert (results[3].attempts, results[3].error, results[3].output) == (3, None, "said 3")
         assert server.seen[3] == 3
+
+    @pytest.mark.parametrize("tokens", [0, 5])
+    async def test_an_aborted_answer_is_none_and_costs_no_attempt(self, start, tokens):
+        """A vLLM that ends says 200; the row is sent until it is answered, and stands there once."""
+        server = Server({row: [aborted(tokens)] * 5 for row in (3, 4)})
+        run = await start(server)
+        results = await run(10)
+        assert [result.row for result in results] == list(range(10))
+        assert [(r.attempts, r.output, r.finish_reason) for r in results[3:5]] == [
+            (1, "said 3", "stop"),
+            (1, "said 4", "stop"),
+        ]
+        assert (server.seen[3], server.seen[4]) == (6, 6)
+
+    async def test_a_server_that_aborts_everything_is_not_there(self, start, tmp_path):
+        run = await start(Server({row: [aborted(0)] * 1000 for row in range(5)}))
+        with pytest.raises(ServerError, match=r"the last was: the answer is not complete"):
+            await run(5, patience_s=0.05)
+        assert not (tmp_path / "out.jsonl").exists()
+
+    async def test_aborts_shrink_the_window(self, start):
+        server = Server({row: [aborted(0)] for row in range(20, 24)})
+        run = await start(server)
+        window = make_window()
+        await run(24, window=window)
+        assert window.limit < 20
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            "",
+            '{"choices": [{"te',
+            '{"error": {"message": "engine is dead", "code": 500}}',
+            '{"choices": [{"text": "", "finish_reason": "error"}]}',
+        ],
+    )
+    async def test_a_200_that_is_no_answer_is_a_failure(self, start, body):
+        server = Server({3: [body] * 2, 4: [body] * 3})
+        run = await start(server)
+        results = await run(10)
+        assert (results[3].attempts, results[3].error, results[3].output) == (3, None, "said 3")
+        assert (results[4].attempts, results[4].output) == (3, None)
+        assert results[4].error
 
     async def test_after_its_attempts_a_row_is_an_error_and_the_others_go_on(self, start):
         server = Server({3: [500] * 100, 7: [0] * 100})
@@ -198,7 +257,8 @@ class TestAServerThatFails:
         server.post = odd
         run = await start(server)
         (result,) = await run(1)
-        assert (result.output, result.error) == (None, "the answer has no choice with text")
+        assert (result.output, result.error) == (None, "the answer has none of choices, data, results")
+        assert result.response["body"] == {"choices": []}
 
     async def test_patience_ends_with_nobody_there_and_rows_are_no_errors(self, tmp_path):
         path = tmp_path / "out.jsonl"
@@ -237,6 +297,49 @@ class TestAServerThatFails:
         rows = [json.loads(line)["row"] for line in (tmp_path / "out.jsonl").read_text().splitlines()]
         assert sorted(rows) == list(range(100))
         assert server.seen.total() <= 100 + 8
+
+
+ANSWERS = {
+    "a tool call": (
+        "/v1/chat/completions",
+        {
+            "choices": [
+                {"message": {"content": None, "tool_calls": [{"id": "1"}]}, "finish_reason": "tool_calls"}
+            ]
+        },
+        None,
+    ),
+    "reasoning alone": (
+        "/v1/chat/completions",
+        {"choices": [{"message": {"content": None, "reasoning": "w"}, "finish_reason": "length"}]},
+        None,
+    ),
+    "text in parts": ("/v1/chat/completions", {"choices": [{"message": {"content": [{"text": "a"}]}}]}, None),
+    "two choices": ("/v1/completions", {"choices": [{"text": "a"}, {"index": 1, "text": "b"}]}, "a"),
+    "an embedding": ("/v1/embeddings", {"data": [{"embedding": [0.1, 0.2]}], "usage": None}, None),
+    "a ranking": ("/v1/rerank", {"results": [{"index": 0, "relevance_score": 0.5}]}, None),
+}
+
+
+@pytest.mark.parametrize(("path", "body", "output"), ANSWERS.values(), ids=ANSWERS)
+async def test_an_answer_is_kept_whole(tmp_path, path, body, output):
+    """As in OpenAI's batch files; the text of the first choice, if it has one, is a column, too."""
+
+    async def answer(_: web.Request) -> web.Response:
+        return web.json_response({"id": "x-1"} | body)
+
+    app = web.Application()
+    app.router.add_post(path, answer)
+    runner = web.AppRunner(app, shutdown_timeout=0.01)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    with Journal(tmp_path / "out.jsonl") as journal:
+        async with Endpoint(f"http://127.0.0.1:{runner.addresses[0][1]}") as endpoint:
+            await Run(endpoint, journal, make_window(), "m", 3, 30.0).run([Ask(0, "a", path, {}, "key")])
+    await runner.cleanup()
+    line = json.loads((tmp_path / "out.jsonl").read_text())
+    assert (line["custom_id"], line["error"], line["output"]) == ("a", None, output)
+    assert line["response"] == {"status_code": 200, "request_id": "x-1", "body": {"id": "x-1"} | body}
 
 
 class TestAnEmulatedVllm:

@@ -180,7 +180,7 @@ def test_a_compressed_table_is_said_to_be_one(tmp_path, capsys):
     source = tmp_path / "in.csv.gz"
     source.write_bytes(b"")
     assert main(["batch", str(source), "--url", "http://x", "-o", str(tmp_path / "o.jsonl")]) == 1
-    assert "only JSON lines may be: gunzip it" in capsys.readouterr().err
+    assert "only JSON lines may be, by gzip: decompress it" in capsys.readouterr().err
 
 
 @pytest.mark.slow

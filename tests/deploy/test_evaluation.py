@@ -13,6 +13,7 @@ import yaml
 
 from tests.cli.emulated import emulate
 
+ERROR = "500 Internal Server Error"
 EXAMPLE = Path(__file__).resolve().parents[2] / "deploy/examples/batch"
 
 
@@ -67,13 +68,21 @@ def test_it_predicts_and_then_scores(tmp_path):
     [
         (["Paris.", "It is 56", "AU", "shakespeare", "Mercury"], 0, "5 of 5 right (100.0%)"),
         (["Paris", "57", "Ag", "Marlowe", "Mercury"], 0, "2 of 5 right (40.0%)"),
-        (["Paris", None, "Au", "Shakespeare", "Mercury"], 1, "4 of 5 right (80.0%), 1 without an answer"),
+        (["Paris", ERROR, "Au", "Shakespeare", "Mercury"], 1, "4 of 5 right (80.0%), 1 without an answer"),
+        (["Paris", None, "Au", "Shakespeare", "Mercury"], 0, "4 of 5 right (80.0%), 0 without an answer"),
     ],
 )
 def test_the_score_is_the_share_of_right_answers(tmp_path, said, status, says):
-    """In whatever order the results came."""
+    """In whatever order the results came. An answer without text is wrong, an error is none."""
     script(tmp_path, "http://x")
-    rows = [{"row": number, "output": output} for number, output in enumerate(said)]
+    rows = [
+        {
+            "row": number,
+            "output": None if output == ERROR else output,
+            "error": output if output == ERROR else None,
+        }
+        for number, output in enumerate(said)
+    ]
     (tmp_path / "results.jsonl").write_text("".join(json.dumps(row) + "\n" for row in reversed(rows)))
     score = [tmp_path / name for name in ("score", "questions.jsonl", "results.jsonl", "scores.json")]
     ended = run([sys.executable, *map(str, score)])
