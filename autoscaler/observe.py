@@ -13,7 +13,7 @@ from math import inf
 
 from autoscaler.decision.fleet import survey
 from autoscaler.decision.samples import seconds_ahead
-from autoscaler.decision.types import Pod, Reading, Sample
+from autoscaler.decision.types import NO_REQUEST, Pod, Reading, Sample
 from autoscaler.histograms import histogram_quantile, merged
 from autoscaler.policy.models import (
     DEFAULT_QUANTILE,
@@ -93,7 +93,16 @@ def reading(
         return _quantile(metric, fresh, pods, left_out)
     points = _about_target(metric, answer, namespace, pods)
     samples = tuple(Sample(point.value, point.timestamp, point.pod) for point in points)
-    return Reading(metric.name, samples, missing=left_out)
+    if samples or left_out:
+        return Reading(metric.name, samples, missing=left_out)
+    return Reading(metric.name, idle=_no_series_yet(answer, namespace, now, max_age_seconds))
+
+
+def _no_series_yet(answer: Answer, namespace: str, now: float, max_age_seconds: float) -> str | None:
+    """Why a metric has no series although its exporter is there: it begins with the first request."""
+    ours = (one for one in answer.exporters if one.namespace == namespace)
+    fresh = sorted({str(one.pod) for one in ours if _is_fresh(one.timestamp, now, max_age_seconds)})
+    return f"no request has waited in {', '.join(fresh)} yet" if fresh else None
 
 
 def _about_target(metric: Metric, answer: Answer, namespace: str, pods: Collection[Pod]) -> Iterable[Point]:
@@ -113,9 +122,14 @@ def _of(pods: Collection[Pod], points: Mapping[str | None, Sequence[Point]]) -> 
     return chain.from_iterable(points.get(pod.name, ()) for pod in pods)
 
 
+def _is_fresh(timestamp: float, now: float, max_age_seconds: float) -> bool:
+    return -seconds_ahead(max_age_seconds) <= now - timestamp <= max_age_seconds
+
+
 def _is_usable(buckets: Buckets, now: float, max_age_seconds: float) -> bool:
-    fresh = -seconds_ahead(max_age_seconds) <= now - buckets.timestamp <= max_age_seconds
-    return fresh and all(0.0 <= rate < inf for rate in buckets.rates)
+    return _is_fresh(buckets.timestamp, now, max_age_seconds) and all(
+        0.0 <= rate < inf for rate in buckets.rates
+    )
 
 
 def _quantile(
@@ -123,7 +137,8 @@ def _quantile(
 ) -> Reading:
     """One quantile over the live pods, as old as the oldest histogram in it.
 
-    Without a request in the window there is no sample, since no latency is not a latency of 0.
+    Without a request in the window there is no sample, since no latency is not a latency of 0: where all
+    histograms are there and did not grow, the reading is idle.
     """
     fleet = survey(pods, exact=False)
     counted = [one for one in histograms if one.pod in fleet.live]
@@ -132,6 +147,8 @@ def _quantile(
     bounds, rates = merged([(one.bounds, one.rates) for one in counted])
     value = histogram_quantile(metric.quantile or DEFAULT_QUANTILE, bounds, rates)
     if value is None:
-        return Reading(metric.name, missing=missing)
+        whole = bool(counted) and not missing and all(one.bounds[-1:] == (inf,) for one in counted)
+        idle = NO_REQUEST.format(metric.window_seconds) if whole and not any(rates) else None
+        return Reading(metric.name, missing=missing, idle=idle)
     oldest = min(one.timestamp for one in counted)
     return Reading(metric.name, (Sample(value, oldest),), missing=missing)

@@ -57,13 +57,15 @@ class Buckets:
 class Answer:
     """What a source knows about a question.
 
-    ``error``: nothing could be read, and why. ``warnings``: the server itself says that something
-    may be missing, so the answer is partial. ``outage``: why nothing could be read this time; then
-    all this is what was read before, and partial as well.
+    ``exporters``: the pods that export a metric, at the time of their oldest series of any metric, where
+    the metric itself may have no series yet. ``error``: nothing could be read, and why. ``warnings``: the
+    server itself says that something may be missing, so the answer is partial. ``outage``: why nothing
+    could be read this time; then all this is what was read before, and partial as well.
     """
 
     points: tuple[Point, ...] = ()
     buckets: tuple[Buckets, ...] = ()
+    exporters: tuple[Point, ...] = ()
     error: str | None = None
     warnings: tuple[str, ...] = ()
     outage: str | None = None

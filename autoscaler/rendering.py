@@ -17,6 +17,8 @@ from autoscaler.signals import CATALOGUE, Kind, Reduction, SignalInfo, Source
 
 PART = "autoscaler_part"
 """The label of the series that are times, which values lack: of each pod, that of its oldest sample."""
+EXPORTER = "exporter"
+"""Its value for the time of an exporter, which may have no series of the metric yet."""
 TIME = "time"
 """Its value; where a signal has several sources, the others' times are ``time 1`` and so on."""
 
@@ -89,6 +91,8 @@ def _query(info: SignalInfo, window: int, area: Area, namespaces: str) -> str:
     parts = [" + ".join(values)]
     for index, source in enumerate(info.sources):
         parts.append(_timed(_time(source, area, namespaces), f"{TIME} {index}" if index else TIME))
+        if source.alongside:
+            parts.append(_timed(_exporters(source, area, namespaces), EXPORTER))
     return "\nor ".join(parts)
 
 
@@ -108,6 +112,17 @@ def _value(info: SignalInfo, source: Source, window: int, area: Area, namespaces
 def _time(source: Source, area: Area, namespaces: str) -> str:
     suffix = "_count" if source.kind is Kind.HISTOGRAM else ""
     return _by_pod(source, area, namespaces, "min", suffix, lambda selector: f"timestamp({selector})")
+
+
+def _exporters(source: Source, area: Area, namespaces: str) -> str:
+    """When each exporter's other series are of; a target that is up is there whatever it exports."""
+    ((grouping, matchers),) = _layouts(source, area, namespaces)
+    labels = ("namespace", "pod")
+    ours = [f"{name}{{{matchers}}}" for name in source.alongside]
+    up = f"up{{{matchers}, pod=~{text(source.exporters)}}}"
+    found = [grouping("min", labels, f"timestamp({selector})") for selector in (*ours, up)]
+    found[-1] += f" and on (namespace, pod) ({grouping('min', labels, up)} == 1)"
+    return f"({' or on (namespace, pod) '.join(found)})"
 
 
 def _by_pod(

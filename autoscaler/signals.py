@@ -42,6 +42,8 @@ class Source:
 
     ``names`` are the same metric's over versions and spellings, newest first: for each pod the
     first that has series counts. ``scale`` times the metric is the signal in its own unit.
+    ``alongside``: other metrics of the same exporter, where this one has no series before its first
+    request; ``exporters``: a regular expression of that exporter's pods, whose ``up`` says the same.
     ``about_other_pods``: an exporter tells of the pods that use its GPUs; the labels are ``pod``
     and ``namespace``, or ``exported_pod`` and ``exported_namespace`` where a scrape keeps the first
     for the exporter itself.
@@ -51,6 +53,8 @@ class Source:
     names: tuple[str, ...]
     scale: float = 1.0
     about_other_pods: bool = False
+    alongside: tuple[str, ...] = ()
+    exporters: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +89,21 @@ def _dcgm(name: str, scale: float = 1.0) -> Source:
 
 GATEWAY_QUEUE = "inference_extension_flow_control_queue_size"
 """What the endpoint picker calls its queue; `autoscale batch` exports its own under this name."""
+
+_PICKER = Source(
+    Kind.GAUGE,
+    (GATEWAY_QUEUE,),
+    alongside=(
+        "llm_d_epp_flow_control_pool_saturation",
+        "llm_d_epp_ready_endpoints",
+        "llm_d_epp_info",
+        "inference_extension_flow_control_pool_saturation",
+        "inference_pool_ready_pods",
+        "inference_extension_info",
+    ),
+    exporters="(.+-)?epp(-.+)?",
+)
+"""The endpoint picker; the charts of the inference extension and of llm-d call its pods ``NAME-epp-...``."""
 
 _ENTRIES = (
     SignalInfo(
@@ -144,7 +163,7 @@ _ENTRIES = (
         Scope.CLUSTER,
         Reduction.QUANTILE,
         (Source(Kind.HISTOGRAM, ("vllm:time_to_first_token_seconds",)),),
-        "Time to the first token: the quantile over all requests of the window. Absent while nobody asks.",
+        "Time to the first token: the quantile over all requests of the window. Abstains while nobody asks.",
     ),
     SignalInfo(
         Signal.ITL,
@@ -152,7 +171,7 @@ _ENTRIES = (
         Scope.CLUSTER,
         Reduction.QUANTILE,
         (Source(Kind.HISTOGRAM, ("vllm:inter_token_latency_seconds", "vllm:time_per_output_token_seconds")),),
-        "Time between output tokens: the quantile over all tokens of the window. Absent while nobody asks, "
+        "Time between output tokens: the quantile over all tokens of the window. Abstains while nobody asks, "
         "and blind below 10 ms, the first bucket.",
     ),
     SignalInfo(
@@ -184,7 +203,7 @@ _ENTRIES = (
         "requests",
         Scope.CLUSTER,
         Reduction.SUM,
-        (Source(Kind.GAUGE, (GATEWAY_QUEUE,)),),
+        (_PICKER,),
         "Requests that wait in front of the replicas, in a gateway or a batch client. Exists at 0 replicas.",
     ),
 )

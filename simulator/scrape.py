@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 from math import inf
 
-from autoscaler.decision.types import Observation, Pod, PodPhase, Reading, Sample
+from autoscaler.decision.types import NO_REQUEST, Observation, Pod, PodPhase, Reading, Sample
 from autoscaler.histograms import histogram_quantile
 from autoscaler.policy.models import DEFAULT_QUANTILE, Metric, Signal
 from simulator.cluster import Cluster, PodState, SimulatedPod
@@ -124,15 +124,18 @@ class Scraper:
             spec_replicas=cluster.desired,
             status_replicas=sum(pod.state is not PodState.DRAINING for pod in cluster.pods),
             pods=tuple(observed_pod(pod, now) for pod in cluster.pods),
-            readings=tuple(self._read(metric, visible, now) for metric in self._inputs),
+            readings=tuple(self._read(metric, visible, cluster, now) for metric in self._inputs),
             active_schedules=active_schedules,
         )
 
-    def _read(self, metric: Metric, visible: list[Scrape], now: float) -> Reading:
+    def _read(self, metric: Metric, visible: list[Scrape], cluster: Cluster, now: float) -> Reading:
         if metric.signal is None:
             return Reading(metric.name, self._series[metric.name].samples(now - self._lag_s))
         if not visible:
             return Reading(metric.name, error="not scraped yet")
+        if metric.signal in _QUANTILE_OF:
+            ready = [pod.replica.name for pod in cluster.pods if pod.state is PodState.READY]
+            return _quantile(_window(visible, metric), metric, ready)
         return Reading(metric.name, self._samples(metric, visible))
 
     def _samples(self, metric: Metric, visible: list[Scrape]) -> tuple[Sample, ...]:
@@ -145,10 +148,7 @@ class Scraper:
             return tuple(Sample(gauge(pod), last.time_s, name) for name, pod in last.pods.items())
         if signal is Signal.GPU_UTILIZATION:
             return _rates(visible[-2:], lambda pod: pod.busy_s)
-        window = [scrape for scrape in visible if scrape.time_s >= last.time_s - metric.window_seconds]
-        if signal in _COUNTERS:
-            return _rates(window, _COUNTERS[signal])
-        return _quantile(window, metric)
+        return _rates(_window(visible, metric), _COUNTERS[signal])
 
 
 def observed_pod(pod: SimulatedPod, now: float) -> Pod:
@@ -197,6 +197,11 @@ _QUANTILE_OF: dict[Signal | None, tuple[tuple[float, ...], Callable[[PodScrape],
 }
 
 
+def _window(visible: list[Scrape], metric: Metric) -> list[Scrape]:
+    since = visible[-1].time_s - metric.window_seconds
+    return [scrape for scrape in visible if scrape.time_s >= since]
+
+
 def _rates(window: list[Scrape], counter: Callable[[PodScrape], float]) -> tuple[Sample, ...]:
     """Each pod's increase per second over the scrapes that have it; none from a single scrape."""
     last = window[-1]
@@ -209,8 +214,11 @@ def _rates(window: list[Scrape], counter: Callable[[PodScrape], float]) -> tuple
     return tuple(samples)
 
 
-def _quantile(window: list[Scrape], metric: Metric) -> tuple[Sample, ...]:
-    """``histogram_quantile`` over all pods' increases; no sample where nothing was observed."""
+def _quantile(window: list[Scrape], metric: Metric, ready: list[str]) -> Reading:
+    """``histogram_quantile`` over all pods' increases.
+
+    No sample where nothing was observed: idle, if each of the ``ready`` pods was scraped twice.
+    """
     edges, histogram = _QUANTILE_OF[metric.signal]
     last = window[-1]
     counts = [0] * len(edges)
@@ -220,4 +228,12 @@ def _quantile(window: list[Scrape], metric: Metric) -> tuple[Sample, ...]:
         for index, (now, then) in enumerate(zip(histogram(pod), before, strict=True)):
             counts[index] += now - then
     value = histogram_quantile(metric.quantile or DEFAULT_QUANTILE, edges, tuple(accumulate(counts)))
-    return () if value is None else (Sample(value, last.time_s),)
+    if value is not None:
+        return Reading(metric.name, (Sample(value, last.time_s),))
+    whole = bool(ready) and all(name in last.pods and _scraped_twice(name, window) for name in ready)
+    return Reading(metric.name, idle=NO_REQUEST.format(metric.window_seconds) if whole else None)
+
+
+def _scraped_twice(pod: str, window: list[Scrape]) -> bool:
+    """Whether a rate over the window is known of a pod."""
+    return sum(pod in scrape.pods for scrape in window) > 1

@@ -182,9 +182,87 @@ def test_a_pod_that_starts_or_leaves_is_not_missed():
     assert told.missing == ()
 
 
-def test_no_request_in_the_window_is_no_sample():
-    answer = Answer(buckets=(latencies("chat-0", 0, 0), latencies("chat-1", 0, 0)))
-    assert read(TTFT, answer) == Reading("ttft")
+def quiet(*pods: str, at: float = NOW) -> tuple[Buckets, ...]:
+    return tuple(latencies(pod, 0, 0, at) for pod in pods)
+
+
+def test_histograms_that_are_there_and_did_not_grow_are_idle():
+    answer = Answer(buckets=quiet("chat-0", "chat-1", "chat-gone"))
+    assert read(TTFT, answer) == Reading("ttft", idle="no request in the last 60 s")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Answer(),
+        Answer(buckets=quiet("chat-0")),
+        Answer(buckets=(*quiet("chat-0"), *quiet("chat-1", at=NOW - 91))),
+        Answer(buckets=(*quiet("chat-0"), latencies("chat-1", nan, 0))),
+        Answer(buckets=quiet("chat-gone", "code-0")),
+        Answer(buckets=quiet("chat-0", "chat-1"), warnings=("a store is away",)),
+        Answer(buckets=tuple(Buckets((1.0,), (0.0,), NOW, "chat", pod.name) for pod in PODS)),
+        Answer(buckets=tuple(Buckets((1.0, inf), (3.0, nan), NOW, "chat", pod.name) for pod in PODS)),
+    ],
+    ids=[
+        "absent",
+        "one is absent",
+        "one is stale",
+        "one is NaN",
+        "dead pods",
+        "partial",
+        "no +Inf",
+        "no number",
+    ],
+)
+def test_a_histogram_that_is_missing_is_never_taken_for_an_idle_one(answer: Answer):
+    told = read(TTFT, answer)
+    assert (told.samples, told.idle) == ((), None)
+
+
+def test_without_a_ready_pod_there_is_nothing_that_could_be_idle():
+    starting = (Pod("chat-0", PodPhase.PENDING, ready=False),)
+    assert read(TTFT, Answer(), pods=starting).idle is None
+    assert read(TTFT, Answer(), pods=()).idle is None
+
+
+# A queue that has no series before the first request waits
+
+GATEWAY = Metric.model_validate(metric(10, "AverageValue", signal="gatewayQueue"))
+
+
+def picker(age: float = 0.0, namespace: str = "chat") -> Point:
+    return point(1.0, "epp-0", namespace, NOW - age)
+
+
+def test_a_queue_without_a_series_is_empty_where_its_picker_is_there():
+    told = read(GATEWAY, Answer(exporters=(picker(), picker(30))))
+    assert told == Reading("gatewayQueue", idle="no request has waited in epp-0 yet")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Answer(),
+        Answer(exporters=(picker(91),)),
+        Answer(exporters=(picker(-61),)),
+        Answer(exporters=(picker(namespace="other"),)),
+        Answer(exporters=(picker(),), warnings=("a store is away",)),
+        Answer(exporters=(picker(),), error="HTTP 503"),
+    ],
+    ids=["no picker", "stale", "of the future", "another namespace", "partial", "failed"],
+)
+def test_a_queue_without_a_series_is_missing_where_its_picker_is_not_known_to_be_there(answer: Answer):
+    told = read(GATEWAY, answer)
+    assert (told.samples, told.idle) == ((), None)
+
+
+def test_a_queue_with_a_series_is_its_value():
+    told = read(GATEWAY, Answer(points=(point(7, "epp-0"),), exporters=(picker(),)))
+    assert (told.samples, told.idle) == ((Sample(7, NOW, "epp-0"),), None)
+
+
+def test_a_pods_own_metric_is_never_idle():
+    assert read(PER_POD, Answer()).idle is None
 
 
 # All of a policy's metrics

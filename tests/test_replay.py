@@ -4,18 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from autoscaler.decision import evaluate, initial_state, record_scale
-from autoscaler.decision.types import Reason
+from autoscaler.decision.types import Reading, Reason
 from autoscaler.policy.models import ScalingPolicy
 from autoscaler.policy.vocabulary import Action
 from autoscaler.records import DecisionRecord, read_decisions_jsonl, record_line
 from autoscaler.replay import replay, replay_with, unrecorded
-from tests.decision.builders import failed, guard_readings, metric, observe, per_pod, pods, policy
+from tests.decision.builders import (
+    NOW,
+    failed,
+    guard_readings,
+    metric,
+    observe,
+    per_pod,
+    pods,
+    policy,
+    remembering,
+)
 
 CHAT = policy(metric(5, signal="waiting"))
 
@@ -92,6 +103,26 @@ def test_another_policy_decides_in_the_recorded_situations() -> None:
     assert first.decision.desired_replicas == 6  # 12 wanted, 4 more at a time
     assert second.decision is not None
     assert second.decision.current_replicas == 5  # what the log's own policy ordered
+
+
+def test_a_log_says_why_a_metric_is_absent_and_one_from_before_that_holds_as_it_did(tmp_path: Path) -> None:
+    scaling = policy(metric(5, signal="waiting"), metric(1, "Value", signal="ttft"))
+    idle = Reading("ttft", idle="no request in the last 60 s")
+    seen = observe(2, per_pod([0.0] * 2, "waiting", NOW), idle, *guard_readings(pods(2), NOW))
+    state = remembering((2, 1000.0))
+    decision = evaluate(scaling, seen, state, NOW)[0]
+    path = tmp_path / "log.jsonl"
+    line = record_line(DecisionRecord(NOW, seen, decision, policy=scaling, state=state))
+    path.write_text(f"{line}\n")
+    (now,) = replay(read_decisions_jsonl(path))
+    assert now.decision == decision
+    assert decision.desired_replicas == 1
+    path.write_text(
+        line.replace(',"idle":"no request in the last 60 s"', "").replace(',"idle":null', "") + "\n"
+    )
+    (before,) = replay(read_decisions_jsonl(path))
+    assert before.decision is not None
+    assert (before.decision.desired_replicas, before.decision.reason) == (2, "FailedGetExternalMetric")
 
 
 def test_a_metric_that_was_not_recorded_is_without_an_answer() -> None:

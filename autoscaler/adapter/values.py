@@ -66,7 +66,7 @@ def _of_object(measure: Measure, found: Reading, pods: Collection[Pod], now: flo
     if gaps:
         return Values({}, f"incomplete: no value of {', '.join(gaps[:3])}")
     if not found.samples:
-        return Values({}, "there is no sample")
+        return Values({}, found.idle or "there is no sample")
     one = _combine(measure, found.samples, now)
     return Values({measure.object or "": one}) if isinstance(one, Value) else Values({}, one)
 

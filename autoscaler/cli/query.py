@@ -112,11 +112,13 @@ def _show(spec: Spec, metrics: list[Metric], answer: Answer, namespace: str) -> 
     now = time.time()
     pods = [Pod(name) for name in sorted(_pods(answer, namespace))]
     shown = False
+    idle = None
     for metric in metrics if metrics[0].signal in QUANTILE_SIGNALS else metrics[:1]:
         told = reading(metric, answer, namespace, pods, now)
         if told.error is not None:
             click.secho(f"    failed: {told.error}", fg="red")
             return False
+        idle = told.idle
         for sample in sorted(told.samples, key=lambda sample: sample.pod or ""):
             where = sample.pod or (f"over {len(pods)} pods" if metric.signal in QUANTILE_SIGNALS else "value")
             refused = _refusal(spec, metric, sample, now)
@@ -124,8 +126,8 @@ def _show(spec: Spec, metrics: list[Metric], answer: Answer, namespace: str) -> 
             click.secho(f"{line}   refused: {refused}" if refused else line, fg="red" if refused else None)
             shown = shown or not refused
     if not shown:
-        click.secho("    no value", fg="red")
-    return shown
+        click.secho(f"    no value: {idle}" if idle else "    no value", fg=None if idle else "red")
+    return shown or idle is not None
 
 
 def _refusal(spec: Spec, metric: Metric, sample: Sample, now: float) -> str | None:

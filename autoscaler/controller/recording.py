@@ -111,7 +111,7 @@ class Recorder:
             return
         self.metrics.decisions.labels(made.decision.reason, outcome.action).inc()
         for proposal in made.decision.proposals:
-            if proposal.replicas is None:
+            if proposal.replicas is None and not proposal.abstains:
                 self.metrics.errors.labels(proposal.reason).inc()
         name = (sync.stored.namespace, sync.stored.name)
         self.metrics.standings.decided(name, self._standing(sync, made))

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from autoscaler.controller.status import last_decision, remarks_of, told
+from autoscaler.decision.types import Reason
 from autoscaler.errors import InputError, Problem
 from autoscaler.policy.models import ScalingPolicy
 from autoscaler.policy.quantity import parse_quantity
@@ -138,6 +139,8 @@ def _decision(decision: LastDecision, run: PastDecision | None) -> Iterator[str]
 
 
 def _metric(metric: MetricStatus) -> str:
+    if metric.replicas is None and metric.reason == Reason.NO_REQUESTS:
+        return f"abstains: {metric.reason}: {metric.message}"
     if metric.replicas is None:
         return f"unusable: {metric.reason}: {metric.message}"
     verb = "could be carried by" if metric.role is Role.GUARD else "wants"

@@ -245,10 +245,11 @@ def _pending(sync: _Sync) -> Step | None:
 
 
 def _without_answer(sync: _Sync, judged: Judged, drivers: tuple[Proposal, ...]) -> _Course:
-    """Holds; or falls back, if that is due."""
-    failed = next(proposal for proposal in drivers if proposal.replicas is None)
-    steps: tuple[Step, ...] = (Step("metrics", sync.current, failed.reason, failed.message),)
-    conditions: tuple[Condition, ...] = (_ABLE, _condition("ScalingActive", False, steps[0]))
+    """Holds; or falls back, if that is due. Where every driver abstains, the metrics work: it holds."""
+    failed = next((one for one in drivers if one.replicas is None and not one.abstains), None)
+    told = failed or drivers[0]
+    steps: tuple[Step, ...] = (Step("metrics", sync.current, told.reason, told.message),)
+    conditions: tuple[Condition, ...] = (_ABLE, _condition("ScalingActive", failed is None, steps[0]))
     recommendations = _kept(sync)
     failing_since = _failing_since(sync, drivers)
     fallback = fall_back(sync.spec, sync.current, failing_since, sync.now)
@@ -261,9 +262,12 @@ def _without_answer(sync: _Sync, judged: Judged, drivers: tuple[Proposal, ...]) 
 
 
 def _failing_since(sync: _Sync, drivers: tuple[Proposal, ...]) -> float | None:
-    """While the first replicas are still on their way, nobody is there to answer: no failure."""
+    """Since when no driver answers; one that abstains has answered.
+
+    While the first replicas are still on their way, nobody is there to answer: no failure.
+    """
     starting = sync.fleet.available == 0 and _pending(sync) is not None
-    if starting or any(proposal.replicas is not None for proposal in drivers):
+    if starting or any(one.replicas is not None or one.abstains for one in drivers):
         return None
     return sync.now if sync.state.failing_since is None else sync.state.failing_since
 

@@ -19,7 +19,7 @@ def hold_incomplete_data(spec: Spec, judged: Iterable[tuple[Metric, Proposal]], 
     any metric whose effective ``missingData`` is ``Hold``.
     """
     for metric, proposal in judged:
-        if metric.role is Role.GUARD and proposal.replicas is None:
+        if metric.role is Role.GUARD and proposal.replicas is None and not proposal.abstains:
             return Step("completeData", current, proposal.reason, proposal.message)
         if not proposal.complete and spec.missing_data(metric) is MissingData.HOLD:
             gap = (

@@ -88,18 +88,21 @@ def propose(metric: Metric, reading: Reading | None, basis: Basis) -> Proposal:
 
 
 def combine(proposals: Iterable[Proposal], current: int) -> Step | None:
-    """The highest proposal, or None: where a metric failed, the others can only scale up."""
+    """The highest proposal: where a metric failed, the others can only scale up.
+
+    None: a metric that failed forbids it, or no metric has a proposal.
+    """
     replicas, name = 0, ""
     failed = usable = False
     for proposal in proposals:
         if proposal.replicas is None:
-            failed = True
+            failed = failed or not proposal.abstains
             continue
         usable = True
         # HPA's quirk: a first proposal of 0 is overwritten by any next one.
         if replicas == 0 or proposal.replicas > replicas:
             replicas, name = proposal.replicas, proposal.metric
-    if failed and (not usable or replicas < current):
+    if not usable or (failed and replicas < current):
         return None
     replicas = max(0, replicas)
     if replicas > current:
@@ -147,6 +150,8 @@ def _screened(metric: Metric, reading: Reading | None, basis: Basis) -> Screened
     screened = screen_samples(reading.samples, screen)
     if screened.used or (not screened.bad and _counts_zero(metric, basis)):
         return screened
+    if reading.idle is not None and not screened.bad and not basis.exact:
+        raise _UnusableError(Reason.NO_REQUESTS, reading.idle)
     reason = Reason.STALE_METRIC if screened.stale else _failure_reason(metric)
     refused = f": {screened.refused[0]}" if screened.refused else ""
     raise _UnusableError(reason, f"no usable sample{refused}", screened.refused)

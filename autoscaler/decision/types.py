@@ -20,18 +20,24 @@ class Sample:
     pod: str | None = None
 
 
+NO_REQUEST = "no request in the last {} s"
+"""Why a histogram is idle; the seconds are its window."""
+
+
 @dataclass(frozen=True, slots=True)
 class Reading:
     """What a source returned for one metric: samples, or the reason why there are none.
 
     ``missing``: what the samples should cover and do not, e.g. a pod whose histogram is not part
     of a quantile over all pods. A pod without a sample of its own is not listed: the engine sees it.
+    ``idle``: why there is no sample although the source is complete and fresh: no request came.
     """
 
     metric: str
     samples: tuple[Sample, ...] = ()
     error: str | None = None
     missing: tuple[str, ...] = ()
+    idle: str | None = None
 
 
 class PodPhase(StrEnum):
@@ -120,6 +126,7 @@ class Reason(StrEnum):
     FAILED_PODS_METRIC = "FailedGetPodsMetric"
     FAILED_EXTERNAL_METRIC = "FailedGetExternalMetric"
     STALE_METRIC = "StaleMetric"
+    NO_REQUESTS = "NoRequests"
     FALLBACK = "Fallback"
     # guards
     INCOMPLETE_DATA = "IncompleteData"
@@ -160,7 +167,7 @@ class Condition:
 class Proposal:
     """What one metric asked for, and what became of its samples.
 
-    ``replicas`` is None where the metric could not be used. ``usage_milli`` is what HPA reports
+    ``replicas`` is None where the metric could not be used, or abstains. ``usage_milli`` is what HPA reports
     (per pod, or the value), in milli units. ``rejected`` lists unusable samples as
     ``"pod: reason"``; ``missing`` the pods that should have a usable sample and have none, and
     what the reading itself calls missing; ``complete``: nothing that should be there is missing.
@@ -177,6 +184,11 @@ class Proposal:
     missing: tuple[str, ...] = ()
     rejected: tuple[str, ...] = ()
     complete: bool = True
+
+    @property
+    def abstains(self) -> bool:
+        """Whether the metric has nothing to say: it neither proposes nor forbids a scale-down."""
+        return self.replicas is None and self.reason is Reason.NO_REQUESTS
 
 
 @dataclass(frozen=True, slots=True)

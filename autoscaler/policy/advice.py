@@ -18,7 +18,15 @@ ADVICE: dict[str, str] = {
     ),
     "latency-only": (
         "only latency drives this policy: it rises when it is too late, its ratio to the target says "
-        "nothing about replicas, and it is absent without traffic; add running+waiting"
+        "nothing about replicas, and without requests it keeps those there are; add running+waiting"
+    ),
+    "absent-when-idle": (
+        "with semantics: HPA a metric without a value forbids every scale-down, and {signal} has none while "
+        "no requests come; with semantics: LLM it abstains then"
+    ),
+    "nan-when-idle": (
+        "histogram_quantile is NaN while no requests come, and NaN forbids every scale-down; use the signal "
+        "ttft or itl, which abstains then, or drop the NaN: (...) >= 0 or 0 * sum(rate(..._count[1m]))"
     ),
     "constant-signal": (
         "vLLM takes its GPU memory at start and keeps it, so gpuMemoryUsed does not follow the load; "

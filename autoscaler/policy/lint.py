@@ -18,6 +18,7 @@ from autoscaler.policy.models import (
     MissingData,
     Role,
     SelectPolicy,
+    Semantics,
     Signal,
     Spec,
     TargetType,
@@ -28,6 +29,7 @@ from autoscaler.policy.promql import (
     is_utilization,
     is_waiting,
     metrics_of,
+    nan_without_requests,
     raw_counters,
     vanishes_at_zero,
 )
@@ -41,6 +43,7 @@ CLOUD_AGE_SECONDS = 240  # Pub/Sub: sampled every 60 s, visible up to 120 s late
 SLOW_SCALE_UP_SECONDS = 120
 SMALLEST_BATCH_LIMIT = 256  # vLLM's default max_num_seqs on GPUs below 70 GiB
 FULL_CACHE_MILLI = 900
+ABSTAINING_SIGNALS = QUANTILE_SIGNALS | {Signal.GATEWAY_QUEUE}
 BUILT_IN_GROUPS = ("apps", "batch", "")
 SCALABLE_KINDS = ("Deployment", "StatefulSet", "ReplicaSet", "ReplicationController")
 UNSCALABLE_KINDS = ("DaemonSet", "Job", "CronJob", "Pod")
@@ -118,6 +121,18 @@ def _waiting_only(spec: Spec) -> Iterator[Finding]:
 
 def _latency_only(spec: Spec) -> Iterator[Finding]:
     return _driven_only_by(spec, lambda metric: metric.signal in QUANTILE_SIGNALS)
+
+
+def _absent_when_idle(spec: Spec) -> Iterator[Finding]:
+    for path, metric in _metrics(spec):
+        if spec.semantics is Semantics.HPA and metric.signal in ABSTAINING_SIGNALS:
+            yield (*path, "signal"), {"signal": metric.signal}
+
+
+def _nan_when_idle(spec: Spec) -> Iterator[Finding]:
+    for path, _, query in _queries(spec):
+        if nan_without_requests(query):
+            yield path, {}
 
 
 def _constant_signal(spec: Spec) -> Iterator[Finding]:
@@ -276,6 +291,8 @@ RULES: dict[str, Rule] = {
     "utilization-only": _utilization_only,
     "waiting-only": _waiting_only,
     "latency-only": _latency_only,
+    "absent-when-idle": _absent_when_idle,
+    "nan-when-idle": _nan_when_idle,
     "constant-signal": _constant_signal,
     "bounded-running": _bounded_running,
     "share-above-one": _share_above_one,

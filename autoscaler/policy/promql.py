@@ -25,6 +25,8 @@ _UTILIZATION = re.compile(
 )
 _FROM_PODS = re.compile(r"vllm:|dcgm_fi_|container_(cpu|memory)_|process_(cpu|resident)_", re.IGNORECASE)
 _WITH_DEFAULT = re.compile(r"\bor\b[^)]*\bvector\s*\(|\babsent\s*\(")
+_QUANTILE = re.compile(r"\bhistogram_quantile\s*\(")
+_COMPARISON = re.compile(r"[<>]=?|==|!=(?!~)")
 _WAITING = "vllm:num_requests_waiting"
 _BRACKET_OR_QUOTE = re.compile(r"#[^\n]*|\"(?:\\.|[^\"\\\n])*\"|'(?:\\.|[^'\\\n])*'|`[^`]*`|[\"'`()\[\]{}]")
 _CLOSES = {")": "(", "]": "[", "}": "{"}
@@ -85,6 +87,12 @@ def vanishes_at_zero(query: str) -> bool:
     """Whether the query reads only what pods export, and gives no default for its absence."""
     bare = _bare(query) + " ".join(_NAME_MATCHER.findall(query))
     return bool(_FROM_PODS.search(bare)) and not _WITH_DEFAULT.search(bare)
+
+
+def nan_without_requests(query: str) -> bool:
+    """Whether the query takes a quantile, NaN where nothing was counted, and no comparison drops the NaN."""
+    outside_of_selectors = re.sub(r"\{[^{}]*\}", "", _bare(query))
+    return bool(_QUANTILE.search(outside_of_selectors)) and not _COMPARISON.search(outside_of_selectors)
 
 
 def raw_counters(query: str) -> tuple[str, ...]:

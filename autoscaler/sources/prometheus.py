@@ -14,7 +14,7 @@ from autoscaler.ports import Answer, Question
 from autoscaler.rendering import Area, render, render_query
 from autoscaler.sources.connection import Connection, Result
 from autoscaler.sources.rounds import Pace, ask_all
-from autoscaler.sources.vectors import pod_buckets, pod_points, query_points
+from autoscaler.sources.vectors import exporters, pod_buckets, pod_points, query_points
 
 
 class PrometheusSource:
@@ -103,7 +103,7 @@ def _answer(question: Question, outcomes: Sequence[Result | str]) -> Answer:
             return Answer(points=query_points(results), warnings=warnings)
         if question.signal in QUANTILE_SIGNALS:
             return Answer(buckets=pod_buckets(results), warnings=warnings)
-        return Answer(points=pod_points(results), warnings=warnings)
+        return Answer(points=pod_points(results), exporters=exporters(results), warnings=warnings)
     except QueryError as error:
         return Answer(error=str(error))
     except (AttributeError, KeyError, TypeError, ValueError) as error:

@@ -10,7 +10,7 @@ from typing import Any
 
 from autoscaler.errors import QueryError
 from autoscaler.ports import Buckets, Point
-from autoscaler.rendering import PART
+from autoscaler.rendering import EXPORTER, PART
 from autoscaler.sources.connection import Result
 
 _Pod = tuple[str, str]
@@ -26,6 +26,15 @@ def pod_points(results: Iterable[Result]) -> tuple[Point, ...]:
         else:
             times[pod] = min(value, times.get(pod, value))
     return tuple(Point(values[pod], times[pod], *pod) for pod in values if pod in times)
+
+
+def exporters(results: Iterable[Result]) -> tuple[Point, ...]:
+    """Which pods export a rendered signal, at the times of their series."""
+    return tuple(
+        Point(1.0, value, *pod)
+        for pod, labels, value in _every_by_pod(results)
+        if labels.get(PART) == EXPORTER
+    )
 
 
 def pod_buckets(results: Iterable[Result]) -> tuple[Buckets, ...]:
@@ -87,6 +96,11 @@ def _identity(labels: Mapping[str, str]) -> frozenset[tuple[str, str]]:
 
 
 def _by_pod(results: Iterable[Result]) -> Iterator[tuple[_Pod, Mapping[str, Any], float]]:
+    """Values and their times."""
+    return (one for one in _every_by_pod(results) if one[1].get(PART) != EXPORTER)
+
+
+def _every_by_pod(results: Iterable[Result]) -> Iterator[tuple[_Pod, Mapping[str, Any], float]]:
     for result in results:
         for one in result.series:
             labels = one["metric"]

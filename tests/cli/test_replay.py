@@ -9,9 +9,20 @@ import pytest
 
 from autoscaler.cli.main import main
 from autoscaler.controller.decision_log import DecisionLog
-from autoscaler.records import read_decisions_jsonl
+from autoscaler.decision import evaluate
+from autoscaler.decision.types import Reading
+from autoscaler.records import DecisionRecord, read_decisions_jsonl, record_line
 from tests.controller.fakes import Workload, world
-from tests.decision.builders import metric, policy
+from tests.decision.builders import (
+    NOW,
+    guard_readings,
+    metric,
+    observe,
+    per_pod,
+    pods,
+    policy,
+    remembering,
+)
 
 
 @pytest.fixture(scope="module")
@@ -201,3 +212,17 @@ def test_a_story_of_a_log_of_several_needs_a_name(log: Path, capsys: pytest.Capt
     status, _, err = ran(capsys, "explain", "--log", str(log))
     assert status == 1
     assert err.endswith("holds no decision without a policy's name: name one of chat/vllm, code/llm\n")
+
+
+def test_a_story_of_a_metric_that_has_nothing_to_say(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scaling = policy(metric(5, signal="waiting"), metric(1, "Value", signal="ttft"))
+    idle = Reading("ttft", idle="no request in the last 60 s")
+    seen = observe(2, per_pod([0.0] * 2, "waiting"), idle, *guard_readings(pods(2)))
+    decision = evaluate(scaling, seen, remembering(), NOW)[0]
+    path = tmp_path / "log.jsonl"
+    path.write_text(f"{record_line(DecisionRecord(NOW, seen, decision, policy=scaling))}\n")
+    _, out, _ = ran(capsys, "explain", "--log", str(path))
+    assert "abstains: NoRequests: ttft: no request in the last 60 s" in out
+    assert "unusable" not in out

@@ -101,6 +101,8 @@ def test_kinds_of_other_people_are_their_own(ref: str) -> None:
         (query("sum(vllm:num_requests_waiting)"), ["8 spec.metrics waiting-only"]),
         (query("sum(vllm:num_requests_waiting + vllm:num_requests_running)"), []),
         (metrics("signal: ttft, target: {type: Value, value: 2}"), ["8 spec.metrics latency-only"]),
+        (query("histogram_quantile(0.9, sum by (le) (x_bucket))"), ["9 spec.metrics[0].query nan-when-idle"]),
+        (query('histogram_quantile(0.9, sum by (le) (x_bucket{a!="b"})) >= 0 or 0 * sum(x_count)'), []),
         (
             metrics("signal: running, target: {type: PodsAverage, averageValue: 256}"),
             ["9 spec.metrics[0].target bounded-running"],
@@ -231,6 +233,14 @@ def test_zero_replicas_need_a_signal_that_exists_there() -> None:
     assert found(replicas=TO_ZERO, of=query("sum(vllm:num_requests_running)")) == blind
     assert found(replicas=TO_ZERO, of=query("sum(vllm:num_requests_running) or vector(0)")) == []
     assert found(replicas=TO_ZERO, of=query("sum(pubsub_undelivered)")) == []
+
+
+@pytest.mark.parametrize("signal", ["ttft", "itl", "gatewayQueue"])
+def test_with_hpas_rules_what_is_absent_when_idle_holds_for_ever(signal: str) -> None:
+    second = metrics(f"signal: {signal}, target: {{type: Value, value: 2}}").removeprefix("  metrics:\n")
+    assert found(of=METRICS + second) == []
+    warned = found("semantics: HPA", of=METRICS + second)
+    assert [item.split()[-1] for item in warned] == ["absent-when-idle"]
 
 
 def test_a_percentage_of_nothing_never_leaves_zero() -> None:

@@ -54,6 +54,19 @@ def steady(rate: float, start: float, end: float) -> list[Request]:
     return [(start + index / rate, 10, 380) for index in range(int((end - start) * rate))]
 
 
+@pytest.mark.parametrize("signal", ["ttft", "itl"])
+def test_after_a_burst_a_latency_beside_the_requests_keeps_no_replica(signal: str) -> None:
+    requests = [*steady(3.0, 1.0, 300.0), (1500.0, 10, 10)]
+    running = {"signal": "running+waiting", "target": {"type": "PodsAverage", "averageValue": 4}}
+    latency = {"signal": signal, "target": {"type": "Value", "value": 1000}}
+    alone = simulate(requests, make_policy(running), make_scenario())
+    beside = simulate(requests, make_policy(running, latency), make_scenario(keep_decisions=True))
+    assert max(point.desired for point in beside.timeline) > 1
+    assert [point.desired for point in beside.timeline] == [point.desired for point in alone.timeline]
+    reasons = {one.reason for record in beside.decisions for one in record.decision.proposals}
+    assert Reason.NO_REQUESTS in reasons
+
+
 def desired_at(result: RunResult, time_s: float) -> int:
     return [point.desired for point in result.timeline if point.time_s <= time_s][-1]
 

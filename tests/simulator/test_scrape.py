@@ -144,6 +144,22 @@ def test_ttft_quantiles_come_from_vllms_buckets_over_all_pods():
     assert values(read(scraper, cluster, 15.0))[0] <= 0.02
 
 
+def test_latency_without_a_request_in_the_window_is_idle_once_every_ready_pod_was_scraped_twice():
+    scraper, cluster = make(metric("ttft", "Value", windowSeconds=30), replicas=2)
+    scrape(scraper, cluster, 15.0)
+    assert read(scraper, cluster, 15.0) == Reading("ttft")
+    scrape(scraper, cluster, 30.0)
+    assert read(scraper, cluster, 30.0) == Reading("ttft", idle="no request in the last 30 s")
+    cluster.scale(3, 30.0)
+    scrape(scraper, cluster, 45.0)
+    assert read(scraper, cluster, 45.0).idle is not None, "a pod that starts is not asked"
+    cluster.bring_up(90.0)
+    scrape(scraper, cluster, 90.0)
+    assert read(scraper, cluster, 90.0) == Reading("ttft"), "the third was scraped once"
+    scrape(scraper, cluster, 105.0)
+    assert read(scraper, cluster, 105.0).idle is not None
+
+
 def test_itl_of_a_run_that_slows_down_falls_into_the_buckets_its_steps_belong_to():
     histograms = LatencyHistograms()
     histograms.decode_run(sequences=3, steps=5, first_step_s=0.009, growth_s=0.0005)

@@ -117,6 +117,10 @@ TARGETS = [
         "dcgm-exporter-b", sample(DCGM, 20, gpu="0", pod="gpu-2", namespace="chat"), namespace="gpu-operator"
     ),
     pod("epp-0", sample("inference_extension_flow_control_queue_size", 4, inference_pool="a", priority="0")),
+    # Pickers in which no request has waited yet: one tells of its pool, the other of nothing that is known.
+    pod("gw-epp-7c9", sample("inference_pool_ready_pods", 3, name="a"), namespace="quiet"),
+    pod("epp-1", sample("go_goroutines", 9), namespace="silent"),
+    pod("chat-0", requests_of(0), namespace="no-picker"),
     pod("many", *(f'scraped{{n="{n}"}} 1' for n in range(2))),
     *(pod(f"crowd-{n:03}", requests_of(n), namespace="crowd") for n in range(150)),
 ]
@@ -231,6 +235,21 @@ def test_an_exporter_that_began_anew_is_no_error_and_its_old_series_shows_its_ag
 
 def test_a_gateways_queue_is_found(source):
     assert values(asked(source, Signal.GATEWAY_QUEUE)) == {"epp-0": 4}
+
+
+@pytest.mark.parametrize(("namespace", "picker"), [("quiet", "gw-epp-7c9"), ("silent", "epp-1")])
+def test_a_picker_in_which_no_request_has_waited_is_there_by_other_series_or_by_up(source, namespace, picker):
+    answer = asked(source, Signal.GATEWAY_QUEUE, namespace)
+    assert answer.points == ()
+    assert {one.pod for one in answer.exporters} == {picker}
+    gateway = Metric.model_validate(metric(10, "AverageValue", signal="gatewayQueue"))
+    told = reading(gateway, answer, namespace, (), time.time())
+    assert told == Reading("gatewayQueue", idle=f"no request has waited in {picker} yet")
+
+
+def test_servers_alone_are_no_picker(source):
+    answer = asked(source, Signal.GATEWAY_QUEUE, "no-picker")
+    assert (answer.points, answer.exporters) == ((), ())
 
 
 def test_every_signal_of_vllm_is_found_in_a_real_scrape(tmp_path):

@@ -6,7 +6,7 @@ from math import inf, isnan, nan
 
 from autoscaler.ports import Buckets, Point
 from autoscaler.sources.connection import Result
-from autoscaler.sources.vectors import pod_buckets, pod_points, query_points
+from autoscaler.sources.vectors import exporters, pod_buckets, pod_points, query_points
 
 
 def vector(*series: tuple[dict[str, str], str]) -> Result:
@@ -46,6 +46,15 @@ def test_values_that_are_no_numbers_stay_what_they_are():
     first, second = (point.value for point in pod_points([result]))
     assert isnan(first)
     assert second == inf
+
+
+def test_an_exporter_is_no_value_and_no_time_of_one():
+    there = {"autoscaler_part": "exporter"}
+    result = vector(
+        (of("a"), "3"), (of("a", **TIME), "100"), (of("a", **there), "90"), (of("b", **there), "95")
+    )
+    assert pod_points([result]) == (Point(3, 100, "chat", "a"),)
+    assert exporters([result]) == (Point(1, 90, "chat", "a"), Point(1, 95, "chat", "b"))
 
 
 def test_results_of_several_queries_are_one_answer():
