@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import lru_cache
 from math import inf
+from typing import Protocol
 
 from aiohttp import web
 
@@ -38,6 +39,17 @@ _SERVER = {"Server": "vllm-autoscaler"}
 _JSON = {**_SERVER, "Content-Type": "application/json", "Cache-Control": "no-cache, private"}
 
 
+class Caller(Protocol):
+    """The other end of a connection."""
+
+    @property
+    def chain(self) -> Sequence[bytes]:
+        """Its verified certificate and the chain up to an authority, DER; empty without one."""
+
+    def authenticated(self) -> None:
+        """The user of the request under way is known."""
+
+
 class App:
     """Answers requests. ``unready``: what is missing to answer them well, empty when nothing is.
 
@@ -59,24 +71,20 @@ class App:
         self._fault = fault
         self._in_flight = 0
 
-    async def handle(
-        self, request: web.BaseRequest, authenticated: Callable[[], None] = lambda: None
-    ) -> web.StreamResponse:
-        """One request, answered and counted. ``authenticated`` is called once its user is known."""
+    async def handle(self, request: web.BaseRequest, caller: Caller) -> web.StreamResponse:
+        """One request, answered and counted."""
         began = time.perf_counter()
-        response = await self._answered(request, authenticated)
+        response = await self._answered(request, caller)
         self.telemetry.answered(response.status, time.perf_counter() - began)
         return response
 
-    async def _answered(
-        self, request: web.BaseRequest, authenticated: Callable[[], None]
-    ) -> web.StreamResponse:
+    async def _answered(self, request: web.BaseRequest, caller: Caller) -> web.StreamResponse:
         """Errors are answers as well, and tell nothing about us."""
-        if self._in_flight >= _most(request):
+        if self._in_flight >= _most(request, caller):
             return refusal(429, "TooManyRequests", "too many requests, please try again later")
         self._in_flight += 1
         try:
-            return await self._respond(request, authenticated)
+            return await self._respond(request, caller)
         except RefusedError as error:
             return refusal(error.code, error.reason, str(error))
         except UnauthorizedError as error:
@@ -93,17 +101,15 @@ class App:
         finally:
             self._in_flight -= 1
 
-    async def _respond(
-        self, request: web.BaseRequest, authenticated: Callable[[], None]
-    ) -> web.StreamResponse:
+    async def _respond(self, request: web.BaseRequest, caller: Caller) -> web.StreamResponse:
         try:
             read = _read_or_kept if len(request.raw_path) <= MAX_KEPT_TARGET else _read
             asked, wanted = read(request.method, request.raw_path)
         except ValueError as error:
             asked, wanted, fault = None, Access(request.method.lower(), path="/"), str(error)
-        user = await self._gate.admit(request.headers.items(), _client_certificate(request), wanted)
+        user = await self._gate.admit(request.headers.items(), caller.chain, wanted)
         if user != ANONYMOUS:
-            authenticated()
+            caller.authenticated()
         if asked is None:
             raise RefusedError(400, "BadRequest", fault)
         if request.method != "GET":
@@ -130,17 +136,11 @@ def _read(method: str, target: str) -> tuple[Asked, Access]:
 _read_or_kept = lru_cache(maxsize=4096)(_read)
 
 
-def _most(request: web.BaseRequest) -> float:
+def _most(request: web.BaseRequest, caller: Caller) -> float:
     """How many may be in flight besides this one. Probes never wait for anything."""
     if request.raw_path in HEALTH:
         return inf
-    return MAX_IN_FLIGHT if _client_certificate(request) else MAX_IN_FLIGHT // 2
-
-
-def _client_certificate(request: web.BaseRequest) -> bytes | None:
-    tls = request.get_extra_info("ssl_object")
-    der: bytes | None = tls.getpeercert(binary_form=True) if tls is not None else None
-    return der
+    return MAX_IN_FLIGHT if caller.chain else MAX_IN_FLIGHT // 2
 
 
 async def _documented(request: web.BaseRequest, document: Document) -> web.StreamResponse:

@@ -9,7 +9,7 @@ here is decided which of the two a certificate belongs to.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from urllib.parse import unquote
@@ -44,18 +44,18 @@ Headers = Iterable[tuple[str, str]]
 """Header names in any case, values as received; names may repeat."""
 
 
-def read_certificate(der: bytes, trust: Trust) -> Certificate:
-    """What a client certificate is worth under ``trust``.
+def read_certificate(chain: Sequence[bytes], trust: Trust) -> Certificate:
+    """What a client's certificate is worth under ``trust``, with the chain above it as TLS verified it.
 
-    Raises ``ValueError`` where it is no certificate.
+    Raises ``ValueError`` where one of them is not a certificate.
     """
-    certificate = x509.load_der_x509_certificate(der)
+    certificates = [x509.load_der_x509_certificate(der) for der in chain]
     return Certificate(
-        name=next(iter(_names(certificate, NameOID.COMMON_NAME)), ""),
-        organizations=_names(certificate, NameOID.ORGANIZATION_NAME),
-        expires=certificate.not_valid_after_utc.timestamp(),
-        speaks_for_others=_issued_by(certificate, trust.requestheader_ca),
-        is_client=_issued_by(certificate, trust.client_ca),
+        name=next(iter(_names(certificates[0], NameOID.COMMON_NAME)), ""),
+        organizations=_names(certificates[0], NameOID.ORGANIZATION_NAME),
+        expires=min(one.not_valid_after_utc for one in certificates).timestamp(),
+        speaks_for_others=_leads_to(certificates, trust.requestheader_ca),
+        is_client=_leads_to(certificates, trust.client_ca),
     )
 
 
@@ -63,18 +63,24 @@ def _names(certificate: x509.Certificate, oid: x509.ObjectIdentifier) -> tuple[s
     return tuple(str(attribute.value) for attribute in certificate.subject.get_attributes_for_oid(oid))
 
 
-def _issued_by(certificate: x509.Certificate, bundle: str) -> bool:
+def _leads_to(chain: Sequence[x509.Certificate], bundle: str) -> bool:
+    """Whether an authority of the bundle issued the certificate or one above it, in a verified chain."""
     if not bundle.strip():
         return False
     now = datetime.now(UTC)
-    for authority in x509.load_pem_x509_certificates(bundle.encode()):
-        try:
-            certificate.verify_directly_issued_by(authority)
-        except (InvalidSignature, ValueError, TypeError):
-            continue
-        if authority.not_valid_before_utc <= now <= authority.not_valid_after_utc:
-            return True
-    return False
+    return any(
+        authority.not_valid_before_utc <= now <= authority.not_valid_after_utc
+        and any(_is_issued_by(one, authority) for one in chain)
+        for authority in x509.load_pem_x509_certificates(bundle.encode())
+    )
+
+
+def _is_issued_by(certificate: x509.Certificate, authority: x509.Certificate) -> bool:
+    try:
+        certificate.verify_directly_issued_by(authority)
+    except (InvalidSignature, ValueError, TypeError):
+        return False
+    return True
 
 
 def from_headers(certificate: Certificate, headers: Headers, trust: Trust) -> User | None:

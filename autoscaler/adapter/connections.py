@@ -9,7 +9,7 @@ other, and never the API server, whose aggregation layer shows a certificate.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -52,12 +52,13 @@ class Transport(Protocol):
 class Connection:
     """One connection; ``dropped`` once it was closed from this side."""
 
-    __slots__ = ("_connections", "_transport", "_unanswered", "dropped", "since", "stage")
+    __slots__ = ("_connections", "_transport", "_unanswered", "chain", "dropped", "since", "stage")
 
     def __init__(self, connections: Connections, transport: Transport, since: float) -> None:
         self._connections = connections
         self._transport = transport
         self._unanswered = 0
+        self.chain: tuple[bytes, ...] = ()
         self.dropped = False
         self.since = since
         self.stage = Stage.HANDSHAKE
@@ -68,9 +69,10 @@ class Connection:
         if self._unanswered > MAX_UNANSWERED:
             self._connections.drop(self, "Size")
 
-    def secured(self, *, certificate: bool) -> None:
-        """The handshake is over. ``certificate``: TLS verified one of the client's."""
-        self._connections.move(self, Stage.CERTIFICATE if certificate else Stage.ANONYMOUS)
+    def secured(self, chain: Sequence[bytes] = ()) -> None:
+        """The handshake is over. ``chain``: the client's verified certificates, DER, its own first."""
+        self.chain = tuple(chain)
+        self._connections.move(self, Stage.CERTIFICATE if chain else Stage.ANONYMOUS)
 
     def asks(self) -> None:
         """A request began; one who showed a certificate counts as busy from now on."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
@@ -63,10 +63,11 @@ class Gate:
         self._rights = Remembered(self._review_access, CACHE_SECONDS, clock)
         self._certificates: dict[bytes, _Seen] = {}
 
-    async def admit(self, headers: Headers, der: bytes | None, access: Access) -> User:
+    async def admit(self, headers: Headers, chain: Sequence[bytes], access: Access) -> User:
         """The user of a request, who may do what ``access`` says.
 
-        ``der``: the client certificate that TLS has verified, None without one.
+        ``chain``: the client's certificate and those above it as TLS has verified them, DER; empty
+        without one.
 
         Raises:
             UnauthorizedError: nobody knows who asks.
@@ -75,7 +76,7 @@ class Gate:
         """
         if access.path in HEALTH or access.path.startswith(tuple(f"{path}/" for path in HEALTH)):
             return ANONYMOUS
-        user = authenticated(await self._user(headers, der))
+        user = authenticated(await self._user(headers, chain))
         if MASTERS in user.groups:
             return user
         if await self._rights((user, access)):
@@ -84,10 +85,10 @@ class Gate:
             raise UnauthorizedError("no identity was given")
         raise ForbiddenError(_refusal(user, access))
 
-    async def _user(self, headers: Headers, der: bytes | None) -> User:
-        if der is not None:
+    async def _user(self, headers: Headers, chain: Sequence[bytes]) -> User:
+        if chain:
             trust = self._trust.trust()
-            certificate = self._certificate(der, trust)
+            certificate = self._certificate(chain, trust)
             user = from_headers(certificate, headers, trust) or from_certificate(certificate)
             if user is not None:
                 return user
@@ -97,17 +98,17 @@ class Gate:
             if known is None:
                 raise UnauthorizedError("the bearer token is nobody's")
             return known
-        if der is not None:
+        if chain:
             raise UnauthorizedError("the client certificate names nobody who is trusted here")
         return ANONYMOUS
 
-    def _certificate(self, der: bytes, trust: Trust) -> Certificate:
-        key = sha256(der).digest()
+    def _certificate(self, chain: Sequence[bytes], trust: Trust) -> Certificate:
+        key = sha256(b"".join(chain)).digest()
         seen = self._certificates.get(key)
         if seen is None or seen.trust is not trust:
             if len(self._certificates) > 1024:
                 self._certificates.clear()
-            seen = self._certificates[key] = _Seen(trust, read_certificate(der, trust))
+            seen = self._certificates[key] = _Seen(trust, read_certificate(chain, trust))
         if seen.certificate.expires < time.time():
             raise UnauthorizedError("the client certificate has expired")
         return seen.certificate

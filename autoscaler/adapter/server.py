@@ -26,6 +26,7 @@ from autoscaler.adapter.connections import (
     Stage,
     fitting,
 )
+from autoscaler.adapter.tls import client_chain
 
 GRACE_SECONDS = 5
 """How long answers that are under way may take at the end."""
@@ -102,8 +103,7 @@ class _Handler(web.RequestHandler):
     connection: Connection
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        tls = transport.get_extra_info("ssl_object")
-        self.connection.secured(certificate=bool(tls.getpeercert(binary_form=True)))
+        self.connection.secured(client_chain(transport.get_extra_info("ssl_object")))
         super().connection_made(transport)
 
     def handle_error(
@@ -143,7 +143,7 @@ class _Server(web.Server):
         connection.asks()
         if isinstance(request, _Foreign):
             return refusal(400, "BadRequest", "the request names no version of HTTP that is served")
-        response = await self._app.handle(request, connection.authenticated)
+        response = await self._app.handle(request, connection)
         connection.answered()
         return response
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -40,6 +41,16 @@ class Telemetry:
             ("stage", "reason"),
             registry=self.registry,
         )
+        self._unusable = Gauge(
+            "vllm_autoscaler_adapter_newest_unusable",
+            "1 while the newest of something cannot be used and the one before it is; the log says why.",
+            ("what",),
+            registry=self.registry,
+        )
+
+    def watch_usable(self, what: str, problem: Callable[[], str]) -> None:
+        """From now on it is shown whether there is a problem with the newest of something."""
+        self._unusable.labels(what).set_function(lambda: bool(problem()))
 
     def watch(self, connections: Connections) -> None:
         """From now on these connections are counted."""

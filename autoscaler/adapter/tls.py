@@ -54,13 +54,36 @@ def server_context(pair: KeyPair, trust: Trust) -> ssl.SSLContext:
     return context
 
 
+def client_chain(tls: ssl.SSLObject) -> tuple[bytes, ...]:
+    """The client's certificate and those above it as the handshake verified them, DER; empty without one.
+
+    Public from Python 3.13 on. Before, and where the private way is gone, the certificate alone is
+    known, and one that an intermediate issued is not believed.
+    """
+    leaf = tls.getpeercert(binary_form=True)
+    if not leaf:
+        return ()
+    public = getattr(tls, "get_verified_chain", None)
+    if callable(public):
+        return tuple(public())
+    private = getattr(getattr(tls, "_sslobj", None), "get_verified_chain", None)
+    if not callable(private):
+        return (leaf,)
+    return tuple(ssl.PEM_cert_to_DER_cert(one.public_bytes()) for one in private())
+
+
 class LiveContext:
-    """The context to listen with, and what it is replaced by at each handshake."""
+    """The context to listen with, and what it is replaced by at each handshake.
+
+    It is a ``TrustSource`` as well: requests are judged by the authorities that handshakes are.
+    ``problem`` says why the newest files or authorities are not in use, empty when they are.
+    """
 
     def __init__(
         self, pair: KeyPair, trust: TrustSource, clock: Callable[[], float] = time.monotonic
     ) -> None:
         """Raises ``OSError`` when the files cannot be used now."""
+        self.problem = ""
         self._pair = pair
         self._trust_source = trust
         self._clock = clock
@@ -71,6 +94,11 @@ class LiveContext:
         self.context = server_context(pair, self._trust)
         self.context.sni_callback = self._choose
 
+    def trust(self) -> Trust:
+        """The authorities in use: the newest that could be used."""
+        self._current()
+        return self._trust
+
     def _choose(
         self, connection: ssl.SSLSocket | ssl.SSLObject, _name: str | None, _context: ssl.SSLContext
     ) -> None:
@@ -79,10 +107,14 @@ class LiveContext:
     def _current(self) -> ssl.SSLContext:
         if self._clock() - self._looked >= LOOK_SECONDS:
             self._looked = self._clock()
+            problem = ""
             try:
                 self._look()
             except (OSError, ValueError) as error:
-                log.warning("the certificates in use stay: the new ones cannot be used: %s", error)
+                problem = str(error)
+                if problem != self.problem:
+                    log.warning("the certificates in use stay: the new ones cannot be used: %s", error)
+            self.problem = problem
         return self._newest
 
     def _look(self) -> None:

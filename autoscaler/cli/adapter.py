@@ -143,10 +143,12 @@ def assembled(options: Options, settings: MetricSettings) -> Iterator[tuple[App,
         exports = ExportFiles(options.exports, own_namespace())
         declared = Declared(extension.policies, exports, options.allow_queries_in)
         telemetry = Telemetry()
+        telemetry.watch_usable("Certificates", lambda: tls.problem)
+        telemetry.watch_usable("Authorities", lambda: extension.trust.problem)
         address, port = options.metrics_address, options.metrics_port
         own = serve_telemetry(address, port, telemetry.registry, PROCESS.fault, lambda: None)
         ending.callback(own.close)
-        gate = Gate(extension.reviews, extension.trust)
+        gate = Gate(extension.reviews, tls)
         yield App(gate, Answers(declared, board), extension.unready, telemetry), tls
 
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
+import ssl
 import threading
+
+from cryptography import x509
 
 from autoscaler.errors import ClusterError
 from autoscaler.kube.api import Api, Object
@@ -49,6 +52,11 @@ class KubeTrust:
             raise ClusterError(f"the authentication of the cluster was not read yet{self._problem}")
         return self._trust
 
+    @property
+    def problem(self) -> str:
+        """Why the newest is not in use; empty when it is."""
+        return self._problem
+
     def _run(self) -> None:
         while not self._stopped.is_set():
             try:
@@ -68,16 +76,31 @@ class KubeTrust:
 
 
 def read_trust(data: Object) -> Trust:
-    """The ConfigMap's data. Raises ``ValueError`` where a list of names is no list of strings."""
+    """The ConfigMap's data.
+
+    Raises ``ValueError`` where a list of names is not a list of strings, or a bundle of authorities
+    holds a block that is not a certificate: a part of a bundle is not what was meant.
+    """
     return Trust(
-        client_ca=data.get("client-ca-file", ""),
-        requestheader_ca=data.get("requestheader-client-ca-file", ""),
+        client_ca=_authorities(data, "client-ca-file"),
+        requestheader_ca=_authorities(data, "requestheader-client-ca-file"),
         allowed_names=_names(data, "requestheader-allowed-names"),
         username_headers=_names(data, "requestheader-username-headers"),
         group_headers=_names(data, "requestheader-group-headers"),
         uid_headers=_names(data, "requestheader-uid-headers"),
         extra_prefixes=_names(data, "requestheader-extra-headers-prefix"),
     )
+
+
+def _authorities(data: Object, key: str) -> str:
+    bundle: str = data.get(key) or ""
+    if bundle.strip():
+        try:
+            x509.load_pem_x509_certificates(bundle.encode())
+            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_verify_locations(cadata=bundle)
+        except (OSError, ValueError, TypeError) as error:
+            raise ValueError(f"{key} holds what is not a certificate: {error}") from None
+    return bundle
 
 
 def _names(data: Object, key: str) -> tuple[str, ...]:

@@ -27,15 +27,16 @@ def _name(common: str, organizations: Sequence[str] = ()) -> x509.Name:
 
 @dataclass(frozen=True)
 class Client:
-    """A client certificate and its key, PEM."""
+    """A client certificate and its key, PEM; intermediates follow the certificate."""
 
     certificate: str
     key: str
 
     @property
-    def der(self) -> bytes:
-        loaded = x509.load_pem_x509_certificate(self.certificate.encode())
-        return loaded.public_bytes(serialization.Encoding.DER)
+    def chain(self) -> tuple[bytes, ...]:
+        """It and the intermediates that it is sent with, DER."""
+        loaded = x509.load_pem_x509_certificates(self.certificate.encode())
+        return tuple(one.public_bytes(serialization.Encoding.DER) for one in loaded)
 
     def write(self, folder: Path, name: str) -> tuple[str, str]:
         """The paths of the two files."""
@@ -46,24 +47,25 @@ class Client:
 
 
 class Authority:
-    """Issues client certificates."""
+    """Issues client certificates; with ``above`` as an intermediate, which is sent with them."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, above: Authority | None = None, *, days: int = 1, ca: bool = True) -> None:
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = _name(name)
         now = utc_now()
         certificate = (
             x509.CertificateBuilder()
             .subject_name(self._name)
-            .issuer_name(self._name)
+            .issuer_name(above._name if above else self._name)
             .public_key(self._key.public_key())
             .serial_number(x509.random_serial_number())
-            .not_valid_before(now - timedelta(days=1))
-            .not_valid_after(now + timedelta(days=1))
-            .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-            .sign(self._key, hashes.SHA256())
+            .not_valid_before(now - timedelta(days=2))
+            .not_valid_after(now + timedelta(days=days))
+            .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
+            .sign(above._key if above else self._key, hashes.SHA256())
         )
         self.pem = certificate.public_bytes(serialization.Encoding.PEM).decode()
+        self._sent: str = self.pem + above._sent if above else ""
 
     def client(self, name: str, *organizations: str, hours: int = 12) -> Client:
         """A certificate that is valid for ``hours``; expired where they are negative."""
@@ -80,4 +82,5 @@ class Authority:
             .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
             .sign(self._key, hashes.SHA256())
         )
-        return Client(certificate.public_bytes(serialization.Encoding.PEM).decode(), _pem(key))
+        pem = certificate.public_bytes(serialization.Encoding.PEM).decode()
+        return Client(pem + self._sent, _pem(key))

@@ -85,8 +85,9 @@ async def running(
     world.issue()
     ticks = iter(range(1, 1_000_000))
     live = LiveContext(KeyPair(folder / "tls.crt", folder / "tls.key"), trusted, lambda: float(next(ticks)))
+    world.telemetry.watch_usable("Certificates", lambda: live.problem)
     answers = Answers(lambda: world.served, board)
-    app = App(Gate(judge, trusted), answers, lambda: world.missing, world.telemetry, lambda: world.fault)
+    app = App(Gate(judge, live), answers, lambda: world.missing, world.telemetry, lambda: world.fault)
     listening = await listen(app, "127.0.0.1", 0, live.context, limits)
     world.url = f"https://localhost:{listening.port}"
     try:

@@ -23,7 +23,7 @@ TRUST = Trust(
     uid_headers=("X-Remote-Uid",),
     extra_prefixes=("X-Remote-Extra-",),
 )
-PROXY = FRONT.client("front-proxy-client").der
+PROXY = FRONT.client("front-proxy-client").chain
 HPA = User("system:serviceaccount:kube-system:horizontal-pod-autoscaler", ("system:serviceaccounts",), "u1")
 READ = Access("get", "custom.metrics.k8s.io", "v1beta2", "chat", "pods", "waiting", "*")
 REMOTE = [("X-Remote-User", HPA.name), ("X-Remote-Group", "a"), ("X-Remote-Group", "b")]
@@ -73,33 +73,33 @@ async def test_masters_need_no_review(gate, judge):
     assert judge.reviews == []
 
 
-@pytest.mark.parametrize("der", [None, FRONT.client("somebody-else").der])
-async def test_headers_without_the_front_proxys_certificate_are_no_identity(gate, judge, der):
+@pytest.mark.parametrize("chain", [(), FRONT.client("somebody-else").chain])
+async def test_headers_without_the_front_proxys_certificate_are_no_identity(gate, judge, chain):
     judge.may = lambda user, _access: "system:unauthenticated" not in user.groups
     with pytest.raises(UnauthorizedError):
-        await gate.admit([*REMOTE, ("X-Remote-Group", "system:masters")], der, READ)
+        await gate.admit([*REMOTE, ("X-Remote-Group", "system:masters")], chain, READ)
 
 
 async def test_headers_next_to_a_client_certificate_are_stripped(gate):
-    der = CLUSTER.client("alice", "dev").der
-    user = await gate.admit([*REMOTE, ("X-Remote-Group", "system:masters")], der, READ)
+    chain = CLUSTER.client("alice", "dev").chain
+    user = await gate.admit([*REMOTE, ("X-Remote-Group", "system:masters")], chain, READ)
     assert user == User("alice", ("dev", "system:authenticated"))
 
 
 async def test_headers_next_to_a_token_are_stripped(gate):
-    user = await gate.admit([*BEARER, ("X-Remote-User", "admin"), ("X-Remote-Group", "x")], None, READ)
+    user = await gate.admit([*BEARER, ("X-Remote-User", "admin"), ("X-Remote-Group", "x")], (), READ)
     assert user == replace(HPA, groups=(*HPA.groups, "system:authenticated"))
 
 
 async def test_without_allowed_names_every_certificate_of_the_front_proxy_speaks(judge):
     gate = Gate(judge, Trusted(replace(TRUST, allowed_names=())))
-    user = await gate.admit(REMOTE, FRONT.client("any").der, READ)
+    user = await gate.admit(REMOTE, FRONT.client("any").chain, READ)
     assert user.name == HPA.name
 
 
 async def test_the_clients_authority_does_not_speak_for_others(gate):
-    der = CLUSTER.client("front-proxy-client").der
-    assert (await gate.admit(REMOTE, der, READ)).name == "front-proxy-client"
+    chain = CLUSTER.client("front-proxy-client").chain
+    assert (await gate.admit(REMOTE, chain, READ)).name == "front-proxy-client"
 
 
 async def test_an_authority_that_was_rotated_out_is_believed_no_more(judge):
@@ -110,19 +110,44 @@ async def test_an_authority_that_was_rotated_out_is_believed_no_more(judge):
     trusted.now = replace(TRUST, requestheader_ca=fresh.pem)
     with pytest.raises(UnauthorizedError):
         await gate.admit(REMOTE, PROXY, READ)
-    assert await gate.admit(REMOTE, fresh.client("front-proxy-client").der, READ)
+    assert await gate.admit(REMOTE, fresh.client("front-proxy-client").chain, READ)
 
 
 async def test_both_authorities_of_an_overlap_are_believed(judge):
     old, new = Authority("old"), Authority("new")
     gate = Gate(judge, Trusted(replace(TRUST, requestheader_ca=old.pem + new.pem)))
     for authority in (old, new):
-        assert await gate.admit(REMOTE, authority.client("front-proxy-client").der, READ)
+        assert await gate.admit(REMOTE, authority.client("front-proxy-client").chain, READ)
+
+
+async def test_an_intermediate_speaks_for_the_authority_above_it(gate):
+    middle = Authority("front-proxy-2026", FRONT)
+    user = await gate.admit(REMOTE, middle.client("front-proxy-client").chain, READ)
+    assert user.name == HPA.name
+    lower = Authority("front-proxy-2026-a", middle)
+    assert (await gate.admit(REMOTE, lower.client("front-proxy-client").chain, READ)).name == HPA.name
+    clients = Authority("cluster-2026", CLUSTER)
+    assert (await gate.admit(REMOTE, clients.client("front-proxy-client").chain, READ)).name == (
+        "front-proxy-client"
+    )
+
+
+async def test_the_same_certificate_with_another_chain_is_looked_at_again(gate):
+    proxy = Authority("front-proxy-2026", FRONT).client("front-proxy-client")
+    with pytest.raises(UnauthorizedError):
+        await gate.admit(REMOTE, proxy.chain[:1], READ)
+    assert (await gate.admit(REMOTE, proxy.chain, READ)).name == HPA.name
+
+
+async def test_an_intermediate_that_has_expired_since_the_handshake_ends_what_it_issued(gate):
+    old = Authority("front-proxy-2026", FRONT, days=-1)
+    with pytest.raises(UnauthorizedError, match="expired"):
+        await gate.admit(REMOTE, old.client("front-proxy-client").chain, READ)
 
 
 async def test_a_certificate_that_expired_since_the_handshake_is_refused(gate):
     with pytest.raises(UnauthorizedError, match="expired"):
-        await gate.admit([], CLUSTER.client("alice", hours=-1).der, READ)
+        await gate.admit([], CLUSTER.client("alice", hours=-1).chain, READ)
 
 
 @pytest.mark.parametrize(
@@ -137,7 +162,7 @@ async def test_a_certificate_that_expired_since_the_handshake_is_refused(gate):
 )
 async def test_what_is_no_good_token_is_refused(gate, headers):
     with pytest.raises(UnauthorizedError):
-        await gate.admit(headers, None, READ)
+        await gate.admit(headers, (), READ)
 
 
 async def test_who_may_not_is_told_so_in_kubernetes_words(gate, judge):
@@ -147,22 +172,22 @@ async def test_who_may_not_is_told_so_in_kubernetes_words(gate, judge):
         'in the namespace "chat"'
     )
     with pytest.raises(ForbiddenError, match=message):
-        await gate.admit(BEARER, None, READ)
+        await gate.admit(BEARER, (), READ)
     with pytest.raises(ForbiddenError, match='cannot get path "/openapi/v2"'):
-        await gate.admit(BEARER, None, Access("get", path="/openapi/v2"))
+        await gate.admit(BEARER, (), Access("get", path="/openapi/v2"))
 
 
 async def test_nobody_in_particular_is_anonymous_and_may_what_anonymous_may(gate, judge):
     judge.may = lambda user, _access: user.name == "system:anonymous"
-    assert (await gate.admit([], None, READ)).groups == ("system:unauthenticated",)
+    assert (await gate.admit([], (), READ)).groups == ("system:unauthenticated",)
     judge.may = lambda _user, _access: False
     with pytest.raises(UnauthorizedError):
-        await gate.admit([], None, replace(READ, namespace="other"))
+        await gate.admit([], (), replace(READ, namespace="other"))
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/livez", "/readyz", "/readyz/pods"])
 async def test_health_is_open(gate, judge, path):
-    await gate.admit([], None, Access("get", path=path))
+    await gate.admit([], (), Access("get", path=path))
     assert judge.reviews == []
 
 
@@ -172,7 +197,7 @@ async def test_yes_and_no_are_remembered_for_ten_seconds(gate, judge, clock, all
 
     async def ask():
         try:
-            await gate.admit(BEARER, None, READ)
+            await gate.admit(BEARER, (), READ)
         except ForbiddenError:
             return False
         return True
@@ -189,22 +214,22 @@ async def test_yes_and_no_are_remembered_for_ten_seconds(gate, judge, clock, all
 
 async def test_rights_are_not_mixed_up(gate, judge):
     judge.may = lambda user, access: access.namespace == "chat" and user.name == HPA.name
-    await gate.admit(BEARER, None, READ)
+    await gate.admit(BEARER, (), READ)
     with pytest.raises(ForbiddenError):
-        await gate.admit(BEARER, None, replace(READ, namespace="other"))
+        await gate.admit(BEARER, (), replace(READ, namespace="other"))
     judge.tokens["t1"] = User("bob")
     with pytest.raises(ForbiddenError):
-        await gate.admit([("Authorization", "Bearer t1")], None, READ)
+        await gate.admit([("Authorization", "Bearer t1")], (), READ)
 
 
 async def test_a_review_is_tried_again(gate, judge):
     judge.failures = 1
-    assert await gate.admit(BEARER, None, READ)
+    assert await gate.admit(BEARER, (), READ)
 
 
 async def test_without_an_answer_nobody_passes(judge, clock):
     judge.failures = 1000
     gate = Gate(judge, Trusted(TRUST), clock, first_pause_seconds=0.001)
     with pytest.raises(ClusterError):
-        await gate.admit(BEARER, None, READ)
+        await gate.admit(BEARER, (), READ)
     assert len(judge.reviews) == 5

@@ -30,21 +30,24 @@ class Plain:
         return default
 
 
-class Certified(Plain):
-    """A connection whose client showed a certificate."""
+class Caller:
+    """A connection's other end, with or without a certificate."""
 
-    def get_extra_info(self, name, default=None):
-        return self if name == "ssl_object" else default
+    def __init__(self, *chain):
+        self.chain = chain
 
-    def getpeercert(self, binary_form):  # noqa: ARG002 (ssl's signature)
-        return b"a certificate"
+    def authenticated(self):
+        pass
+
+
+CERTIFIED = Caller(b"a certificate")
 
 
 def served(gate):
     app = App(gate, answers=None, unready=tuple, telemetry=Telemetry())
 
-    def ask(path="/apis", transport=None):
-        return app.handle(make_mocked_request("GET", path, transport=transport or Plain()))
+    def ask(path="/apis", caller=None):
+        return app.handle(make_mocked_request("GET", path, transport=Plain()), caller or Caller())
 
     return ask
 
@@ -74,10 +77,10 @@ async def test_one_request_too_many_is_told_to_come_back():
     await asyncio.sleep(0)
     refused = await ask()
     assert (refused.status, refused.headers["Retry-After"]) == (429, "1")
-    rest = [asyncio.create_task(ask(transport=Certified())) for _ in half]
+    rest = [asyncio.create_task(ask(caller=CERTIFIED)) for _ in half]
     await asyncio.sleep(0)
     assert not any(task.done() for task in rest)
-    assert (await ask(transport=Certified())).status == 429
+    assert (await ask(caller=CERTIFIED)).status == 429
     gate.opened.set()
     await asyncio.gather(*half, *rest)
     assert (await ask()).status == 503
@@ -86,7 +89,7 @@ async def test_one_request_too_many_is_told_to_come_back():
 async def test_probes_are_answered_however_many_requests_wait():
     gate = Gate(ClusterError("no"))
     ask = served(gate)
-    waiting = [asyncio.create_task(ask(transport=Certified())) for _ in range(MAX_IN_FLIGHT)]
+    waiting = [asyncio.create_task(ask(caller=CERTIFIED)) for _ in range(MAX_IN_FLIGHT)]
     await asyncio.sleep(0)
     gate.admit = Open().admit
     assert (await ask("/livez")).status == 200
@@ -128,5 +131,7 @@ class Gone:
 async def test_who_leaves_in_the_middle_is_no_error(caplog):
     writer = Gone()
     app = App(Open(), Large(), unready=tuple, telemetry=Telemetry())
-    response = await app.handle(make_mocked_request("GET", "/apis", transport=Plain(), writer=writer))
+    response = await app.handle(
+        make_mocked_request("GET", "/apis", transport=Plain(), writer=writer), Caller()
+    )
     assert (response.status, writer.pieces, caplog.text) == (200, 2, "")

@@ -37,8 +37,14 @@ class Request:
     headers: dict = field(default_factory=dict)
     method: str = "GET"
 
-    def get_extra_info(self, _name):
-        return None
+
+class Stranger:
+    """A caller without a certificate."""
+
+    chain = ()
+
+    def authenticated(self):
+        raise AssertionError
 
 
 def remembered(ask, size=4096):
@@ -96,7 +102,7 @@ async def test_strangers_with_long_tokens_and_paths_leave_little_behind(request_
     app = App(Gate(Deaf(), Trusted()), answers=None, unready=tuple, telemetry=Telemetry())
 
     async def ask(index):
-        response = await app.handle(request_of(f"{index:x>{LONG}}"))
+        response = await app.handle(request_of(f"{index:x>{LONG}}"), Stranger())
         assert response.status == 401
 
     await ask(0)

@@ -75,6 +75,18 @@ async def test_an_untrusted_or_expired_client_certificate_ends_in_an_alert(world
     assert await spoken(world, FRONT.client("x", hours=-1)) == "SSLV3_ALERT_CERTIFICATE_EXPIRED"
 
 
+async def test_a_chain_through_an_intermediate_is_welcome_and_one_through_a_leaf_is_not(world):
+    middle = Authority("front-proxy-2026", FRONT)
+    async with world.session(middle.client("front-proxy-client"), **{"X-Remote-User": "hpa"}) as session:
+        assert (await get(session, V2))[0] == 200
+    async with world.session(Authority("cluster-2026", CLUSTER).client("hpa")) as session:
+        assert (await get(session, V2))[0] == 200
+    leaf = Authority("front-proxy-client", FRONT, ca=False)
+    assert await spoken(world, leaf.client("front-proxy-client")) == "TLSV1_ALERT_UNKNOWN_CA"
+    old = Authority("front-proxy-2020", FRONT, days=-1)
+    assert await spoken(world, old.client("front-proxy-client")) == "SSLV3_ALERT_CERTIFICATE_EXPIRED"
+
+
 @pytest.mark.filterwarnings("ignore:ssl.TLSVersion:DeprecationWarning")
 async def test_tls_1_2_is_the_oldest_that_is_spoken(world):
     assert await spoken(world, change=only(ssl.TLSVersion.TLSv1_2)) == OK
@@ -99,6 +111,31 @@ async def test_a_rotated_authority_counts_at_the_next_handshake(world):
     async with world.session(fresh.client("front-proxy-client"), **{"X-Remote-User": "hpa"}) as session:
         assert (await get(session, V2))[0] == 200
     assert await spoken(world, PROXY) == "TLSV1_ALERT_UNKNOWN_CA"
+
+
+BROKEN = "-----BEGIN CERTIFICATE-----\nnonsense\n-----END CERTIFICATE-----\n"
+
+
+@pytest.mark.parametrize("bundle", [BROKEN, FRONT.pem + BROKEN, BROKEN + FRONT.pem])
+async def test_authorities_that_cannot_be_used_leave_those_in_use_for_handshakes_and_requests(
+    world, bundle, caplog
+):
+    world.trusted.now = replace(TRUST, requestheader_ca=bundle)
+    for _ in range(3):
+        async with world.session(PROXY, **{"X-Remote-User": "hpa"}) as session:
+            assert (await get(session, V2))[0] == 200
+        async with world.session(CLUSTER.client("hpa")) as session:
+            assert (await get(session, V2))[0] == 200
+    assert caplog.text.count("the new ones cannot be used") == 1
+    assert unusable(world) == 1
+    world.trusted.now = TRUST
+    assert await spoken(world, PROXY) == OK
+    assert unusable(world) == 0
+
+
+def unusable(world):
+    name = "vllm_autoscaler_adapter_newest_unusable"
+    return world.telemetry.registry.get_sample_value(name, {"what": "Certificates"})
 
 
 async def test_a_client_without_a_server_name_gets_the_newest_certificate_too(world):

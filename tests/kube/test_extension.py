@@ -12,6 +12,7 @@ from autoscaler.kube.reviews import KubeReviews
 from autoscaler.kube.secrets import Secret
 from autoscaler.kube.trust import CONFIG_MAP, KubeTrust, read_trust
 from autoscaler.ports import Access, Trust, User
+from tests.adapter.authority import Authority
 from tests.servers.eventually import eventually
 
 TOKENS = "/apis/authentication.k8s.io/v1/tokenreviews"
@@ -79,17 +80,18 @@ def test_a_review_that_fails_is_no_answer(double):
         KubeReviews(double.api()).authorize(User("hpa"), Access("get", path="/"))
 
 
+A, B, C = (Authority(name).pem for name in "ABC")
 CONFIG = {
-    "client-ca-file": "A",
-    "requestheader-client-ca-file": "B",
+    "client-ca-file": A,
+    "requestheader-client-ca-file": B,
     "requestheader-allowed-names": '["front-proxy-client"]',
     "requestheader-username-headers": '["X-Remote-User"]',
     "requestheader-group-headers": '["X-Remote-Group"]',
     "requestheader-extra-headers-prefix": '["X-Remote-Extra-"]',
 }
 TRUST = Trust(
-    client_ca="A",
-    requestheader_ca="B",
+    client_ca=A,
+    requestheader_ca=B,
     allowed_names=("front-proxy-client",),
     username_headers=("X-Remote-User",),
     group_headers=("X-Remote-Group",),
@@ -108,6 +110,34 @@ def test_names_that_are_none_are_an_error(names):
         read_trust({**CONFIG, "requestheader-allowed-names": names})
 
 
+BROKEN = "-----BEGIN CERTIFICATE-----\nnonsense\n-----END CERTIFICATE-----\n"
+
+
+@pytest.mark.parametrize("bundle", [BROKEN, A + BROKEN, BROKEN + A, "words"])
+@pytest.mark.parametrize("key", ["client-ca-file", "requestheader-client-ca-file"])
+def test_a_bundle_with_a_block_that_is_not_a_certificate_is_an_error(key, bundle):
+    with pytest.raises(ValueError, match=f"{key} holds what is not a certificate"):
+        read_trust({**CONFIG, key: bundle})
+
+
+def test_the_last_good_trust_stays_while_the_newest_cannot_be_used_and_is_told_once(double, caplog):
+    double.on("GET", CONFIG_MAP, lambda call: call.json({"data": CONFIG}))
+    trust = KubeTrust(double.api(), period_seconds=0.02)
+    trust.start()
+    assert trust.wait(10)
+    first = trust.trust()
+    broken = {**CONFIG, "requestheader-client-ca-file": B + BROKEN}
+    double.instead("GET", CONFIG_MAP, lambda call: call.json({"data": broken}))
+    eventually(lambda: trust.problem != "")
+    asked = len(double.requests)
+    eventually(lambda: len(double.requests) > asked + 3)
+    assert trust.trust() is first
+    assert caplog.text.count("requestheader-client-ca-file holds what is not a certificate") == 1
+    double.instead("GET", CONFIG_MAP, lambda call: call.json({"data": CONFIG}))
+    eventually(lambda: trust.problem == "")
+    trust.stop()
+
+
 def test_the_trust_follows_a_rotation_and_outlives_an_outage(double):
     double.on("GET", CONFIG_MAP, lambda call: call.refuse(500))
     trust = KubeTrust(double.api(), period_seconds=0.02)
@@ -122,8 +152,8 @@ def test_the_trust_follows_a_rotation_and_outlives_an_outage(double):
     asked = len(double.requests)
     eventually(lambda: len(double.requests) > asked + 3)
     assert trust.trust() is first
-    double.instead("GET", CONFIG_MAP, lambda call: call.json({"data": {**CONFIG, "client-ca-file": "C"}}))
-    eventually(lambda: trust.trust().client_ca == "C")
+    double.instead("GET", CONFIG_MAP, lambda call: call.json({"data": {**CONFIG, "client-ca-file": C}}))
+    eventually(lambda: trust.trust().client_ca == C)
     trust.stop()
 
 
