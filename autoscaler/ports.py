@@ -122,6 +122,20 @@ class Scale:
     gpus_per_replica: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class TargetPods:
+    """The pods of one target.
+
+    ``foreign``: the owners of those that the target's selector finds and that belong to others, as ``8 of
+    Deployment vllm-b``; their pods are left out. ``selector_only``: why the selector alone says which pods
+    are the target's; empty where their owners were read.
+    """
+
+    pods: tuple[Pod, ...] = ()
+    foreign: tuple[str, ...] = ()
+    selector_only: str = ""
+
+
 class ScaleTargets(Protocol):
     """The workloads, their pods and their scale subresources."""
 
@@ -148,6 +162,13 @@ class ScaleTargets(Protocol):
         Raises:
             TargetError: the selector is empty or no selector, so nobody knows whose pods to count.
             ClusterError: the cache is not complete, or older than it may be.
+        """
+
+    def own_pods(self, target: TargetKey, selector: str) -> TargetPods:
+        """Those pods that the target's selector finds and that the chain of controllers leads to it from.
+
+        Raises:
+            As ``pods``; and where the owners cannot be read now, though they may be read.
         """
 
 

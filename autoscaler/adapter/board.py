@@ -147,7 +147,7 @@ class Board:
         self, measure: Measure, version: str, known: Table | None, namespaces: frozenset[str]
     ) -> Table:
         try:
-            pods = tuple(self._targets.pods(measure.namespace, self._selector(measure)))
+            pods = self._pods(measure)
         except (TargetError, ClusterError) as error:
             self._tell(measure, str(error))
             return _empty(measure, version, self._clock())
@@ -171,6 +171,13 @@ class Board:
         items = {name: item(name, one.value, one.timestamp) for name, one in found.by_name.items()}
         body = value_list(CUSTOM if measure.resource else EXTERNAL, version, items.values())
         return Table(items, body, now, _expiry(measure, found), answer, pods)
+
+    def _pods(self, measure: Measure) -> tuple[Pod, ...]:
+        """The pods that the values are of: the target's own, or those that a selector finds."""
+        selector = self._selector(measure)
+        if isinstance(measure.whose, TargetKey):
+            return self._targets.own_pods(measure.whose, selector).pods
+        return tuple(self._targets.pods(measure.namespace, selector))
 
     def _selector(self, measure: Measure) -> str:
         """The label selector of the pods that the values are of."""

@@ -52,6 +52,7 @@ def resume(state: ScalingState, current: int, now: float, unseen: float) -> Scal
         recommendations=others + initial_state(current, now).recommendations,
         failing_since=_later(state.failing_since, unseen, now),
         pending_since=_later(state.pending_since, unseen, now),
+        unseen_since=_later(state.unseen_since, unseen, now),
     )
 
 
@@ -133,6 +134,7 @@ def shift(state: ScalingState, seconds: float) -> ScalingState:
         down_events=_shifted(state.down_events, seconds),
         failing_since=None if state.failing_since is None else state.failing_since + seconds,
         pending_since=None if state.pending_since is None else state.pending_since + seconds,
+        unseen_since=None if state.unseen_since is None else state.unseen_since + seconds,
     )
 
 

@@ -6,7 +6,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from autoscaler import observe
-from autoscaler.decision.types import Observation, Pod
+from autoscaler.decision.types import Observation, Pod, PodPhase
+from autoscaler.policy.models import ScaleTargetRef
 from autoscaler.policy.schedule import active_schedules
 from autoscaler.ports import Answer, Question, Scale, StoredPolicy
 
@@ -54,4 +55,22 @@ def observed(
         pods=tuple(pods),
         readings=observe.readings(spec, given, stored.namespace, pods, now),
         active_schedules=active_schedules(spec, now) if spec.schedules else (),
+        unseen_replicas=unseen_replicas(spec.scale_target_ref, scale.status_replicas, pods),
     )
+
+
+def unseen_replicas(ref: ScaleTargetRef, status_replicas: int, pods: Iterable[Pod]) -> int:
+    """How many replicas of a target's status its pods do not account for, in the unit of its kind.
+
+    A Deployment counts the pods that neither end nor have ended, a StatefulSet all that it has made. A
+    replica of a LeaderWorkerSet is a group, and its selector finds the leaders alone, which a StatefulSet
+    makes. What other kinds count is not known, and nothing is said about them.
+    """
+    kind = ref.api_version.rpartition("/")[0], ref.kind
+    if kind == ("apps", "Deployment"):
+        seen = sum(not pod.deleting and pod.phase is not PodPhase.FAILED for pod in pods)
+    elif kind in (("apps", "StatefulSet"), ("leaderworkerset.x-k8s.io", "LeaderWorkerSet")):
+        seen = sum(1 for _ in pods)
+    else:
+        return 0
+    return max(status_replicas - seen, 0)

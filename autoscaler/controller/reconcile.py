@@ -19,8 +19,8 @@ from autoscaler.decision import evaluate, record_scale
 from autoscaler.decision.types import Decision, Observation, ScalingState
 from autoscaler.errors import AutoscalerError, ClusterError
 from autoscaler.policy.status import PolicyStatus
-from autoscaler.policy.vocabulary import Action
-from autoscaler.ports import Question, Scale, ScaleTargets, StoredPolicy, TargetKey
+from autoscaler.policy.vocabulary import Action, Semantics
+from autoscaler.ports import Question, Scale, ScaleTargets, StoredPolicy, TargetKey, TargetPods
 
 ATTEMPTS = 3
 """Decisions in one sync, when the target keeps changing under it."""
@@ -35,7 +35,10 @@ metric changes faster than it is scraped."""
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """A decision and what it was made from; ``before`` and ``after`` are the engine's memory."""
+    """A decision and what it was made from; ``before`` and ``after`` are the engine's memory.
+
+    ``found``: the pods, and what is known of their owners.
+    """
 
     now: float
     scale: Scale
@@ -43,6 +46,7 @@ class Made:
     decision: Decision
     before: ScalingState
     after: ScalingState
+    found: TargetPods
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,12 +156,18 @@ class Reconciler:
     def _decide(self, stored: StoredPolicy, memory: Memory, answers: Answers, *, fresh: bool) -> Made:
         """A decision about the target as it is now."""
         scale = self.targets.read(_key(stored), fresh=fresh)
-        pods = self.targets.pods(stored.namespace, scale.selector)
+        found = self._pods(stored, scale)
         now = self.clock.wall()
         before = memory.recall(stored, scale, self.clock, now)
-        observation = observed(stored, scale, pods, answers, self.rights, now)
+        observation = observed(stored, scale, found.pods, answers, self.rights, now)
         decision, after = evaluate(stored.policy, observation, before, now)
-        return Made(now, scale, observation, decision, before, after)
+        return Made(now, scale, observation, decision, before, after, found)
+
+    def _pods(self, stored: StoredPolicy, scale: Scale) -> TargetPods:
+        """The target's own pods; with ``semantics: HPA`` whatever the selector finds, as HPA does."""
+        if stored.policy.spec.semantics is Semantics.HPA:
+            return TargetPods(tuple(self.targets.pods(stored.namespace, scale.selector)))
+        return self.targets.own_pods(_key(stored), scale.selector)
 
     def _act(self, stored: StoredPolicy, made: Made, answers: Answers) -> Outcome:
         costs: Mapping[str, int] = {}

@@ -21,19 +21,26 @@ from autoscaler.policy.status import (
     PolicyStatus,
     StatusCondition,
 )
-from autoscaler.policy.vocabulary import Action
-from autoscaler.ports import AnyPolicy, RefusedPolicy
+from autoscaler.policy.vocabulary import Action, Semantics
+from autoscaler.ports import AnyPolicy, RefusedPolicy, TargetPods
 
 _GOOD: Mapping[str, str] = {
     ConditionType.ABLE_TO_SCALE: "True",
     ConditionType.SCALING_ACTIVE: "True",
     ConditionType.ACCEPTED: "True",
     ConditionType.CONTESTED: "False",
+    ConditionType.PODS_KNOWN: "True",
 }
 """What a condition's status is while there is nothing to warn of."""
 
 LOOKING_ON = "LookingOn"
 """The reason of ``Contested`` being False although somebody else scales the target: nobody is fought."""
+
+
+FOREIGN_PODS, SELECTOR_ONLY = "ForeignPods", "SelectorOnly"
+"""Reasons of ``PodsKnown`` being True although the selector finds pods of others, or may."""
+
+_REMARKS = {LOOKING_ON, FOREIGN_PODS, SELECTOR_ONLY}
 
 
 def troubles_of(status: PolicyStatus) -> Sequence[StatusCondition]:
@@ -46,9 +53,9 @@ def troubles_of(status: PolicyStatus) -> Sequence[StatusCondition]:
 
 
 def remarks_of(status: PolicyStatus) -> Sequence[StatusCondition]:
-    """What to show of the conditions: what is wrong, and beside whom a policy looks on."""
+    """What to show of the conditions: what is wrong, beside whom a policy looks on, whose pods count."""
     troubles = troubles_of(status)
-    return [one for one in status.conditions if one in troubles or one.reason == LOOKING_ON]
+    return [one for one in status.conditions if one in troubles or one.reason in _REMARKS]
 
 
 Verdict = tuple[ConditionType, str, str, str]
@@ -178,6 +185,7 @@ def _same(one: PastDecision, other: PastDecision) -> bool:
 
 def _verdicts(sync: Sync) -> Iterator[Verdict]:
     if sync.made is not None:
+        yield _pods_known(sync.stored.policy.spec, sync.made.found)
         for condition in sync.made.decision.conditions:
             kind = ConditionType(condition.type)
             yield kind, str(condition.status), condition.reason, condition.message
@@ -192,6 +200,19 @@ def _ability(outcome: Outcome) -> Iterator[Verdict]:
         yield ConditionType.ABLE_TO_SCALE, "True", outcome.reason, outcome.message
     elif outcome.action in (Action.FAILED, Action.REFUSED):
         yield ConditionType.ABLE_TO_SCALE, "False", outcome.reason, outcome.message
+
+
+def _pods_known(spec: Spec, found: TargetPods) -> Verdict:
+    """Whose pods were counted; the engine outweighs it where they are fewer than the target's status says."""
+    kind = ConditionType.PODS_KNOWN
+    if spec.semantics is Semantics.HPA:
+        return kind, "True", "SelectedPods", "semantics: HPA counts every pod that the selector finds"
+    if found.selector_only:
+        return kind, "True", SELECTOR_ONLY, f"every pod that the selector finds counts: {found.selector_only}"
+    if found.foreign:
+        message = f"not counted, though the selector finds them: {', '.join(found.foreign)}"
+        return kind, "True", FOREIGN_PODS, message
+    return kind, "True", "OwnPods", "the pods that are counted are the target's own"
 
 
 def _contested(outcome: Outcome) -> Verdict:
@@ -220,7 +241,8 @@ def _conditions(
 ) -> tuple[StatusCondition, ...]:
     """The old ones with the verdicts over them, in the order of ConditionType."""
     known = {condition.type: condition for condition in old.conditions}
-    for kind, status, reason, message in verdicts:
+    last = {verdict[0]: verdict for verdict in verdicts}  # of two about one thing the later outweighs
+    for kind, status, reason, message in last.values():
         before = known.get(kind)
         since = before.last_transition_time if before and before.status == status else now
         known[kind] = StatusCondition(

@@ -23,7 +23,12 @@ from itertools import pairwise
 from autoscaler.decision.bounds import Bounds, correct_to_bounds, effective_bounds
 from autoscaler.decision.fallback import fall_back
 from autoscaler.decision.fleet import Fleet, survey
-from autoscaler.decision.guards import hold_incomplete_data, hold_pending_replicas, hold_remaining_capacity
+from autoscaler.decision.guards import (
+    hold_incomplete_data,
+    hold_pending_replicas,
+    hold_remaining_capacity,
+    lasting_gap,
+)
 from autoscaler.decision.rate import limit_rate, limit_rate_classic, store_event
 from autoscaler.decision.recommend import Basis, combine, propose
 from autoscaler.decision.replicas import Tolerance
@@ -102,7 +107,7 @@ def evaluate(
         message=settled.message,
         steps=steps,
         proposals=course.proposals,
-        conditions=course.conditions,
+        conditions=course.conditions + _doubts(sync),
     )
     return decision, _remembered(sync, course)
 
@@ -156,6 +161,7 @@ def _remembered(sync: _Sync, course: _Course) -> ScalingState:
         failing_since=course.failing_since,
         pending_since=_pending_since(sync),
         scaled_to_zero=state.scaled_to_zero and sync.current == 0,
+        unseen_since=_unseen_since(sync),
     )
 
 
@@ -163,6 +169,24 @@ def _pending_since(sync: _Sync) -> float | None:
     if sync.fleet.available >= sync.current:
         return None
     return sync.now if sync.state.pending_since is None else sync.state.pending_since
+
+
+def _unseen_since(sync: _Sync) -> float | None:
+    """HPA does not compare the target with its pods."""
+    if sync.exact or not sync.observation.unseen_replicas:
+        return None
+    return sync.now if sync.state.unseen_since is None else sync.state.unseen_since
+
+
+def _gap(sync: _Sync) -> str | None:
+    seen = sync.observation
+    return lasting_gap(seen.unseen_replicas, seen.status_replicas, _unseen_since(sync), sync.now)
+
+
+def _doubts(sync: _Sync) -> tuple[Condition, ...]:
+    """Whichever way the metrics point, pods that are missing from sight are reported."""
+    gap = _gap(sync)
+    return () if gap is None else (Condition("PodsKnown", False, Reason.FEWER_PODS, gap),)
 
 
 # What needs no metric
@@ -276,7 +300,7 @@ def _with_answer(sync: _Sync, judged: Judged, step: Step) -> _Course:
     active = Condition("ScalingActive", True, Reason.VALID_METRIC, step.message)
     steps: tuple[Step, ...] = (step,)
     if step.replicas < sync.current:
-        held = hold_incomplete_data(sync.spec, judged, sync.current)
+        held = hold_incomplete_data(sync.spec, judged, sync.current) or _hold_unseen(sync)
         if held is not None:
             return _Course((step, held), (_ABLE, active), _kept(sync), None, _proposals(judged))
         guarded = _pending(sync) or hold_remaining_capacity(judged, sync.current, step.replicas)
@@ -286,6 +310,12 @@ def _with_answer(sync: _Sync, judged: Judged, step: Step) -> _Course:
     steps += (stable, limited, *_wake(sync, limited))
     conditions = (_condition("AbleToScale", True, stable), active, _limiting(stable, limited))
     return _Course(steps, conditions, recommendations, None, _proposals(judged))
+
+
+def _hold_unseen(sync: _Sync) -> Step | None:
+    """Pods that are not in sight may carry load: without them nobody knows how much."""
+    gap = _gap(sync)
+    return None if gap is None else Step("completeData", sync.current, Reason.FEWER_PODS, gap)
 
 
 def _kept(sync: _Sync) -> Recommendations:

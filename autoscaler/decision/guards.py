@@ -11,6 +11,9 @@ from collections.abc import Iterable
 from autoscaler.decision.types import Proposal, Reason, Step
 from autoscaler.policy.models import Metric, MissingData, Role, Spec
 
+LAG_SECONDS = 5.0
+"""How far the watches of a target and of its pods may be apart before they contradict each other."""
+
 
 def hold_incomplete_data(spec: Spec, judged: Iterable[tuple[Metric, Proposal]], current: int) -> Step | None:
     """Less load and less data look the same, so a gap in the data forbids to scale down.
@@ -29,6 +32,21 @@ def hold_incomplete_data(spec: Spec, judged: Iterable[tuple[Metric, Proposal]], 
             )
             return Step("completeData", current, Reason.INCOMPLETE_DATA, f"{metric.name}: {gap}")
     return None
+
+
+def lasting_gap(unseen: int, status_replicas: int, since: float | None, now: float) -> str | None:
+    """What to say of replicas that the pods do not account for, once that lasts; None where it does not.
+
+    The target and its pods are watched apart and a little late, so for ``LAG_SECONDS`` a difference says
+    nothing. Pods that cannot start are there and are seen, and replicas for which no pod could be made
+    (a quota) are not in the target's status: neither makes a gap.
+    """
+    if since is None or now - since < LAG_SECONDS:
+        return None
+    return (
+        f"{unseen} of the {status_replicas} replicas in the target's status are not among its pods, "
+        f"for {now - since:g} s"
+    )
 
 
 def hold_pending_replicas(

@@ -64,7 +64,8 @@ class Observation:
 
     ``readings`` holds one reading per ``spec.inputs`` metric, matched by name; one that is absent
     counts as failed. ``active_schedules`` names the schedules whose windows are open at ``now``
-    (calendars are I/O, so the caller looks).
+    (calendars are I/O, so the caller looks). ``unseen_replicas``: how many of ``status_replicas`` the pods
+    do not account for, in the target's own unit; the target and its pods are two copies, which may differ.
     """
 
     spec_replicas: int
@@ -72,6 +73,7 @@ class Observation:
     pods: tuple[Pod, ...]
     readings: tuple[Reading, ...]
     active_schedules: tuple[str, ...] = ()
+    unseen_replicas: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +98,8 @@ class ScalingState:
 
     ``failing_since``: when the last driver metric became unusable; ``pending_since``: since when
     fewer replicas are ready than ordered, or when replicas were last added meanwhile;
-    ``scaled_to_zero``: the 0 replicas are our own doing.
+    ``scaled_to_zero``: the 0 replicas are our own doing; ``unseen_since``: since when the pods have not
+    accounted for all replicas of the target's status.
     """
 
     recommendations: tuple[Recommendation, ...] = ()
@@ -105,6 +108,7 @@ class ScalingState:
     failing_since: float | None = None
     pending_since: float | None = None
     scaled_to_zero: bool = False
+    unseen_since: float | None = None
 
 
 class Reason(StrEnum):
@@ -130,6 +134,7 @@ class Reason(StrEnum):
     FALLBACK = "Fallback"
     # guards
     INCOMPLETE_DATA = "IncompleteData"
+    FEWER_PODS = "FewerPodsThanReplicas"
     PENDING_REPLICAS = "PendingReplicas"
     REMAINING_CAPACITY = "RemainingCapacity"
     # stabilization, rate limits, bounds

@@ -38,6 +38,9 @@ CONNECT_TIMEOUT_SECONDS = 3.0
 JSON = "application/json"
 MERGE_PATCH = "application/merge-patch+json"
 JSON_PATCH = "application/json-patch+json"
+METADATA = f"{JSON};as=PartialObjectMetadata;g=meta.k8s.io;v=v1,{JSON}"
+METADATA_LIST = f"{JSON};as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,{JSON}"
+"""The metadata of an object, or of a list, from a server that can; whole objects from any other."""
 
 MAX_CONNECTIONS = 256
 """Kept open for the next call: one for each watch and each thread that decides."""
@@ -84,7 +87,7 @@ class Api:
         """The server's URL."""
         return str(self._configuration.host)
 
-    def get(self, path: str, query: Query | None = None) -> Object:
+    def get(self, path: str, query: Query | None = None, *, metadata_only: bool = False) -> Object:
         """Reads a path; again, when the server asks for that (429 with Retry-After), and it is soon enough.
 
         Raises:
@@ -94,7 +97,8 @@ class Api:
         last_start = time.monotonic() + self._read_seconds
         while True:
             try:
-                return self._call("GET", path, query, self._read_seconds)
+                accept = METADATA_LIST if metadata_only else JSON
+                return self._call("GET", path, query, self._read_seconds, accept=accept)
             except ApiError as error:
                 if error.status != 429 or error.retry_after_seconds is None:
                     raise
@@ -116,10 +120,13 @@ class Api:
         query = {"fieldManager": FIELD_MANAGER}
         return self._call("PATCH", path, query, self.write_seconds, body, content_type)
 
-    def watch(self, path: str, query: Query, silence_seconds: float) -> EventStream:
+    def watch(
+        self, path: str, query: Query, silence_seconds: float, *, metadata_only: bool = False
+    ) -> EventStream:
         """Opens a watch; it breaks when nothing comes for ``silence_seconds``."""
         timeout = (CONNECT_TIMEOUT_SECONDS, silence_seconds)
-        return EventStream(self._send("GET", path, {**query, "watch": "1"}, timeout))
+        accept = METADATA if metadata_only else JSON
+        return EventStream(self._send("GET", path, {**query, "watch": "1"}, timeout, accept=accept))
 
     def close(self) -> None:
         """Closes the connections that nobody uses."""
@@ -133,8 +140,9 @@ class Api:
         timeout: float,
         body: object = None,
         content_type: str = JSON,
+        accept: str = JSON,
     ) -> Object:
-        response = self._send(method, path, query, timeout, body, content_type)
+        response = self._send(method, path, query, timeout, body, content_type, accept)
         try:
             data = json.loads(response.read())
         except (urllib3.exceptions.HTTPError, OSError) as error:
@@ -155,10 +163,11 @@ class Api:
         timeout: float | tuple[float, float],
         body: object = None,
         content_type: str = JSON,
+        accept: str = JSON,
     ) -> urllib3.BaseHTTPResponse:
         url = f"{self.server}{path}{'?' + urlencode(query) if query else ''}"
         try:
-            headers = self._headers(content_type if body is not None else None)
+            headers = self._headers(content_type if body is not None else None, accept)
             response: urllib3.BaseHTTPResponse = self._client.rest_client.request(
                 method, url, headers=headers, body=body, _request_timeout=timeout
             ).response
@@ -168,8 +177,8 @@ class Api:
             raise _no_answer(method, path, error) from None
         return response
 
-    def _headers(self, content_type: str | None) -> dict[str, str]:
-        headers = {"Accept": JSON, "User-Agent": f"{FIELD_MANAGER}/{__version__}"}
+    def _headers(self, content_type: str | None, accept: str) -> dict[str, str]:
+        headers = {"Accept": accept, "User-Agent": f"{FIELD_MANAGER}/{__version__}"}
         if content_type is not None:
             headers["Content-Type"] = content_type
         token = self._configuration.auth_settings().get("BearerToken")  # renews it, if that is due

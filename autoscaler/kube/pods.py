@@ -11,6 +11,7 @@ from functools import lru_cache
 from autoscaler.decision.types import Pod, PodPhase
 from autoscaler.errors import TargetError
 from autoscaler.kube.api import Object
+from autoscaler.kube.pod_owners import Owner, controller_of
 from autoscaler.selectors import Requirements, matches, parse_selector
 
 COST_ANNOTATION = "controller.kubernetes.io/pod-deletion-cost"
@@ -29,6 +30,7 @@ class PodEntry:
     pod: Pod
     labels: Mapping[str, str]
     deletion_cost: str | None
+    controller: Owner | None
 
 
 _Key = tuple[str, str]
@@ -51,6 +53,10 @@ class PodIndex:
         Raises:
             TargetError: the selector is empty or no selector.
         """
+        return [entry.pod for entry in self.entries(namespace, selector)]
+
+    def entries(self, namespace: str, selector: str) -> list[PodEntry]:
+        """As ``select``, with what else is known of the pods."""
         read = _read_or_kept if len(selector) <= MAX_KEPT_SELECTOR else _read
         requirements = read(selector)
         with self._lock:
@@ -59,7 +65,7 @@ class PodIndex:
                 for entry in self._candidates(namespace, requirements)
                 if matches(requirements, entry.labels)
             ]
-        return sorted((entry.pod for entry in entries), key=lambda pod: pod.name)
+        return sorted(entries, key=lambda entry: entry.pod.name)
 
     def find(self, namespace: str, name: str) -> PodEntry | None:
         """One pod; None where there is none."""
@@ -144,4 +150,4 @@ def _entry(obj: Object) -> tuple[_Key, PodEntry]:
         deleting="deletionTimestamp" in metadata,
     )
     cost = (metadata.get("annotations") or {}).get(COST_ANNOTATION)
-    return _key(obj), PodEntry(pod, metadata.get("labels") or {}, cost)
+    return _key(obj), PodEntry(pod, metadata.get("labels") or {}, cost, controller_of(obj))

@@ -13,7 +13,7 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -22,7 +22,7 @@ from autoscaler.kube.api import Api, ApiError, EventStream, Object
 from autoscaler.threads import BackgroundThread
 
 PAGE_SIZE = 500
-GONE, ABSENT = 410, 404
+GONE, ABSENT, FORBIDDEN = 410, 404, 403
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +36,8 @@ class Pace:
     all copies. It leaves a quiet watch room for two ends, and a silent one for a new list.
     ``early_end``: how much sooner than asked a watch may end for its time to be over.
     ``first_backoff`` doubles with each failure up to ``longest_backoff``. ``absent``: how often to look
-    whether an optional resource has been installed. ``shortest_watch``: one that ends sooner, without a
+    whether an optional resource has been installed. ``first_list``: how long to wait for the first list of
+    what is watched from its first use on. ``shortest_watch``: one that ends sooner, without a
     word, is a fault and not the end of its time.
     """
 
@@ -47,6 +48,7 @@ class Pace:
     first_backoff: float = 0.5
     longest_backoff: float = 30.0
     absent: float = 30.0
+    first_list: float = 3.0
     shortest_watch: float = 1.0
 
     @property
@@ -72,7 +74,10 @@ class Sink(Protocol):
     """Where the objects go. Called from the reflector's thread alone."""
 
     def replace(self, objects: Iterable[Object]) -> None:
-        """Everything that there is now."""
+        """Everything that there is now.
+
+        They come while they are read: where that fails, the iterable raises, and the sink stays as it was.
+        """
 
     def put(self, obj: Object) -> None:
         """An object is new or has changed."""
@@ -85,6 +90,7 @@ class Reflector:
     """One resource, in one namespace or all, kept in a sink by a thread.
 
     ``optional``: that there is no such resource is no error; then there are no such objects.
+    ``metadata_only``: the server is asked for the objects' metadata alone (``PartialObjectMetadata``).
     """
 
     def __init__(
@@ -95,8 +101,11 @@ class Reflector:
         optional: bool = False,
         pace: Pace = USUAL_PACE,
         clock: Callable[[], float] = time.monotonic,
+        *,
+        metadata_only: bool = False,
     ) -> None:
         self.path = path
+        self._metadata_only = metadata_only
         self._api = api
         self._sink = sink
         self._optional = optional
@@ -106,6 +115,8 @@ class Reflector:
         self._opened = float("-inf")
         self._problem: str | None = None
         self._synced = threading.Event()
+        self._answered = threading.Event()
+        self._refusal = ""
         self._stopped = threading.Event()
         self._version: str | None = None
         self._stream: EventStream | None = None
@@ -132,6 +143,14 @@ class Reflector:
         """How long ago the server last said something about the objects; infinite before the first list."""
         return self._clock() - self._heard
 
+    def refusal(self, seconds: float) -> str:
+        """What the server said if it forbids to read this, empty otherwise.
+
+        Waits until the first list is there or refused, for at most some seconds.
+        """
+        self._answered.wait(seconds)
+        return self._refusal
+
     def check_complete(self) -> None:
         """Raises ``ClusterError`` when the first list is not complete."""
         if not self._synced.is_set():
@@ -157,7 +176,7 @@ class Reflector:
                 else:
                     self._watch(self._version)
                     failures = 0
-                self._problem = None
+                self._problem, self._refusal = None, ""
             except Exception as error:  # whatever it is, the next list may cure it
                 if self._watched_since(began):
                     failures = 0
@@ -178,6 +197,9 @@ class Reflector:
             self._heard_now()
             self._stopped.wait(self._pace.absent)
             return
+        if _is_status(error, FORBIDDEN):
+            self._refusal = str(error)
+            self._answered.set()
         if str(error) != self._problem:
             trace = None if isinstance(error, ClusterError) else error
             level = logging.INFO if _is_status(error, GONE) else logging.WARNING  # a server forgets its past
@@ -187,23 +209,33 @@ class Reflector:
             self._stopped.wait(self._pace.pause(error, failures))
 
     def _heard_now(self) -> None:
-        self._heard = self._clock()
+        self._heard_at(self._clock())
+
+    def _heard_at(self, moment: float) -> None:
+        self._heard = moment
         self._synced.set()
+        self._answered.set()
 
     def _list(self) -> None:
         began = self._clock()  # all pages show the state at the first one
-        objects: list[Object] = []
-        token = ""
-        while True:
-            page = self._api.get(self.path, {"limit": PAGE_SIZE, **({"continue": token} if token else {})})
-            objects += page.get("items") or ()
-            token = page["metadata"].get("continue", "")
-            if not token:
-                break
-        self._sink.replace(objects)
-        self._version = str(page["metadata"]["resourceVersion"])
-        self._heard = began
-        self._synced.set()
+        version = ""
+
+        def objects() -> Iterator[Object]:
+            """Page by page: a sink that keeps little never holds all of them."""
+            nonlocal version
+            token = ""
+            while True:
+                query: dict[str, str | int] = {"limit": PAGE_SIZE, **({"continue": token} if token else {})}
+                page = self._api.get(self.path, query, metadata_only=self._metadata_only)
+                yield from page.get("items") or ()
+                token = page["metadata"].get("continue", "")
+                if not token:
+                    version = str(page["metadata"]["resourceVersion"])
+                    return
+
+        self._sink.replace(objects())
+        self._version = version
+        self._heard_at(began)
 
     def _watch(self, version: str) -> None:
         """Follows the changes since a version until the server ends the watch."""
@@ -213,7 +245,9 @@ class Reflector:
             "timeoutSeconds": self._pace.watch,
         }
         began = self._clock()
-        self._stream = self._api.watch(self.path, query, self._pace.silence)
+        self._stream = self._api.watch(
+            self.path, query, self._pace.silence, metadata_only=self._metadata_only
+        )
         if self._stopped.is_set():
             self._stream.close()
         self._opened = self._clock()

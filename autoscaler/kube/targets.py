@@ -11,11 +11,13 @@ from autoscaler.decision.types import Pod
 from autoscaler.errors import ClusterError, ConflictError, TargetError
 from autoscaler.kube.api import Api, ApiError, Object
 from autoscaler.kube.discovery import Discovery
+from autoscaler.kube.pod_owners import Owner, PodOwners, counted
 from autoscaler.kube.pods import PodIndex
+from autoscaler.kube.references import workload
 from autoscaler.kube.reflector import USUAL_PACE, Pace
 from autoscaler.kube.watched import Watched
 from autoscaler.kube.workloads import WATCHED_KINDS, Workloads
-from autoscaler.ports import Scale, TargetKey
+from autoscaler.ports import Scale, TargetKey, TargetPods
 
 
 class KubeTargets:
@@ -32,6 +34,7 @@ class KubeTargets:
         self._namespaces = namespaces
         self._pods = pods
         self._pace = pace
+        self._owners = PodOwners(api, namespaces, pace)
         self._discovery = Discovery(api)
         self._lock = threading.Lock()
         self._workloads: dict[tuple[str, str], Watched[Workloads]] = {}
@@ -77,6 +80,25 @@ class KubeTargets:
         """See ``ports.ScaleTargets.pods``."""
         return self._pods.at(namespace).select(namespace, selector)
 
+    def own_pods(self, target: TargetKey, selector: str) -> TargetPods:
+        """See ``ports.ScaleTargets.own_pods``."""
+        index = self._pods.at(target.namespace)
+        entries = index.entries(target.namespace, selector)
+        ours = workload(target.namespace, target.ref)
+        unread = self._owners.unread(ours, (entry.controller for entry in entries))
+        if unread:
+            return TargetPods(tuple(entry.pod for entry in entries), selector_only=unread)
+
+        def of_pod(name: str) -> Owner | None:
+            entry = index.find(target.namespace, name)
+            return entry.controller if entry else None
+
+        strangers = [self._owners.stranger(ours, entry.controller, of_pod) for entry in entries]
+        return TargetPods(
+            tuple(entry.pod for entry, other in zip(entries, strangers, strict=True) if other is None),
+            counted(other for other in strangers if other is not None),
+        )
+
     def workloads(self, target: TargetKey) -> Workloads | None:
         """The watched copy that the target is in; None where there is none to rely on."""
         kind = target.ref.api_version, target.ref.kind
@@ -92,6 +114,7 @@ class KubeTargets:
 
     def stop(self) -> None:
         """Ends the watches."""
+        self._owners.stop()
         with self._lock:
             for watched in self._workloads.values():
                 watched.stop()

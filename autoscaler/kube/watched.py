@@ -18,7 +18,7 @@ class Watched(Generic[S]):
     """``collection``: root and plural, e.g. ``/apis/apps/v1/deployments``.
 
     ``namespaces``: where to look; none at all means everywhere, in one list. ``optional``: the
-    resource may not be installed.
+    resource may not be installed. ``metadata_only``: the sink needs no more of an object.
     """
 
     def __init__(
@@ -29,13 +29,17 @@ class Watched(Generic[S]):
         new_sink: Callable[[], S],
         optional: bool = False,
         pace: Pace = USUAL_PACE,
+        metadata_only: bool = False,
     ) -> None:
         root, _, plural = collection.rpartition("/")
         self._copies: dict[str, tuple[Reflector, S]] = {}
         for namespace in namespaces or (EVERYWHERE,):
             path = f"{root}/namespaces/{namespace}/{plural}" if namespace else collection
             sink = new_sink()
-            self._copies[namespace] = Reflector(api, path, sink, optional, pace), sink
+            self._copies[namespace] = (
+                Reflector(api, path, sink, optional, pace, metadata_only=metadata_only),
+                sink,
+            )
 
     def start(self) -> None:
         """Begins to list and watch, in threads."""
@@ -68,6 +72,11 @@ class Watched(Generic[S]):
         reflector, sink = self._copy(namespace)
         reflector.check()
         return sink
+
+    def refusal(self, namespace: str, seconds: float) -> str:
+        """Why the server does not let us read a namespace; empty where it does, or has not said in time."""
+        reflector, _ = self._copy(namespace)
+        return reflector.refusal(seconds)
 
     def complete(self) -> list[S]:
         """All objects, however old.

@@ -81,6 +81,7 @@ class ConditionType(StrEnum):
     SCALING_LIMITED = "ScalingLimited"
     ACCEPTED = "Accepted"
     CONTESTED = "Contested"
+    PODS_KNOWN = "PodsKnown"
 
 
 class _Part(BaseModel):
@@ -104,7 +105,8 @@ class StatusCondition(_Part):
     """`AbleToScale`: the target can be read and written. `ScalingActive`: metrics decide.
     `ScalingLimited`: a limit or a bound holds the replicas back. `Accepted`: the newest edit is in
     force. `Contested`: somebody else writes the target's replicas, so this policy does not; one that
-    only looks on (`DryRun`, `Paused`) contests nothing."""
+    only looks on (`DryRun`, `Paused`) contests nothing. `PodsKnown`: the pods
+    that are counted are the target's own, and as many as its status says."""
     status: Annotated[str, Field(pattern="^(True|False|Unknown)$")]
     """`True`, `False` or `Unknown`."""
     reason: Annotated[str, Field(min_length=1, max_length=128)]

@@ -20,6 +20,7 @@ from autoscaler.ports import (
     Scale,
     StoredPolicy,
     TargetKey,
+    TargetPods,
     Trust,
     User,
 )
@@ -107,6 +108,9 @@ class Fleet:
         if namespace != "chat":
             return []
         return [pod for name, pod in self.pods_.items() if matches(requirements, self.labels[name])]
+
+    def own_pods(self, target: TargetKey, selector: str) -> TargetPods:
+        return TargetPods(tuple(self.pods(target.namespace, selector)))
 
     def read(self, _target: TargetKey, *, fresh: bool = False) -> Scale:  # noqa: ARG002
         return Scale(len(self.pods_), len(self.pods_), "app=vllm", "1")

@@ -28,6 +28,7 @@ from autoscaler.ports import (
     Scale,
     StoredPolicy,
     TargetKey,
+    TargetPods,
 )
 from autoscaler.telemetry.metrics import Metrics
 from tests.decision.builders import metric, policy
@@ -53,18 +54,28 @@ class FakeClock:
 
 @dataclass
 class Workload:
-    """One Deployment whose pods are there at once, unless ``ready`` says how many are ready."""
+    """One Deployment whose pods are there at once, unless ``ready`` says how many are ready.
+
+    ``created``: how many could be made at all; ``hidden``: how many of them a watch that lags does not show.
+    """
 
     replicas: int = 2
     version: int = 1
     ready: int | None = None
     gone: bool = False
+    created: int | None = None
+    hidden: int = 0
+
+    @property
+    def there(self) -> int:
+        """How many pods there are."""
+        return self.replicas if self.created is None else min(self.created, self.replicas)
 
     def pods(self, name: str) -> tuple[Pod, ...]:
-        ready = self.replicas if self.ready is None else min(self.ready, self.replicas)
+        ready = self.there if self.ready is None else min(self.ready, self.there)
         return tuple(
             Pod(f"{name}-{n}", PodPhase.RUNNING if n < ready else PodPhase.PENDING, ready=n < ready)
-            for n in range(self.replicas)
+            for n in range(self.there)
         )
 
 
@@ -78,6 +89,8 @@ class FakeTargets:
     before_write: Any = None
     read_fresh: list[bool] = field(default_factory=list)
     """Of each read: whether it had to be a call."""
+    found: TargetPods = field(default_factory=TargetPods)
+    """What is known of the pods' owners."""
     delays: dict[str, Callable[[], object]] = field(default_factory=dict)
 
     def _fail(self, method: str) -> None:
@@ -95,7 +108,7 @@ class FakeTargets:
         workload = self.workloads.get(name)
         if workload is None:
             raise TargetError(f"there is no {target.ref.kind} {name}")
-        return Scale(workload.replicas, workload.replicas, f"app={name}", str(workload.version))
+        return Scale(workload.replicas, workload.there, f"app={name}", str(workload.version))
 
     def write(self, target: TargetKey, scale: Scale, replicas: int) -> Scale:
         name = f"{target.namespace}/{target.ref.name}"
@@ -121,7 +134,11 @@ class FakeTargets:
     def pods(self, namespace: str, selector: str) -> Sequence[Pod]:
         self._fail("pods")
         name = selector.removeprefix("app=")
-        return self.workloads[name].pods(name.rpartition("/")[2])
+        workload = self.workloads[name]
+        return workload.pods(name.rpartition("/")[2])[: max(workload.there - workload.hidden, 0)]
+
+    def own_pods(self, target: TargetKey, selector: str) -> TargetPods:
+        return replace(self.found, pods=tuple(self.pods(target.namespace, selector)))
 
 
 class LostAnswerError(ClusterError):

@@ -52,6 +52,7 @@ def test_a_status_tells_the_decision_and_what_a_restart_needs(chat: World) -> No
         "ScalingLimited": "False",
         "Accepted": "True",
         "Contested": "False",
+        "PodsKnown": "True",
     }
     assert json.loads(json.dumps(status)) == status
     assert read_status(status) is not None

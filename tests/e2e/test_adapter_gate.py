@@ -23,9 +23,9 @@ from autoscaler.ports import Access, TargetKey, User
 from tests.deploy.kustomize import DEPLOY
 from tests.e2e.adapter import HOME, HOST, SERVICE, certs, export, manifests, mount
 from tests.e2e.controller import PATIENCE, load
-from tests.e2e.kube_world import install_definition
+from tests.e2e.kube_world import install_definition, pod
 from tests.e2e.manifests import deployment
-from tests.e2e.test_rbac import GROUPS, TARGETS, Noted, granted
+from tests.e2e.test_rbac import GROUPS, TARGETS, Noted, granted, of_replica_set
 from tests.servers.aggregation import MetricsOfAnHPA, available
 from tests.servers.certificates import Authority
 from tests.servers.controlplane import FRONT_PROXY
@@ -246,6 +246,12 @@ def test_its_rights_are_those_that_its_calls_need(cluster, namespace, adapter, t
         with pytest.raises(TargetError, match="there is no"):
             extension.targets.read(key)
     eventually(lambda: extension.unready() == [], PATIENCE)
+    apart = cluster.api.post("/api/v1/namespaces", {"metadata": {"generateName": "owners-"}})["metadata"][
+        "name"
+    ]
+    cluster.api.post(f"/api/v1/namespaces/{apart}/pods", of_replica_set(pod("vllm-0")))
+    target = TargetKey(apart, ScaleTargetRef(kind="Deployment", name="vllm"))
+    eventually(lambda: extension.targets.own_pods(target, "app=vllm").pods, PATIENCE)
     assert extension.reviews.authenticate("nonsense") is None
     assert extension.reviews.authorize(User("nobody"), Access("get", path="/x")) is False
     ApiServices(api).find("v1beta1.external.metrics.k8s.io")

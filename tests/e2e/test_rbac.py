@@ -41,11 +41,11 @@ class Noted(KubeApi):
         super().__init__(configuration)
         self.used: set[Right] = set()
 
-    def _send(self, method: str, path: str, query: Any, *rest: Any) -> Any:
+    def _send(self, method: str, path: str, query: Any, *rest: Any, **more: Any) -> Any:
         right = right_of(method, path, "watch" in (query or {}))
         if right is not None:
             self.used.add(right)
-        return super()._send(method, path, query, *rest)
+        return super()._send(method, path, query, *rest, **more)
 
 
 def right_of(method: str, path: str, watch: bool) -> Right | None:
@@ -113,7 +113,7 @@ def identity(cluster) -> Noted:
 
 def everything_it_does(identity: Noted, api: Api, namespace: str, needed: set[Right]) -> None:
     """Each call that a controller may come to make, once; ``needed``: what they come to, at the latest."""
-    api.post(f"/api/v1/namespaces/{namespace}/pods", pod("vllm-0"))
+    api.post(f"/api/v1/namespaces/{namespace}/pods", of_replica_set(pod("vllm-0")))
     api.post(POLICIES.format(namespace), policy())
     template = {"size": 2, "workerTemplate": {"spec": {"containers": []}}}
     for version, kind, plural in TARGETS:
@@ -136,7 +136,7 @@ def everything_it_does(identity: Noted, api: Api, namespace: str, needed: set[Ri
     cluster.policies.write_status(stored, {"mode": "Active"})
     for _ in range(2):
         cluster.events.emit(stored, "Normal", "SuccessfulRescale", "New size: 4; reason: above target")
-    eventually(lambda: cluster.targets.pods(namespace, "app=vllm"))
+    eventually(lambda: cluster.targets.own_pods(keys[0], "app=vllm").pods)
     cluster.deletion_costs.write(namespace, {"vllm-0": 1})
     assert cluster.owners.claims(stored) == []
     lease = f"/apis/coordination.k8s.io/v1/namespaces/{HOME}/leases/vllm-autoscaler"
@@ -149,6 +149,12 @@ def everything_it_does(identity: Noted, api: Api, namespace: str, needed: set[Ri
     eventually(lambda: counts(api, namespace) == [2])
     election.stop()
     cluster.stop()
+
+
+def of_replica_set(pod: dict[str, Any]) -> dict[str, Any]:
+    """The pod with a ReplicaSet as its controller, which has to be read to know whose the pod is."""
+    owner = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "vllm-1", "uid": "1", "controller": True}
+    return {**pod, "metadata": {**pod["metadata"], "ownerReferences": [owner]}}
 
 
 def reads_with_a_call(identity: Noted, key: TargetKey, right: Right) -> bool:

@@ -24,6 +24,7 @@ from autoscaler.ports import (
     Scale,
     StoredPolicy,
     TargetKey,
+    TargetPods,
 )
 from autoscaler.telemetry.metrics import Metrics
 from tests.controller.fakes import FakeEvents, FakeFence, FakeOwners, FakeStore
@@ -164,6 +165,9 @@ class FaultyWorld:
     def pods(self, _namespace: str, _selector: str) -> Sequence[Pod]:
         self._fail("pods")
         return self._shown()[1]
+
+    def own_pods(self, target: TargetKey, selector: str) -> TargetPods:
+        return TargetPods(tuple(self.pods(target.namespace, selector)))
 
     def _shown(self) -> tuple[Scale, tuple[Pod, ...]]:
         if self.is_on("the watch is stale"):

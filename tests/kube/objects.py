@@ -6,15 +6,29 @@ from typing import Any
 
 
 def pod(name: str, namespace: str = "chat", **changed: Any) -> dict[str, Any]:
-    """A pod that is ready; ``labels``, ``phase``, ``ready``, ``deleting`` and ``cost`` change it."""
+    """A pod that is ready; ``labels``, ``phase``, ``ready``, ``deleting``, ``cost``, ``owners`` change it."""
     metadata: dict[str, Any] = {"name": name, "namespace": namespace, "resourceVersion": "1"}
     metadata["labels"] = changed.get("labels", {"app": "vllm"})
     if changed.get("deleting"):
         metadata["deletionTimestamp"] = "2026-03-01T08:30:00Z"
     if "cost" in changed:
         metadata["annotations"] = {"controller.kubernetes.io/pod-deletion-cost": changed["cost"]}
+    if "owners" in changed:
+        metadata["ownerReferences"] = list(changed["owners"])
     ready = {"type": "Ready", "status": "True" if changed.get("ready", True) else "False"}
     return {"metadata": metadata, "status": {"phase": changed.get("phase", "Running"), "conditions": [ready]}}
+
+
+def controller(kind: str, name: str, version: str = "apps/v1", **changed: Any) -> dict[str, Any]:
+    """An owner reference to a controller."""
+    ref = {"apiVersion": version, "kind": kind, "name": name, "uid": f"uid-of-{name}", "controller": True}
+    return {**ref, **changed}
+
+
+def owned(name: str, *owners: dict[str, Any], namespace: str = "chat", **metadata: Any) -> dict[str, Any]:
+    """The metadata of an object with owners, as a ReplicaSet's."""
+    meta = {"name": name, "namespace": namespace, "uid": f"uid-of-{name}", "resourceVersion": "1"}
+    return {"metadata": {**meta, "ownerReferences": list(owners), **metadata}}
 
 
 def deployment(name: str = "vllm", replicas: int = 2, version: int = 1, **changed: Any) -> dict[str, Any]:

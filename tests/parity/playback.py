@@ -15,7 +15,7 @@ from autoscaler.decision.types import Decision, Observation, Pod, Reading
 from autoscaler.observe import question
 from autoscaler.policy.models import DEFAULT_QUANTILE, QUANTILE_SIGNALS, Metric, ScalingPolicy
 from autoscaler.policy.vocabulary import Action
-from autoscaler.ports import Answer, Buckets, Point, Question, Scale, StoredPolicy, TargetKey
+from autoscaler.ports import Answer, Buckets, Point, Question, Scale, StoredPolicy, TargetKey, TargetPods
 from autoscaler.records import DecisionRecord
 from tests.controller.fakes import FakeFence, FakeOwners
 
@@ -42,6 +42,9 @@ class Playback:
 
     def pods(self, _namespace: str, _selector: str) -> Sequence[Pod]:
         return self.observation.pods
+
+    def own_pods(self, target: TargetKey, selector: str) -> TargetPods:
+        return TargetPods(tuple(self.pods(target.namespace, selector)))
 
     def answers(self, questions: Collection[Question]) -> Mapping[Question, Answer]:
         readings = {reading.metric: reading for reading in self.observation.readings}
