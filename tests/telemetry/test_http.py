@@ -1,13 +1,19 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
 
 import pytest
 import requests
+from prometheus_client import CollectorRegistry, Gauge
 
 from autoscaler.telemetry.http import TelemetryServer
 from autoscaler.telemetry.metrics import Metrics
 from autoscaler.telemetry.standings import Standing
+from tests.servers.eventually import eventually
 
 
 class Faults:
@@ -72,3 +78,93 @@ def test_policies_are_counted_by_mode() -> None:
     metrics.count_policies(["Active", "Active", "Paused"])
     assert metrics.registry.get_sample_value("vllm_autoscaler_policies", {"mode": "Active"}) == 2
     assert metrics.registry.get_sample_value("vllm_autoscaler_policies", {"mode": "DryRun"}) == 0
+
+
+def opened(port: int, sent: bytes = b"") -> socket.socket:
+    connection = socket.create_connection(("127.0.0.1", port), timeout=10)
+    connection.sendall(sent)
+    return connection
+
+
+def threads() -> int:
+    return sum("process_request_thread" in thread.name for thread in threading.enumerate())
+
+
+HALF = b"GET /metrics HTTP/1.1\r\nHost: x\r\nX-A: "
+
+
+@pytest.mark.parametrize("sent", [b"", HALF, b"GET"])
+def test_probes_are_answered_under_a_crowd_that_says_nothing_to_the_end(sent: bytes) -> None:
+    server = TelemetryServer("127.0.0.1", 0, Metrics().registry, lambda: None, lambda: None, connections=8)
+    before = threads()
+    with ExitStack() as crowd:
+        for _ in range(60):
+            crowd.enter_context(opened(server.port, sent))
+        for page in ("healthz", "readyz", "metrics"):
+            assert requests.get(f"http://127.0.0.1:{server.port}/{page}", timeout=10).status_code == 200
+        eventually(lambda: threads() - before <= 8)
+    server.close()
+    eventually(lambda: threads() <= before)
+
+
+@pytest.mark.parametrize("sent", [b"", HALF])
+def test_a_connection_that_takes_too_long_is_closed_though_it_drips(sent: bytes) -> None:
+    server = TelemetryServer("127.0.0.1", 0, Metrics().registry, lambda: None, lambda: None, seconds=0.3)
+    with opened(server.port, sent) as slow:
+
+        def closed() -> bool:
+            try:
+                slow.sendall(b"a")
+                return slow.recv(1) == b""
+            except ConnectionError:
+                return True
+
+        slow.settimeout(0.05)
+        eventually(lambda: done(closed))
+    server.close()
+
+
+def done(closed: Callable[[], bool]) -> bool:
+    try:
+        return closed()
+    except TimeoutError:
+        return False
+
+
+def test_an_answer_that_is_not_read_ends_too() -> None:
+    registry = CollectorRegistry()
+    many = Gauge("large", "Larger than any buffer.", ("n",), registry=registry)
+    for number in range(20_000):
+        many.labels("x" * 500 + str(number))
+    server = TelemetryServer("127.0.0.1", 0, registry, lambda: None, lambda: None, seconds=0.3)
+    before = threads()
+    with opened(server.port, b"GET /metrics HTTP/1.0\r\n\r\n"):
+        eventually(lambda: threads() > before)
+        eventually(lambda: threads() == before)
+    server.close()
+
+
+ODD = {
+    "no version": b"GET /healthz\r\n\r\n",
+    "HTTP/0.9": b"GET /healthz HTTP/0.9\r\n\r\n",
+    "HTTP/2": b"GET /healthz HTTP/2.0\r\n\r\n",
+    "not text": b"\x16\x03\x01Secret-bytes and more\r\n\r\n",
+    "a method that is not there": b"POST /Secret-bytes HTTP/1.1\r\n\r\n",
+    "a long line": b"GET /" + b"Secret-bytes" * 9000 + b" HTTP/1.1\r\n\r\n",
+    "a long header": b"GET / HTTP/1.1\r\nX-A: " + b"Secret-bytes" * 9000 + b"\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("sent", ODD.values(), ids=ODD)
+def test_what_is_refused_shows_neither_its_bytes_nor_our_versions(
+    served: tuple[str, Faults, Metrics], sent: bytes
+) -> None:
+    with opened(int(served[0].rpartition(":")[2])) as connection:
+        connection.sendall(sent)
+        said = b""
+        with suppress(ConnectionError):
+            while more := connection.recv(65536):
+                said += more
+    assert re.match(rb"HTTP/1\.[01] (4\d\d|50[15]) ", said)
+    assert b"Server: vllm-autoscaler\r\n" in said
+    assert not any(word in said.lower() for word in (b"secret", b"python", b"basehttp", b"ok\n"))
