@@ -1,4 +1,4 @@
-"""What stands around a policy in a cluster: its target, the target's volumes, who scrapes its pods.
+"""What stands around a policy in a cluster: its target, its volumes, who scrapes its pods, other workloads.
 
 For ``autoscale validate --cluster``, with the rights of the person who asks. What cannot be read
 is left out, except the target itself.
@@ -20,6 +20,14 @@ _MONITORS = (
     ("/apis/monitoring.googleapis.com/v1", "clusterpodmonitorings", "ClusterPodMonitoring"),
     ("/apis/monitoring.coreos.com/v1", "podmonitors", "PodMonitor"),
     ("/apis/monitoring.coreos.com/v1", "servicemonitors", "ServiceMonitor"),
+)
+
+
+_WORKLOADS = (
+    ("/apis/apps/v1", "deployments", "Deployment"),
+    ("/apis/apps/v1", "statefulsets", "StatefulSet"),
+    ("/apis/apps/v1", "daemonsets", "DaemonSet"),
+    ("/apis/leaderworkerset.x-k8s.io/v1", "leaderworkersets", "LeaderWorkerSet"),
 )
 
 
@@ -45,6 +53,10 @@ def surroundings(api: Api, namespace: str, ref: ScaleTargetRef) -> list[Manifest
         scope = "" if kind.startswith("Cluster") else f"/namespaces/{namespace}"
         version = root.removeprefix("/apis/")
         found += _listed(api, f"{root}{scope}/{plural}", kind, version)
+    known = found[0].group, found[0].kind, found[0].name
+    for root, plural, kind in _WORKLOADS:
+        others = _listed(api, f"{root}/namespaces/{namespace}/{plural}", kind, root.removeprefix("/apis/"))
+        found += (one for one in others if (one.group, one.kind, one.name) != known)
     return found
 
 

@@ -14,7 +14,7 @@ from autoscaler.errors import Problem
 from autoscaler.policy.load import LoadedPolicy
 from autoscaler.policy.manifests import Manifest
 from autoscaler.policy.rules import FieldPath
-from autoscaler.selectors import matches, selector_of
+from autoscaler.selectors import Requirements, matches, selector_of
 
 LONG_ANSWER_SECONDS = 120
 """About 2,000 tokens at 60 ms each: what a replica that leaves should be able to finish."""
@@ -33,6 +33,8 @@ _MONITORS = {
     "PodMonitor": "podMetricsEndpoints",
 }
 """Kinds that say what is scraped, and where in their spec the ports are."""
+_WORKLOADS = {"Deployment", "ReplicaSet", "StatefulSet", "DaemonSet", "LeaderWorkerSet"}
+"""Kinds whose pods live as long as those of a target."""
 _QUANTITIES = {"averageValue", "value", "tolerance", "kvCacheUsage", "waiting"}
 _SINGLE_NODE = {"ReadWriteOnce", "ReadWriteOncePod"}
 
@@ -194,7 +196,53 @@ def _fixed_replicas(_: LoadedPolicy, target: Manifest, __: Sequence[Manifest]) -
         yield target.problem(("spec", "replicas"), _warning(message, "replicas-in-manifest"))
 
 
-RULES: tuple[Rule, ...] = (_short_grace_period, _single_node_volume, _unscraped, _fixed_replicas)
+def _overlapping_selector(
+    _: LoadedPolicy, target: Manifest, manifests: Sequence[Manifest]
+) -> Iterator[Problem]:
+    selector = _selector(target)
+    others = [
+        f"{one.kind} {one.name}"
+        for one in manifests
+        if one.kind in _WORKLOADS and _is_other(one, target) and _makes_pods_for(selector, one)
+    ]
+    if selector and others:
+        message = (
+            f"it finds the pods of {', '.join(others)} too, which whoever goes by selectors alone counts; "
+            "give these pods a label of their own"
+        )
+        yield target.problem(("spec", "selector"), _warning(message, "overlapping-selector"))
+
+
+def _is_other(one: Manifest, target: Manifest) -> bool:
+    is_same = (one.group, one.kind, one.name) == (target.group, target.kind, target.name)
+    return not is_same and _together(one.namespace, target.namespace)
+
+
+def _selector(workload: Manifest) -> Requirements:
+    """The requirements of its selector; none where it has none that can be read."""
+    given = workload.at("spec", "selector")
+    try:
+        return selector_of(given) if isinstance(given, dict) else ()
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return ()
+
+
+def _makes_pods_for(selector: Requirements, workload: Manifest) -> bool:
+    templates = (workload.at(*template, "metadata", "labels") for template in _templates(workload))
+    return any(
+        matches(selector, {**labels, **_given_labels(workload)})
+        for labels in templates
+        if isinstance(labels, dict)
+    )
+
+
+RULES: tuple[Rule, ...] = (
+    _short_grace_period,
+    _single_node_volume,
+    _unscraped,
+    _fixed_replicas,
+    _overlapping_selector,
+)
 RULE_IDS = (
     "unquoted-fraction",
     "target-missing",
@@ -204,5 +252,6 @@ RULE_IDS = (
     "unscraped",
     "unknown-port",
     "replicas-in-manifest",
+    "overlapping-selector",
 )
 """Every id, in the order of docs/policy.md."""

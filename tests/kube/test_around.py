@@ -37,6 +37,12 @@ def test_the_target_comes_with_its_volumes_and_who_scrapes_it(server):
     ]
 
 
+def test_other_workloads_of_the_namespace_are_there_to_compare(server):
+    items = [deployment(), deployment("canary")]
+    server.on("GET", "/apis/apps/v1/namespaces/chat/deployments", lambda call: call.json({"items": items}))
+    assert found(server) == ["Deployment chat/vllm", "Deployment chat/canary"]
+
+
 def test_what_may_not_be_read_is_left_out(server):
     server.on("GET", CLAIMS, lambda call: call.refuse(403, "Forbidden"))
     assert found(server) == ["Deployment chat/vllm"]

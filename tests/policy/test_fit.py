@@ -165,6 +165,55 @@ def test_a_service_monitor_may_find_them_by_other_ways(found):
 # Other workloads
 
 
+SELECTING = DEPLOYMENT.replace(
+    "spec:\n  template", "spec:\n  selector: {matchLabels: {app: vllm}}\n  template", 1
+)
+
+
+def beside(kind: str = "Deployment", name: str = "canary", labels: str = "{app: vllm, track: canary}") -> str:
+    version = "leaderworkerset.x-k8s.io/v1" if kind == "LeaderWorkerSet" else "apps/v1"
+    template = f"{{metadata: {{labels: {labels}}}, spec: {{containers: []}}}}"
+    spec = f"{{template: {template}}}"
+    if kind == "LeaderWorkerSet":
+        spec = f"{{leaderWorkerTemplate: {{workerTemplate: {template}}}}}"
+    return f"---\napiVersion: {version}\nkind: {kind}\nmetadata: {{name: {name}}}\nspec: {spec}\n"
+
+
+@pytest.mark.parametrize("kind", ["Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "LeaderWorkerSet"])
+def test_a_selector_that_finds_the_pods_of_another_workload(found, kind):
+    assert found(SELECTING + beside(kind)) == ["5 overlapping-selector"]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        "",
+        beside(labels="{app: other}"),
+        beside(labels="[app, vllm]"),
+        beside(name="canary, namespace: elsewhere").replace("{name: vllm", "{name: vllm, namespace: chat"),
+        beside(kind="Service"),
+    ],
+    ids=["alone", "other labels", "labels that are none", "another namespace", "no workload"],
+)
+def test_a_selector_of_its_own(found, other):
+    target = SELECTING.replace("{name: vllm}", "{name: vllm, namespace: chat}")
+    assert not any("overlapping-selector" in warning for warning in found(target + other))
+
+
+@pytest.mark.parametrize(
+    "selector", ["{matchLabels: {}}", "{matchExpressions: [{operator: near}]}", "[app]", "x"]
+)
+def test_a_selector_that_cannot_be_read_is_nothing_to_compare(found, selector):
+    assert found(SELECTING.replace("{matchLabels: {app: vllm}}", selector) + beside()) == []
+
+
+def test_the_workloads_that_share_the_pods_are_named(tmp_path):
+    path = tmp_path / "w.yaml"
+    path.write_text(SELECTING + beside() + beside("StatefulSet", "old"))
+    (problem,) = fit(load_spec(), load_manifests(path))
+    assert "the pods of Deployment canary, StatefulSet old too" in problem.message
+
+
 def test_a_group_has_two_templates():
     ref = "{apiVersion: leaderworkerset.x-k8s.io/v1, kind: LeaderWorkerSet, name: vllm}"
     (loaded,) = load_policy_text(VALID.replace("{kind: Deployment, name: vllm}", ref), "p.yaml")
