@@ -79,6 +79,45 @@ def check_stops(url: str, prompts: Path, output: Path, number: int, status: int)
     assert ROWS <= asked(url) - before <= ROWS + 2 * 16
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("timeout", ["0", "30"], ids=["at once", "draining"])
+def test_a_server_that_is_replaced_costs_no_row(prompts, tmp_path, timeout):
+    """SIGTERM in the middle; a new process takes its place at the same port."""
+    output = tmp_path / "results.jsonl"
+    arguments = ("--speed", "4", "--model", "m", "--shutdown-timeout", timeout)
+    with emulate("--port", "0", *arguments) as (server, urls):
+        url = urls["vllm-0"]
+        sent = command(prompts, "--url", url, "-o", output, "--concurrency", "16", "--param", "max_tokens=60")
+        with subprocess.Popen(sent, stdout=subprocess.PIPE, text=True) as process:
+            while not output.exists() or output.read_bytes().count(b"\n") < 60:
+                assert process.poll() is None
+            server.send_signal(signal.SIGTERM)
+            assert server.wait(60) == 0
+            with emulate("--port", url.rpartition(":")[2], *arguments):
+                out, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, out
+    rows = results(output)
+    assert sorted(row["row"] for row in rows) == list(range(ROWS))
+    assert {row["finish_reason"] for row in rows} <= {"stop", "length"}
+    assert all(row["output"] and row["error"] is None for row in rows)
+
+
+def test_rows_that_an_older_version_lost_are_sent_again_and_named(url, prompts, tmp_path, capsys):
+    output = tmp_path / "results.jsonl"
+    arguments = ["batch", str(prompts), "--url", url, "-o", str(output), "--param", "max_tokens=3"]
+    assert main(arguments) == 0
+    rows = [{**row, "response": None} for row in results(output)]
+    rows[5] |= {"output": "", "finish_reason": "abort"}
+    rows[6] |= {"output": None, "finish_reason": "tool_calls"}
+    output.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    capsys.readouterr()
+    assert main(arguments) == 0
+    assert "2 rows of an earlier run have an aborted answer, or none" in capsys.readouterr().err
+    found = {row["row"]: row for row in results(output)}
+    assert len(found) == ROWS
+    assert all(found[row["row"]]["output"].startswith(" the and") for row in rows[5:7])
+
+
 def test_again_it_sends_nothing_though_the_server_is_gone(url, prompts, tmp_path, capsys):
     arguments = [str(prompts), "-o", str(tmp_path / "results.jsonl"), "--param", "max_tokens=2"]
     assert main(["batch", *arguments, "--url", url]) == 0
@@ -99,6 +138,7 @@ def test_tables_are_sorted_and_a_second_run_leaves_them(url, prompts, tmp_path, 
         assert rows[7]["id"] == "q7"
         assert rows[7]["output"].startswith(" the and")
         assert rows[7]["error"] in ("", None)
+        assert json.loads(rows[7]["response"])["body"]["choices"][0]["finish_reason"] == "length"
 
 
 def read_table(path: Path) -> list[dict]:
