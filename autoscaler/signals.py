@@ -44,6 +44,8 @@ class Source:
     first that has series counts. ``scale`` times the metric is the signal in its own unit.
     ``alongside``: other metrics of the same exporter, where this one has no series before its first
     request; ``exporters``: a regular expression of that exporter's pods, whose ``up`` says the same.
+    ``labels`` are those that the exporter itself gives the metric, which tell its series apart: series
+    of one pod that agree in them and come from several scrapes are one series.
     ``about_other_pods``: an exporter tells of the pods that use its GPUs; the labels are ``pod``
     and ``namespace``, or ``exported_pod`` and ``exported_namespace`` where a scrape keeps the first
     for the exporter itself.
@@ -55,6 +57,22 @@ class Source:
     about_other_pods: bool = False
     alongside: tuple[str, ...] = ()
     exporters: str = ""
+    labels: tuple[str, ...] = ("model_name", "engine")
+
+
+SCRAPE_LABELS = (
+    "job",
+    "instance",
+    "service",
+    "endpoint",
+    "container",
+    "prometheus",
+    "prometheus_replica",
+    "replica",
+    "receive_replica",
+    "__replica__",
+)
+"""What a scrape, an operator, or one of several equal servers adds: two scrapes of a pod differ in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,15 +102,18 @@ _WAITING = Source(Kind.GAUGE, ("vllm:num_requests_waiting",))
 
 def _dcgm(name: str, scale: float = 1.0) -> Source:
     """A metric of NVIDIA's exporter; GKE's examples rename them to lower case."""
-    return Source(Kind.GAUGE, (name, name.lower()), scale, about_other_pods=True)
+    labels = ("UUID", "gpu", "GPU_I_ID")
+    return Source(Kind.GAUGE, (name, name.lower()), scale, about_other_pods=True, labels=labels)
 
 
-GATEWAY_QUEUE = "inference_extension_flow_control_queue_size"
-"""What the endpoint picker calls its queue; `autoscale batch` exports its own under this name."""
+GATEWAY_QUEUE = ("llm_d_epp_flow_control_queue_size", "inference_extension_flow_control_queue_size")
+"""What endpoint pickers call their queue, llm-d's name first; its router says both with one value
+(llm-d/llm-d-router#1661). `autoscale batch` exports its own queue under both."""
 
 _PICKER = Source(
     Kind.GAUGE,
-    (GATEWAY_QUEUE,),
+    GATEWAY_QUEUE,
+    labels=("inference_pool", "model_name", "target_model_name", "fairness_id", "priority"),
     alongside=(
         "llm_d_epp_flow_control_pool_saturation",
         "llm_d_epp_ready_endpoints",
@@ -195,7 +216,13 @@ _ENTRIES = (
         "requests/s",
         Scope.POD,
         Reduction.SUM,
-        (Source(Kind.COUNTER, ("vllm:request_success_total",)),),
+        (
+            Source(
+                Kind.COUNTER,
+                ("vllm:request_success_total",),
+                labels=("model_name", "engine", "finished_reason"),
+            ),
+        ),
         "Requests that ended per second over the window. Lags behind arrivals by the length of a request.",
     ),
     SignalInfo(

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from autoscaler.observe import questions
 from autoscaler.policy.models import QUANTILE_SIGNALS, Signal
 from autoscaler.rendering import MAX_NAMESPACES_CHARACTERS, Area, render, render_query, text
-from autoscaler.signals import CATALOGUE, Kind
+from autoscaler.signals import CATALOGUE, SCRAPE_LABELS, Kind
 
 from .decision.builders import metric, policy
 
@@ -27,8 +27,11 @@ def one(signal: Signal, *namespaces: str, area: Area = PROD) -> str:
 
 
 def test_a_gauge_is_one_value_and_one_time_for_each_pod():
+    assert one(Signal.KV_CACHE_USAGE, area=Area()).count("or on (namespace, pod)") == 2
     assert one(Signal.WAITING, area=Area()) == (
-        'sum by (namespace, pod) (vllm:num_requests_waiting{namespace="chat"})\n'
+        "max by (namespace, pod, model_name, engine) (sum by (namespace, pod, model_name, engine, "
+        f"{', '.join(SCRAPE_LABELS)}) "
+        '(vllm:num_requests_waiting{namespace="chat"}))\n'
         'or label_replace(min by (namespace, pod) (timestamp(vllm:num_requests_waiting{namespace="chat"})), '
         '"autoscaler_part", "time", "", "")'
     )
@@ -76,9 +79,21 @@ def test_names_of_older_versions_stand_behind_the_newer_ones():
 
 
 def test_histograms_are_asked_by_bucket_and_counters_as_rates_over_the_window():
-    assert "by (namespace, pod, le) (rate(vllm:time_to_first_token_seconds_bucket{" in one(Signal.TTFT)
+    assert one(Signal.TTFT).startswith("sum by (namespace, pod, le) (max by (namespace, pod, le, ")
+    assert "(rate(vllm:time_to_first_token_seconds_bucket{" in one(Signal.TTFT)
     (rate,) = render(Signal.REQUESTS_RATE, 300, Area(), ["chat"])
     assert 'rate(vllm:request_success_total{namespace="chat"}[300s])' in rate
+
+
+def test_a_label_of_the_scrape_is_none_of_the_exporters():
+    """Else a pod that is scraped twice would count twice, or two of its engines once."""
+    labels = {label for info in CATALOGUE.values() for source in info.sources for label in source.labels}
+    assert labels.isdisjoint(SCRAPE_LABELS)
+    series = gzip.decompress(SCRAPE.read_bytes()).decode().splitlines()
+    for source in OF_VLLM:
+        found = [line for line in series if re.match(rf"{source.names[0]}(_bucket|_count)?{{", line)]
+        names = {name for line in found for name in re.findall(r"(\w+)=", line)} - {"le"}
+        assert names == set(source.labels)
 
 
 # Text in queries

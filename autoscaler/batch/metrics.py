@@ -26,11 +26,12 @@ class BatchCollector(Collector):
         self._total = total
 
     def collect(self) -> Iterator[Metric]:
-        """The queue by the name that the signal has, then what became of the rows."""
+        """The queue by both names of the signal, which are never added up, then what became of the rows."""
         run, done = self._run, len(self._run.journal.done)
         failed = run.journal.failed
         waiting = max(self._total - done - run.in_flight, 0)
-        yield _gauge(GATEWAY_QUEUE, "Rows that wait for a server.", {"inference_pool": POOL}, waiting)
+        for name in GATEWAY_QUEUE:
+            yield _gauge(name, "Rows that wait for a server.", {"inference_pool": POOL}, waiting)
         rows = _gauge("autoscale_batch_rows", "Rows of the batch.", {"state": "succeeded"}, done - failed)
         rows.add_sample(rows.name, {"state": "failed"}, failed)
         rows.add_sample(rows.name, {"state": "running"}, run.in_flight)

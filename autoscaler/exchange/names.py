@@ -17,6 +17,7 @@ _PROMETHEUS = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*", re.ASCII)
 _LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*", re.ASCII)
 _SELECTOR = r"([a-zA-Z_:][a-zA-Z0-9_:]*)\s*(?:\{[^{}]*\})?"
 _SUM = re.compile(rf"sum\s*\(\s*{_SELECTOR}\s*\)|{_SELECTOR}", re.ASCII)
+_EITHER = re.compile(r"\s+or\s+|\s*\+\s*")
 _PREFIXES = ("metric.labels.", "resource.labels.", "metadata.user_labels.")
 
 
@@ -42,10 +43,16 @@ def meaning(name: str) -> Meaning | None:
 def signal_of_query(text: str) -> Meaning | None:
     """The signal that a query adds up, such as ``sum(vllm:num_requests_waiting{namespace="a"})``.
 
-    None for any other query. The matchers are not looked at: a signal is of the target's own pods.
+    Several names of one metric are one as well, also where the query adds them up: a renamed metric is
+    there under both for a while. None for any other query. The matchers are not looked at: a signal is
+    of the target's own pods.
     """
-    match = _SUM.fullmatch(text.strip())
-    return _SERIES.get(match[1] or match[2]) if match else None
+    matches = [_SUM.fullmatch(part) for part in _EITHER.split(text.strip())]
+    names = [match[1] or match[2] for match in matches if match]
+    if len(set(names)) < len(matches):  # another query, or other matchers of one name
+        return None
+    meanings = {_SERIES.get(name) for name in names}
+    return meanings.pop() if len(meanings) == 1 else None
 
 
 def _series() -> dict[str, Meaning]:

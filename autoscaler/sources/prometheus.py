@@ -12,6 +12,7 @@ from autoscaler.errors import QueryError, SourceError
 from autoscaler.policy.models import QUANTILE_SIGNALS
 from autoscaler.ports import Answer, Question
 from autoscaler.rendering import Area, render, render_query
+from autoscaler.signals import CATALOGUE
 from autoscaler.sources.connection import Connection, Result
 from autoscaler.sources.rounds import Pace, ask_all
 from autoscaler.sources.vectors import exporters, pod_buckets, pod_points, query_points
@@ -103,7 +104,8 @@ def _answer(question: Question, outcomes: Sequence[Result | str]) -> Answer:
             return Answer(points=query_points(results), warnings=warnings)
         if question.signal in QUANTILE_SIGNALS:
             return Answer(buckets=pod_buckets(results), warnings=warnings)
-        return Answer(points=pod_points(results), exporters=exporters(results), warnings=warnings)
+        points = pod_points(CATALOGUE[question.signal], results)
+        return Answer(points=points, exporters=exporters(results), warnings=warnings)
     except QueryError as error:
         return Answer(error=str(error))
     except (AttributeError, KeyError, TypeError, ValueError) as error:

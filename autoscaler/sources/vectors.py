@@ -1,31 +1,42 @@
 """What a query returned -> points and buckets. Pure.
 
-A value without a time, or a time without a value, is no sample: its pod is missing.
+A value without a time, or a time without a value, is no sample: its pod is missing. A series that is
+there twice in one answer counts once, with its larger value and its older time.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from math import isnan
+from typing import Any, TypeVar
 
 from autoscaler.errors import QueryError
 from autoscaler.ports import Buckets, Point
-from autoscaler.rendering import EXPORTER, PART
+from autoscaler.rendering import EXPORTER, PART, TIME
+from autoscaler.signals import Reduction, SignalInfo
 from autoscaler.sources.connection import Result
 
 _Pod = tuple[str, str]
+_Labels = frozenset[tuple[str, str]]
+_Key = TypeVar("_Key")
 
 
-def pod_points(results: Iterable[Result]) -> tuple[Point, ...]:
-    """The answer to a rendered signal that is no histogram, from the results of all its queries."""
-    values: dict[_Pod, float] = {}
+def pod_points(info: SignalInfo, results: Iterable[Result]) -> tuple[Point, ...]:
+    """The answer to a rendered signal that is no histogram, from the results of all its queries.
+
+    A pod's series (models, engines, GPUs) become one value as the catalogue says. One that cannot be
+    makes the whole pod's value that one, for whoever judges it to refuse: it would hide in a mean.
+    """
+    values: dict[_Pod, dict[_Labels, float]] = {}
     times: dict[_Pod, float] = {}
     for pod, labels, value in _by_pod(results):
-        if PART not in labels:
-            values[pod] = value
-        else:
+        if labels.get(PART, "").startswith(TIME):
             times[pod] = min(value, times.get(pod, value))
-    return tuple(Point(values[pod], times[pod], *pod) for pod in values if pod in times)
+        else:
+            _keep_larger(values.setdefault(pod, {}), frozenset(labels.items()), value)
+    return tuple(
+        Point(_combined(info, series), times[pod], *pod) for pod, series in values.items() if pod in times
+    )
 
 
 def exporters(results: Iterable[Result]) -> tuple[Point, ...]:
@@ -43,7 +54,7 @@ def pod_buckets(results: Iterable[Result]) -> tuple[Buckets, ...]:
     times: dict[_Pod, float] = {}
     for pod, labels, value in _by_pod(results):
         if PART not in labels:
-            values.setdefault(pod, {})[float(labels["le"])] = value
+            _keep_larger(values.setdefault(pod, {}), float(labels["le"]), value)
         else:
             times[pod] = min(value, times.get(pod, value))
     return tuple(
@@ -51,6 +62,21 @@ def pod_buckets(results: Iterable[Result]) -> tuple[Buckets, ...]:
         for pod, rates in values.items()
         if pod in times
     )
+
+
+def _keep_larger(found: dict[_Key, float], key: _Key, value: float) -> None:
+    known = found.get(key)
+    if known is None or isnan(value) or value > known:
+        found[key] = value
+
+
+def _combined(info: SignalInfo, series: Mapping[_Labels, float]) -> float:
+    """One value of a pod's series."""
+    for value in series.values():
+        if not info.bounds.hold(value):
+            return value
+    total = sum(series.values())
+    return total / len(series) if info.series is Reduction.MEAN else total
 
 
 def query_points(results: Iterable[Result]) -> tuple[Point, ...]:

@@ -14,6 +14,7 @@ from urllib.request import urlopen
 import pytest
 
 from autoscaler.cli.main import main
+from autoscaler.signals import GATEWAY_QUEUE
 from tests.cli.emulated import emulate
 
 ROWS = 300
@@ -251,8 +252,9 @@ def port_of(process: subprocess.Popen[str]) -> int:
 def told(port: int) -> float:
     with urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
         lines = answer.read().decode().splitlines()
-    name = "inference_extension_flow_control_queue_size{"
-    return next(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(name))
+    names = tuple(f"{name}{{" for name in GATEWAY_QUEUE)
+    (said,) = {float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(names)}
+    return said
 
 
 def test_another_parameter_is_another_batch(url, prompts, tmp_path, capsys):

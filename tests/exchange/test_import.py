@@ -252,6 +252,20 @@ QUERIES = [
     ("sum(DCGM_FI_DEV_GPU_UTIL)", "gpuUtilization", 50),
     ("avg(vllm:num_requests_waiting)", None, 5000),  # of an average there is no total
     ("sum(waiting)", None, 5000),  # a signal's name is no series
+    ("sum(llm_d_epp_flow_control_queue_size)", "gatewayQueue", 5000),
+    ('sum(inference_extension_flow_control_queue_size{namespace="a"})', "gatewayQueue", 5000),
+    (
+        "sum(llm_d_epp_flow_control_queue_size) or sum(inference_extension_flow_control_queue_size)",
+        "gatewayQueue",
+        5000,
+    ),
+    (  # one queue by two names, which are never added up
+        "sum(llm_d_epp_flow_control_queue_size)+sum(inference_extension_flow_control_queue_size)",
+        "gatewayQueue",
+        5000,
+    ),
+    ("sum(vllm:num_requests_running) + sum(vllm:num_requests_waiting)", None, 5000),
+    ('sum(vllm:num_requests_waiting{a="1"}) + sum(vllm:num_requests_waiting{a="2"})', None, 5000),
     ("sum(rate(vllm:generation_tokens_total[1m]))", None, 5000),
 ]
 

@@ -22,6 +22,7 @@ from autoscaler.observe import question, reading
 from autoscaler.policy.models import Metric, Signal
 from autoscaler.ports import Answer, Question
 from autoscaler.rendering import Area
+from autoscaler.signals import GATEWAY_QUEUE
 from autoscaler.sources.connection import Connection
 from autoscaler.sources.prometheus import PrometheusSource
 from autoscaler.sources.sessions import GoogleSession
@@ -49,9 +50,22 @@ def growing(
     return [sample(name, per_second * (1000 - age), age, **labels) for age in ages]
 
 
-def pod(name: str, *lines: str, namespace: str = "chat", cluster: str = "prod") -> tuple[dict[str, str], str]:
-    labels = {"namespace": namespace, "pod": name, "cluster": cluster}
+def pod(
+    name: str, *lines: str, namespace: str = "chat", cluster: str = "prod", **more: str
+) -> tuple[dict[str, str], str]:
+    """A target and what it says; ``more``: labels of its scrape."""
+    labels = {"namespace": namespace, "pod": name, "cluster": cluster, **more}
     return labels, "\n".join(lines) + "\n"
+
+
+def busy(running: float, waiting: float, cache: float, **labels: str) -> list[str]:
+    """What one engine of a model says of its load, in gauges and a counter."""
+    own = {"model_name": "a", "engine": "0", **labels}
+    values = {"num_requests_running": running, "num_requests_waiting": waiting, "kv_cache_usage_perc": cache}
+    return [
+        *(sample(f"vllm:{name}", value, **own) for name, value in values.items()),
+        *growing("vllm:prompt_tokens_total", running, **own),
+    ]
 
 
 def requests_of(value: float, **labels: str) -> str:
@@ -64,6 +78,7 @@ def histogram(name: str, per_second: Mapping[str, float]) -> list[str]:
 
 
 DCGM = "DCGM_FI_DEV_GPU_UTIL"
+NEW_QUEUE, OLD_QUEUE = GATEWAY_QUEUE
 TTFT = "vllm:time_to_first_token_seconds"
 TARGETS = [
     # Two models in one pod; two GPUs' caches in another.
@@ -116,11 +131,47 @@ TARGETS = [
     pod(
         "dcgm-exporter-b", sample(DCGM, 20, gpu="0", pod="gpu-2", namespace="chat"), namespace="gpu-operator"
     ),
-    pod("epp-0", sample("inference_extension_flow_control_queue_size", 4, inference_pool="a", priority="0")),
+    pod("epp-0", sample(OLD_QUEUE, 4, inference_pool="a", priority="0")),
     # Pickers in which no request has waited yet: one tells of its pool, the other of nothing that is known.
     pod("gw-epp-7c9", sample("inference_pool_ready_pods", 3, name="a"), namespace="quiet"),
     pod("epp-1", sample("go_goroutines", 9), namespace="silent"),
     pod("chat-0", requests_of(0), namespace="no-picker"),
+    pod("epp", sample(OLD_QUEUE, 40, inference_pool="b"), namespace="old-picker"),
+    pod("epp", sample(NEW_QUEUE, 40, inference_pool="b"), namespace="new-picker"),
+    pod(
+        "epp",
+        *(sample(name, 40, inference_pool=pool) for name in (OLD_QUEUE, NEW_QUEUE) for pool in "bc"),
+        namespace="both-pickers",
+    ),
+    # Scraped twice: by two Services, on the sidecar's merged port, by two equal servers, under odd labels.
+    *(pod("services", *busy(10, 2, 0.4), namespace="twice", service=name) for name in ("vllm", "headless")),
+    *(
+        pod("sidecar", *busy(10, 2, 0.4), namespace="twice", container=name)
+        for name in ("vllm", "istio-proxy")
+    ),
+    *(pod("replicas", *busy(10, 2, 0.4), namespace="twice", prometheus_replica=name) for name in "01"),
+    pod("odd-labels", *busy(10, 2, 0.4), namespace="twice", team="a", app="vllm"),
+    pod("odd-labels", *busy(9, 2, 0.4), namespace="twice"),
+    # Two engines, of which one is seen by both scrapes; two containers with a model each; an unknown label.
+    pod("engines", *busy(10, 2, 0.4), *busy(6, 1, 0.2, engine="1"), namespace="twice", service="vllm"),
+    pod("engines", *busy(10, 2, 0.4), namespace="twice", service="headless"),
+    *(pod("models", *busy(5, 1, 0.4, model_name=name), namespace="twice", container=name) for name in "ab"),
+    pod("unknown", *busy(5, 1, 0.4, shard="0"), *busy(5, 1, 0.4, shard="1"), namespace="twice"),
+    pod("negative", *busy(4, -1, 0.3), namespace="odd"),
+    pod("full", *busy(4, 1, 63.5), namespace="odd"),
+    pod(
+        "dcgm-exporter-x",
+        sample(DCGM, 55, gpu="0", pod="half-blank", namespace="odd"),
+        sample(DCGM, 9223372036854775794, gpu="1", pod="half-blank", namespace="odd"),
+        sample(DCGM, 20, gpu="0", UUID="GPU-0", pod="two-exporters", namespace="odd"),
+        namespace="gpu-operator",
+    ),
+    pod(
+        "dcgm-exporter-y",
+        sample(DCGM, 20, gpu="0", UUID="GPU-0", pod="two-exporters", namespace="odd"),
+        sample(DCGM, 40, gpu="1", UUID="GPU-1", pod="two-exporters", namespace="odd"),
+        namespace="gpu-operator",
+    ),
     pod("many", *(f'scraped{{n="{n}"}} 1' for n in range(2))),
     *(pod(f"crowd-{n:03}", requests_of(n), namespace="crowd") for n in range(150)),
 ]
@@ -250,6 +301,47 @@ def test_a_picker_in_which_no_request_has_waited_is_there_by_other_series_or_by_
 def test_servers_alone_are_no_picker(source):
     answer = asked(source, Signal.GATEWAY_QUEUE, "no-picker")
     assert (answer.points, answer.exporters) == ((), ())
+
+
+@pytest.mark.parametrize(
+    ("namespace", "queue"), [("old-picker", 40), ("new-picker", 40), ("both-pickers", 80)]
+)
+def test_a_queue_has_an_old_and_a_new_name_which_are_never_added_up(source, namespace, queue):
+    assert values(asked(source, Signal.GATEWAY_QUEUE, namespace)) == {"epp": queue}
+
+
+TWICE = {
+    "services": 10,
+    "sidecar": 10,
+    "replicas": 10,
+    "odd-labels": 10,
+    "engines": 16,
+    "models": 10,
+    "unknown": 10,
+}
+
+
+def test_a_pod_that_is_scraped_twice_counts_once_and_its_engines_and_models_all_count(source):
+    assert values(asked(source, Signal.RUNNING, "twice")) == TWICE
+    both = {pod: running + 2 for pod, running in TWICE.items()} | {"engines": 19}
+    assert values(asked(source, Signal.RUNNING_WAITING, "twice")) == both
+    assert values(asked(source, Signal.KV_CACHE_USAGE, "twice")) == dict.fromkeys(TWICE, 0.4) | {
+        "engines": 0.3
+    }
+
+
+def test_so_it_does_in_rates(source):
+    """All counters grow by their running requests a second; not the whole window is in sight."""
+    points = asked(source, Signal.PROMPT_TOKENS_RATE, "twice", window=900).points
+    (once,) = (point.value for point in points if point.pod == "services")
+    assert {point.pod: pytest.approx(10 * point.value / once) for point in points} == TWICE
+
+
+def test_what_cannot_be_is_the_pods_value_and_is_refused(source):
+    assert values(asked(source, Signal.RUNNING_WAITING, "odd")) == {"negative": -1, "full": 5}
+    assert values(asked(source, Signal.KV_CACHE_USAGE, "odd"))["full"] == 63.5
+    gpus = values(asked(source, Signal.GPU_UTILIZATION, "odd"))
+    assert gpus == {"half-blank": 92233720368547757.94, "two-exporters": 0.3}
 
 
 def test_every_signal_of_vllm_is_found_in_a_real_scrape(tmp_path):
