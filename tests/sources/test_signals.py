@@ -43,9 +43,10 @@ def sample(name: str, value: float, age: float = 0.0, /, **labels: str) -> str:
     return f"{name}{{{inside}}} {value} @{age}"
 
 
-def growing(
-    name: str, per_second: float, ages: tuple[float, ...] = (40, 30, 20, 10, 0), **labels: str
-) -> list[str]:
+AGES: tuple[float, ...] = (40, 30, 20, 10, 0)
+
+
+def growing(name: str, per_second: float, ages: tuple[float, ...] = AGES, **labels: str) -> list[str]:
     """A counter that began at 0 long ago, in the order of time."""
     return [sample(name, per_second * (1000 - age), age, **labels) for age in ages]
 
@@ -64,7 +65,7 @@ def busy(running: float, waiting: float, cache: float, **labels: str) -> list[st
     values = {"num_requests_running": running, "num_requests_waiting": waiting, "kv_cache_usage_perc": cache}
     return [
         *(sample(f"vllm:{name}", value, **own) for name, value in values.items()),
-        *growing("vllm:prompt_tokens_total", running, **own),
+        *growing("vllm:prompt_tokens_total", running, AGES, **own),
     ]
 
 
