@@ -47,6 +47,21 @@ class DecisionRecord:
     state: ScalingState | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class LogGap:
+    """The place where a log lost decisions, of any policy. Behind it each policy starts with its state.
+
+    ``now``: when writing went on; ``lost``: how many decisions; ``reason``: why they were not written.
+    """
+
+    now: float
+    lost: int
+    reason: str = ""
+
+
+LogLine: TypeAlias = DecisionRecord | LogGap
+"""What a line of a decision log holds."""
+
 _RECORD_FIELDS = tuple((part.name, part.default) for part in fields(DecisionRecord))
 _NOT_FINITE = ("NaN", "Infinity", "-Infinity")
 _Decoder: TypeAlias = Callable[[Any], Any]
@@ -62,14 +77,19 @@ def record_line(record: DecisionRecord) -> str:
     return f"{{{','.join(parts)}}}"
 
 
-def read_decisions_jsonl(path: Path) -> Iterator[DecisionRecord]:
-    """Yields the records of a file that ``write_decisions_jsonl`` made, equal to those written.
+def gap_line(gap: LogGap) -> str:
+    """A gap as one line of JSON, without the line end."""
+    return f'{{"gap":{_text(gap)}}}'
+
+
+def read_decisions_jsonl(path: Path) -> Iterator[LogLine]:
+    """Yields the records and gaps of a decision log, equal to those written.
 
     Raises:
         InputError: with the line and the field, where the file holds anything else.
     """
     lines = Lines(path, InputError)
-    decoded = _decoder(DecisionRecord)
+    decoded = _line_decoder()
     for first, text in lines.blocks():
         for number, line in enumerate(text.split("\n"), first):
             if line:
@@ -225,6 +245,17 @@ def _record_decoder(kind: Any) -> _Decoder:
         for key in sorted(value.keys() - parts.keys()):
             raise _MismatchError(f"{key[:60]!r} is no field of a {kind.__name__}")
         return kind(**{parts[key][0]: _placed(parts[key][1], part, key) for key, part in value.items()})
+
+    return decoded
+
+
+def _line_decoder() -> Callable[[Any], LogLine]:
+    record, gap = _decoder(DecisionRecord), _decoder(LogGap)
+
+    def decoded(value: Any) -> LogLine:
+        is_gap = isinstance(value, dict) and value.keys() == {"gap"}
+        line: LogLine = _placed(gap, value["gap"], "gap") if is_gap else record(value)
+        return line
 
     return decoded
 

@@ -2,7 +2,8 @@
 
 Another policy is asked what it would have ordered in each situation that the log holds. The load
 stays as it was recorded, with the replicas that the recorded policy ordered; what a policy would
-have made of the whole day is for the simulator to say.
+have made of the whole day is for the simulator to say. Behind a gap in the log everything starts from
+the next line that holds the policy and the state.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from autoscaler.decision.types import Decision, Observation, Reading, ScalingSta
 from autoscaler.policy.models import Metric, ScalingPolicy
 from autoscaler.policy.schedule import active_schedules
 from autoscaler.policy.vocabulary import Action
-from autoscaler.records import DecisionRecord
+from autoscaler.records import DecisionRecord, LogGap, LogLine
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +42,13 @@ class _Memory:
         self.state = record.state or self.state
 
 
-def replay(records: Iterable[DecisionRecord]) -> Iterator[Replayed]:
-    """Decides each record anew, with the policy and the memory of the log."""
+def replay(records: Iterable[LogLine]) -> Iterator[Replayed]:
+    """Decides each record again, with the policy and the memory of the log."""
     memories: dict[str, _Memory] = {}
     for record in records:
+        if isinstance(record, LogGap):
+            memories.clear()
+            continue
         memory = memories.setdefault(record.policy_name, _Memory())
         memory.follow(record)
         if memory.policy is None or memory.state is None:
@@ -55,7 +59,7 @@ def replay(records: Iterable[DecisionRecord]) -> Iterator[Replayed]:
 
 
 def replay_with(
-    records: Iterable[DecisionRecord], policy: ScalingPolicy, clock_start: float = 0.0
+    records: Iterable[LogLine], policy: ScalingPolicy, clock_start: float = 0.0
 ) -> Iterator[Replayed]:
     """What ``policy`` would have ordered in each situation of a log of one policy.
 
@@ -65,6 +69,9 @@ def replay_with(
     """
     memory = _Memory()
     for record in records:
+        if isinstance(record, LogGap):
+            memory = _Memory()
+            continue
         memory.follow(record)
         if memory.policy is None or memory.state is None:
             yield Replayed(record, None)

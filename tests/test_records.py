@@ -15,7 +15,7 @@ from autoscaler.decision import evaluate, initial_state, record_scale
 from autoscaler.decision.types import Decision, Observation, Pod, Reading, Reason, Sample, Step
 from autoscaler.errors import InputError
 from autoscaler.policy.models import ScalingPolicy
-from autoscaler.records import DecisionRecord, read_decisions_jsonl, record_line
+from autoscaler.records import DecisionRecord, LogGap, gap_line, read_decisions_jsonl, record_line
 from simulator.outputs import write_decisions_jsonl
 
 POLICY = ScalingPolicy.model_validate(
@@ -64,7 +64,7 @@ def test_a_log_goes_through_the_engine_again_to_identical_decisions(
     path = tmp_path_factory.getbasetemp() / "decisions.jsonl.gz"
     records = decided(seen)
     write_decisions_jsonl(path, records)
-    restored = list(read_decisions_jsonl(path))
+    restored = [line for line in read_decisions_jsonl(path) if isinstance(line, DecisionRecord)]
     assert list(map(repr, restored)) == list(map(repr, records))  # repr, because NaN equals nothing
     again = decided([record.observation for record in restored])
     assert [record.decision for record in again] == [record.decision for record in records]
@@ -121,3 +121,9 @@ def test_a_line_that_is_no_record_names_its_place(tmp_path: Path, old: str, new:
     with pytest.raises(InputError) as caught:
         list(read_decisions_jsonl(path))
     assert str(caught.value).startswith(f"{path}:3: {message}")
+
+
+def test_a_gap_is_a_line_of_its_own(tmp_path: Path) -> None:
+    path, gap = tmp_path / "decisions.jsonl", LogGap(1.5, 12, "no space left on device")
+    path.write_text(f"{gap_line(gap)}\n{record_line(RECORD)}\n")
+    assert repr(list(read_decisions_jsonl(path))) == repr([gap, RECORD])

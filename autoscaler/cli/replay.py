@@ -20,7 +20,7 @@ from autoscaler.errors import InputError, PolicyError, Problem
 from autoscaler.policy.library import find_policy
 from autoscaler.policy.load import load_policies
 from autoscaler.policy.models import ScalingPolicy
-from autoscaler.records import DecisionRecord, read_decisions_jsonl
+from autoscaler.records import DecisionRecord, LogGap, LogLine, read_decisions_jsonl
 from autoscaler.replay import Replayed, replay, replay_with, unrecorded
 
 SHOWN = 40
@@ -57,15 +57,16 @@ def replay_command(
     autoscale replay decisions.jsonl
     autoscale replay decisions.jsonl --name chat/vllm --policy other.yaml
     """  # noqa: D301 (click wants the character, not a backslash)
-    records = _records(file, name)
+    tally = _Tally()
+    records = _counting_gaps(_records(file, name), tally)
     if policy is None:
-        tally = _tell(replay(records), ne, show_all)
+        _tell(replay(records), ne, show_all, tally)
         _require_one(tally, file)
         click.echo(tally.summary("as logged", "not"))
         sys.exit(1 if tally.different else 0)
     other = _load(policy)
     replayed = replay_with(_of_one(records, file, other), other, clock_start)
-    tally = _tell(replayed, _is_other_order, show_all)
+    _tell(replayed, _is_other_order, show_all, tally)
     _require_one(tally, file)
     click.echo(tally.summary("the same", "different"))
     click.echo(f"replicas wanted, on average: {tally.logged:.2f} logged, {tally.now:.2f} by {policy}")
@@ -81,17 +82,27 @@ def _require_one(tally: _Tally, file: Path) -> None:
         raise InputError([Problem(str(file), None, "", message)])
 
 
-def _records(file: Path, name: str | None) -> Iterator[DecisionRecord]:
+def _records(file: Path, name: str | None) -> Iterator[LogLine]:
     found = False
     others: set[str] = set()
     for record in read_decisions_jsonl(file):
-        if name in (None, record.policy_name):
+        if isinstance(record, LogGap):
+            yield record
+        elif name in (None, record.policy_name):
             found = True
             yield record
         else:
             others.add(record.policy_name)
     if not found:
         raise InputError([Problem(str(file), None, "", without_decision(name or "", others))])
+
+
+def _counting_gaps(records: Iterable[LogLine], tally: _Tally) -> Iterator[LogLine]:
+    for record in records:
+        if isinstance(record, LogGap):
+            tally.gaps += 1
+            tally.lost += record.lost
+        yield record
 
 
 def _load(policy: str) -> ScalingPolicy:
@@ -104,10 +115,13 @@ def _load(policy: str) -> ScalingPolicy:
     return first.policy
 
 
-def _of_one(records: Iterable[DecisionRecord], file: Path, other: ScalingPolicy) -> Iterator[DecisionRecord]:
+def _of_one(records: Iterable[LogLine], file: Path, other: ScalingPolicy) -> Iterator[LogLine]:
     """The records, as long as they are of one policy; says what the log cannot answer."""
     name: str | None = None
     for record in records:
+        if isinstance(record, LogGap):
+            yield record
+            continue
         if name is not None and record.policy_name != name:
             message = f"holds {name} and {record.policy_name}: choose one with --name"
             raise InputError([Problem(str(file), None, "", message)])
@@ -120,11 +134,13 @@ def _of_one(records: Iterable[DecisionRecord], file: Path, other: ScalingPolicy)
 
 @dataclass(slots=True)
 class _Tally:
-    """What a replay came to. ``logged`` and ``now``: mean replicas wanted."""
+    """What a replay came to. ``logged`` and ``now``: mean replicas wanted; ``lost``: those in ``gaps``."""
 
     decided: int = 0
     different: int = 0
     skipped: int = 0
+    gaps: int = 0
+    lost: int = 0
     logged: float = 0.0
     now: float = 0.0
     names: set[str] = field(default_factory=set)
@@ -141,12 +157,13 @@ class _Tally:
         parts = [f"{self.decided - self.different} {same}"]
         parts += [f"{self.different} {different}"] if self.different else []
         parts += [f"{self.skipped} before the first line with a policy left out"] if self.skipped else []
+        gaps = "a gap" if self.gaps == 1 else f"{self.gaps} gaps"
+        parts += [f"{self.lost} more lost in {gaps} of the log"] if self.gaps else []
         return f"{self.decided + self.skipped} decisions{policies}: {', '.join(parts)}"
 
 
-def _tell(replayed: Iterable[Replayed], differ: Differ, show_all: bool) -> _Tally:
+def _tell(replayed: Iterable[Replayed], differ: Differ, show_all: bool, tally: _Tally) -> None:
     """Prints the decisions that differ, and counts all."""
-    tally = _Tally()
     for one in replayed:
         logged, now = one.record.decision, one.decision
         tally.names.add(one.record.policy_name)
@@ -160,7 +177,6 @@ def _tell(replayed: Iterable[Replayed], differ: Differ, show_all: bool) -> _Tall
                 click.echo(_difference(one.record, now))
     if tally.different > SHOWN and not show_all:
         click.echo(f"… and {tally.different - SHOWN} more (--all)")
-    return tally
 
 
 def _is_other_order(logged: Decision, now: Decision) -> bool:

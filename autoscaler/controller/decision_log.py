@@ -1,8 +1,9 @@
 """``--decision-log FILE``: one line a decision, appended, that ``autoscale replay`` reads again.
 
-Only whole lines are left in the file: what a crash or a full disk cut off is cut off altogether.
-When somebody has moved the file away (logrotate), a new one begins, in which each policy says
-again what it starts from, so that every file replays by itself.
+A thread of its own writes, so that a file that blocks stops no sync. Only whole lines are left in
+the file: what a crash or a full disk cut off is cut off altogether. Where decisions were lost a line
+says how many, and behind it each policy says again what it starts from; so it does in the new file
+when the old one was moved away (logrotate). Every file replays by itself.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ from __future__ import annotations
 import logging
 import os
 import stat
-import threading
+import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,58 +21,88 @@ from autoscaler.decision.types import ScalingState
 from autoscaler.errors import InputError, Problem
 from autoscaler.policy.models import ScalingPolicy
 from autoscaler.policy.vocabulary import Action
-from autoscaler.records import DecisionRecord, record_line
+from autoscaler.records import DecisionRecord, LogGap, gap_line, record_line
+from autoscaler.telemetry.background import BackgroundWriter
+
+MAX_WAITING = 4096
+"""Decisions that may wait to be written."""
+
+CLOSE_SECONDS = 2.0
+"""How long the end of the process waits for the decisions that are left."""
 
 _log = logging.getLogger(__name__)
 _BLOCK = 1 << 16
 
 
 class DecisionLog:
-    """Appends the decisions of many policies to one file; safe to be called from several threads."""
+    """Appends the decisions of many policies to one file; safe to be called from several threads.
 
-    def __init__(self, path: Path) -> None:
-        """Opens the file.
+    ``write`` and ``lose`` are for the thread that writes.
+    """
+
+    def __init__(self, path: Path, limit: int = MAX_WAITING, clock: Callable[[], float] = time.time) -> None:
+        """Opens the file. ``limit``: decisions that may wait; ``clock``: the time of a gap.
 
         Raises:
             InputError: it cannot be written.
         """
         self._path = path
-        self._lock = threading.Lock()
+        self._clock = clock
         self._file = -1
         self._left: dict[str, tuple[ScalingPolicy, ScalingState]] = {}
+        self._count: Callable[[int], object] = lambda _: None
+        self._in_trouble = False
         try:
             self._open()
         except OSError as error:
             problem = f"cannot be written: {(error.strerror or str(error)).lower()}"
             raise InputError([Problem(str(path), None, "--decision-log", problem)]) from None
+        self._writer: BackgroundWriter[Sync] = BackgroundWriter("decision log", self, limit)
+
+    def count_losses(self, count: Callable[[int], object]) -> None:
+        """Calls ``count`` with a number of decisions whenever they were lost."""
+        self._count = count
 
     def append(self, sync: Sync) -> None:
-        """Writes the decision of a sync that made one. A failure is logged, and never raised."""
-        if sync.made is None:
-            return
-        try:
-            with self._lock:
-                self._append(sync)
-        except OSError as error:
-            self._left.clear()  # the next line of each policy must not depend on this one
-            _log.error("the decision log cannot be written", extra={"error": str(error)})
+        """Hands over the decision of a sync that made one; returns at once and never fails."""
+        if sync.made is not None:
+            self._writer.put(sync)
 
     def forget(self, namespace: str, name: str) -> None:
-        """A policy is gone; one of that name says again what it starts from."""
-        with self._lock:
-            self._left.pop(f"{namespace}/{name}", None)
+        """A policy is gone. Of no consequence for the log: what is new is written anyway."""
+        self._left.pop(f"{namespace}/{name}", None)
+
+    def flush(self, seconds: float = CLOSE_SECONDS) -> bool:
+        """Waits for what was appended to be written; False when that takes longer."""
+        return self._writer.flush(seconds)
 
     def close(self) -> None:
-        """Nothing is written any more."""
-        with self._lock:
-            if self._file >= 0:
-                os.close(self._file)
-                self._file = -1
+        """Writes what is left, for some seconds, and nothing more."""
+        if self._writer.close(CLOSE_SECONDS) and self._file >= 0:
+            os.close(self._file)
+            self._file = -1
 
-    def _append(self, sync: Sync) -> None:
+    def write(self, item: Sync | None, lost: int, reason: str) -> None:
+        """Writes a decision, behind a line for those that are missing before it."""
         if self._file < 0 or self._was_moved():
             self._open()
-        self._write(f"{record_line(self._record(sync))}\n".encode())
+        lines = []
+        if lost:
+            self._left.clear()  # the next line of each policy must not depend on those before the gap
+            lines.append(gap_line(LogGap(self._clock(), lost, reason)))
+        if item is not None:
+            lines.append(record_line(self._record(item)))
+        self._write("".join(f"{line}\n" for line in lines).encode())
+        self._in_trouble = False
+        if lost:
+            _log.warning("the decision log is written again", extra={"lost": lost})
+
+    def lose(self, count: int, reason: str) -> None:
+        """Counts decisions that were lost, and logs the first in a row."""
+        self._count(count)
+        if not self._in_trouble:
+            _log.error("the decision log cannot be written", extra={"error": reason})
+        self._in_trouble = True
 
     def _record(self, sync: Sync) -> DecisionRecord:
         """The record, with the policy and the state where the line before does not imply them."""

@@ -20,7 +20,7 @@ from autoscaler.policy.status import (
 )
 from autoscaler.policy.vocabulary import Action, Role
 from autoscaler.ports import AnyPolicy, StoredPolicy
-from autoscaler.records import DecisionRecord
+from autoscaler.records import DecisionRecord, LogGap, LogLine
 from autoscaler.timestamps import to_rfc3339
 
 _A_YEAR = 366 * 86400.0
@@ -37,7 +37,7 @@ _WORDS = {
 class Story:
     """What is known of one policy's decisions. ``policy`` None: only the decisions are known.
 
-    ``problem``: why the newest edit is not in force.
+    ``problem``: why the newest edit is not in force. ``gaps``: where the log lost decisions, of any policy.
     """
 
     name: str
@@ -46,6 +46,7 @@ class Story:
     past: Sequence[PastDecision] = ()
     remarks: Sequence[StatusCondition] = ()
     problem: str | None = None
+    gaps: Sequence[LogGap] = ()
 
 
 def story_of_status(name: str, policy: AnyPolicy, status: PolicyStatus) -> Story | None:
@@ -57,7 +58,7 @@ def story_of_status(name: str, policy: AnyPolicy, status: PolicyStatus) -> Story
     return Story(name, in_force, status.last_decision, past, remarks, policy.problem)
 
 
-def story_of_log(records: Iterable[DecisionRecord], name: str, at_most: int, file: str) -> Story:
+def story_of_log(records: Iterable[LogLine], name: str, at_most: int, file: str) -> Story:
     """The story that a log tells of one policy, in at most so many lines.
 
     Raises:
@@ -67,7 +68,13 @@ def story_of_log(records: Iterable[DecisionRecord], name: str, at_most: int, fil
     past: tuple[PastDecision, ...] = ()
     newest: DecisionRecord | None = None
     others: set[str] = set()
+    gaps: list[LogGap] = []
+    before: tuple[PastDecision, ...] = ()
     for record in records:
+        if isinstance(record, LogGap):
+            gaps.append(record)
+            before, past = (*before, *past)[-at_most:], ()  # equal decisions on both sides are not in a row
+            continue
         if record.policy_name != name:
             others.add(record.policy_name)
             continue
@@ -80,7 +87,7 @@ def story_of_log(records: Iterable[DecisionRecord], name: str, at_most: int, fil
         message = f"holds no line with the policy{whose}: was its beginning cut off?"
         raise InputError([Problem(file, None, "", message)])
     last = last_decision(policy.spec, newest.now, newest.decision, newest.action, newest.note)
-    return Story(name, policy, last, past)
+    return Story(name, policy, last, (*before, *past)[-at_most:], gaps=gaps)
 
 
 def without_decision(name: str, others: Collection[str]) -> str:
@@ -119,6 +126,9 @@ def _head(story: Story) -> Iterator[str]:
             continue
         since = to_rfc3339(one.last_transition_time)
         yield f"  {one.type} is {one.status} since {since}: {one.reason}: {one.message}"
+    for gap in story.gaps:
+        until = shown_time(gap.now)
+        yield f"  until {until} the log lost {gap.lost} decisions of all policies: {gap.reason}"
 
 
 def _decision(decision: LastDecision, run: PastDecision | None) -> Iterator[str]:

@@ -11,6 +11,9 @@ from autoscaler.telemetry.standings import Standings
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
+LOGS = ("output", "decisions")
+"""The logs that may lose lines: standard output and the decision log."""
+
 
 class Metrics:
     """Every metric of the controller, in a registry of its own."""
@@ -40,6 +43,22 @@ class Metrics:
         self.late = counter(
             "vllm_autoscaler_skipped_syncs", "Syncs left out because the one before was not over."
         )
+        self.oldest_sync = gauge(
+            "vllm_autoscaler_oldest_sync_seconds", "Age of the oldest sync under way, 0 without one."
+        )
+        self.targets_in_backoff = gauge(
+            "vllm_autoscaler_targets_in_backoff",
+            "Targets that timed out and are asked more rarely until they answer.",
+        )
+        self.statuses_in_backoff = gauge(
+            "vllm_autoscaler_statuses_in_backoff",
+            "Statuses that could not be written and are tried more rarely until they can.",
+        )
+        self.lost_lines = counter(
+            "vllm_autoscaler_lost_log_lines",
+            "Lines that could not be written, or not fast enough: output (standard output) or decisions.",
+            ("log",),
+        )
         self.api_requests = counter(
             "vllm_autoscaler_api_operations",
             "What was asked of the cluster, by operation and result.",
@@ -47,6 +66,8 @@ class Metrics:
         )
         self.policies = gauge("vllm_autoscaler_policies", "Policies by mode.", ("mode",))
         self.leading = gauge("vllm_autoscaler_leading", "1 while this process leads.")
+        for log in LOGS:
+            self.lost_lines.labels(log)  # an increase from 0 is one only where there was a 0
 
     def count_policies(self, modes: Iterable[str]) -> None:
         """How many policies there are in each mode."""

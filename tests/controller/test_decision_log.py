@@ -8,13 +8,16 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from autoscaler.cli.replay import replay_command
 from autoscaler.controller.decision_log import DecisionLog
+from autoscaler.controller.story import story_of_log, tell
 from autoscaler.errors import ClusterError, InputError
 from autoscaler.policy.vocabulary import Action
-from autoscaler.records import DecisionRecord, read_decisions_jsonl
+from autoscaler.records import DecisionRecord, LogGap, gap_line, read_decisions_jsonl
 from autoscaler.replay import replay
 from tests.controller.fakes import CHAT, LostAnswerError, World, world
 from tests.decision.builders import metric, policy
@@ -127,6 +130,8 @@ def test_a_file_that_was_moved_away_is_followed_by_a_new_one(tmp_path: Path) -> 
     path, old = tmp_path / "decisions.jsonl", tmp_path / "decisions.jsonl.1"
     with logged(path) as made:
         made.replicas_over(10, 60)
+        assert made.log is not None
+        assert made.log.flush(10)
         path.rename(old)
         made.replicas_over(2, 60)
     assert len(replays(old)) == len(replays(path)) == 4
@@ -150,9 +155,12 @@ def test_a_disk_that_is_full_leaves_whole_lines_and_a_log_that_goes_on(
     path = tmp_path / "decisions.jsonl"
     with logged(path) as made:
         made.replicas_over(5, 30)
+        assert made.log is not None
+        assert made.log.flush(10)
         write = os.write
         monkeypatch.setattr(os, "write", lambda file, line: write(file, line[:50]))
         assert made.sync(load=10).outcome.reason == "SucceededRescale"
+        assert made.log.flush(10)
         monkeypatch.undo()
         made.sync(load=10)
     assert "the decision log cannot be written" in caplog.messages
@@ -171,3 +179,69 @@ def test_a_pipe_can_be_a_log() -> None:
         made.restart()
         made.sync(load=10)
     log.close()
+
+
+def test_a_log_that_blocks_holds_up_no_sync_and_replays_behind_its_gap(tmp_path: Path) -> None:
+    """The log is a pipe whose reader stands still, and later reads on."""
+    path, copied = tmp_path / "pipe", tmp_path / "decisions.jsonl"
+    os.mkfifo(path)
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    lost: list[int] = []
+    with world() as made:
+        made.log = DecisionLog(path, limit=4)
+        made.log.count_losses(lost.append)
+        made.restart()
+        for number in range(200):
+            assert made.sync(load=number % 20).outcome.action in (Action.HELD, Action.SCALED)
+        assert sum(lost) > 0
+        text = drained(reader, made.log)
+        made.sync(load=3)
+        text += drained(reader, made.log)
+        made.log.close()
+    os.close(reader)
+    copied.write_bytes(text)
+    lines = list(read_decisions_jsonl(copied))
+    gaps = [line for line in lines if isinstance(line, LogGap)]
+    assert sum(gap.lost for gap in gaps) == sum(lost)
+    assert len(lines) - len(gaps) == 201 - sum(lost)
+    assert len(replays(copied)) == len(lines) - len(gaps)
+    ended = CliRunner().invoke(replay_command, [str(copied)])
+    assert (ended.exit_code, f"{sum(lost)} more lost in" in ended.output) == (0, True)
+
+
+def drained(reader: int, log: DecisionLog) -> bytes:
+    """What comes out of a pipe until the log has written everything."""
+    text, is_written = b"", False
+    while True:
+        try:
+            text += os.read(reader, 1 << 16)
+        except BlockingIOError:
+            if is_written:
+                return text
+            is_written = log.flush(0.05)
+
+
+def test_a_log_that_cannot_be_written_is_one_error_and_counted(caplog: pytest.LogCaptureFixture) -> None:
+    lost: list[int] = []
+    with logged(Path("/dev/full")) as made:
+        assert made.log is not None
+        made.log.count_losses(lost.append)
+        made.replicas_over(10, 300)
+        assert made.log.flush(10)
+    assert sum(lost) == 20
+    errors = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert [record.message for record in errors] == ["the decision log cannot be written"]
+
+
+def test_a_gap_is_part_of_the_story(tmp_path: Path) -> None:
+    path = tmp_path / "decisions.jsonl"
+    with logged(path) as made:
+        made.replicas_over(5, 30)
+        assert made.log is not None
+        assert made.log.flush(10)
+        with path.open("a") as file:
+            file.write(gap_line(LogGap(made.time.now(), 7, "no space left on device")) + "\n")
+        made.replicas_over(5, 30)
+    story = "\n".join(tell(story_of_log(read_decisions_jsonl(path), "chat/vllm", 10, str(path))))
+    assert "the log lost 7 decisions of all policies: no space left on device" in story
+    assert story.count("held (2 times") == 2  # decisions on both sides of a gap are not in a row
