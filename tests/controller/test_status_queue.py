@@ -60,7 +60,7 @@ def fence() -> FakeFence:
 
 @pytest.fixture
 def queue(store: SlowStore, fence: FakeFence) -> Iterator[StatusQueue]:
-    made = StatusQueue(store, fence, Metrics(), retry_seconds=0.01)
+    made = StatusQueue(store, fence, Metrics(), 0.01, 0.02, writers=1)
     yield made
     fence.leads = False  # so that closing does not wait for what cannot be written
     store.goes_on.set()
@@ -171,9 +171,70 @@ def test_closing_writes_what_is_left(store: SlowStore, queue: StatusQueue) -> No
 
 
 def test_closing_does_not_wait_for_ever(store: SlowStore, fence: FakeFence) -> None:
-    queue = StatusQueue(store, fence, Metrics(), retry_seconds=0.01, drain_seconds=0.05)
+    queue = StatusQueue(
+        store, fence, Metrics(), retry_seconds=0.01, longest_retry_seconds=0.02, drain_seconds=0.05
+    )
     store.goes_on.set()
     store.write_fault = ClusterError("timed out")
     queue.write_status(A, SCALED)
     queue.close()
     assert store.writes == []
+
+
+class WebhookStore(FakeStore):
+    """Denies the statuses of some policies, or lets their writes hang."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.denied: list[str] = []
+        self.hangs = False
+        self.goes_on = threading.Event()
+
+    def write_status(self, stored: AnyPolicy, status: Mapping[str, object]) -> None:
+        if stored.namespace == "bad":
+            self.denied.append(stored.name)
+            if self.hangs:
+                self.goes_on.wait()
+            raise ClusterError("admission webhook denied the request")
+        super().write_status(stored, status)
+
+
+@pytest.mark.parametrize("hangs", [False, True])
+def test_statuses_that_are_refused_or_hang_delay_no_other(hangs: bool) -> None:
+    store, metrics = WebhookStore(), Metrics()
+    store.hangs = hangs
+    queue = StatusQueue(store, FakeFence(), metrics, retry_seconds=30, drain_seconds=0.05)
+    refused = [StoredPolicy("bad", str(number), CHAT) for number in range(60)]
+    store.stored = {f"{one.namespace}/{one.name}": one for one in (*refused, A)}
+    for one in refused:
+        queue.write_status(one, SCALED)
+    queue.write_status(A, {"number": 1})
+    eventually(lambda: store.writes == [("chat/a", {"number": 1})])
+    store.goes_on.set()
+    eventually(lambda: len(set(store.denied)) == 60)
+    eventually(lambda: backing_off(metrics) == 60)
+    for number in range(9):
+        queue.write_status(A, {"number": number})
+        eventually(partial(lambda count: len(store.writes) >= count, number + 2))
+    assert len(store.denied) <= 120  # each once more, in case it was an outage that A has ended
+    queue.close()
+
+
+def backing_off(metrics: Metrics) -> float | None:
+    return metrics.registry.get_sample_value("vllm_autoscaler_statuses_in_backoff")
+
+
+def test_the_end_of_an_outage_ends_all_back_offs() -> None:
+    store, metrics = FakeStore(), Metrics()
+    store.stored = {f"chat/{one.name}": one for one in (A, B, C)}
+    now = 0.0
+    queue = StatusQueue(store, FakeFence(), metrics, retry_seconds=30, drain_seconds=0.05, clock=lambda: now)
+    store.write_fault = ClusterError("connection refused")
+    queue.write_status(A, {"number": 1})
+    queue.write_status(B, {"number": 1})
+    eventually(lambda: backing_off(metrics) == 2)
+    store.write_fault = None
+    queue.write_status(C, {"number": 1})  # the first that succeeds
+    eventually(lambda: len(store.writes) == 3)
+    assert backing_off(metrics) == 0
+    queue.close()
