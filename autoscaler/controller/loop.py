@@ -1,8 +1,9 @@
 """The run loop: which policies are due, what to ask for all of them, a bounded pool that syncs them.
 
 Policies with one period are due at the same moments, so that what they ask is asked once. A slow
-target keeps one worker busy and its own policy waiting, nobody else. Only who leads syncs; a
-process that gains the lead begins with what is saved, not with what it once knew.
+target keeps one worker busy and its own policy waiting, no other; one that timed out is asked ever
+more rarely (pace.py, workers.py). Only the leader syncs; a process that gains the lead begins with
+what is saved, not with what it once knew.
 """
 
 from __future__ import annotations
@@ -10,19 +11,22 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Collection, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from math import floor
 
 from autoscaler.controller.action import Outcome
 from autoscaler.controller.clock import Clock
 from autoscaler.controller.observation import Answers, QueryRights, questions
+from autoscaler.controller.pace import Key, Paces, Watch, key_of
 from autoscaler.controller.reconcile import Memory, Reconciler, Sync
 from autoscaler.controller.recording import Recorder
+from autoscaler.controller.round import Round, StoppedError
+from autoscaler.controller.workers import Workers
 from autoscaler.errors import ClusterError
 from autoscaler.policy.models import ScalingPolicy
 from autoscaler.policy.status import read_status
 from autoscaler.policy.vocabulary import Action
-from autoscaler.ports import Answer, AnyPolicy, Fence, MetricSource, PolicyStore, Question, StoredPolicy
+from autoscaler.ports import Answer, Fence, MetricSource, PolicyStore, Question, StoredPolicy
 from autoscaler.telemetry.metrics import Metrics
 
 WORKERS = 16
@@ -31,9 +35,6 @@ LOOK_SECONDS = 0.5
 
 STUCK_SECONDS = 120.0
 """Without a look for this long the loop is not alive."""
-
-Key = tuple[str, str, str]
-"""Namespace, name and uid: a policy that is made anew starts anew."""
 
 Edit = tuple[ScalingPolicy, str | None]
 """The policy in force, and what is wrong with the newest edit of it."""
@@ -64,7 +65,8 @@ class Controller:
         self._metrics = metrics
         self._clock: Clock = reconciler.clock
         self._rights: QueryRights = reconciler.rights
-        self._pool = ThreadPoolExecutor(workers, "sync")
+        self._workers = Workers(workers)
+        self._paces = Paces(self._clock.steady, metrics)
         self._memories: dict[Key, Memory] = {}
         self._due: dict[Key, tuple[float, Edit]] = {}
         self._refused: set[Key] = set()
@@ -81,7 +83,9 @@ class Controller:
     def alive(self) -> str | None:
         """Why this process should be started anew; None while it works."""
         silent = self._clock.steady() - self._looked
-        return f"the loop has stood still for {silent:.0f} s" if silent > STUCK_SECONDS else None
+        if silent > STUCK_SECONDS:
+            return f"the loop has stood still for {silent:.0f} s"
+        return self._paces.stuck()
 
     def ready(self) -> str | None:
         """What this process still waits for; None when it can do its work, or stand by to."""
@@ -106,7 +110,7 @@ class Controller:
 
     def close(self) -> None:
         """Waits for what is under way, and begins nothing that still waits for a worker."""
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        self._workers.close()
 
     def step(self) -> None:
         """Begins the sync of every policy that is due, and does not wait for them."""
@@ -151,12 +155,13 @@ class Controller:
     def _now_due(self, policies: Sequence[StoredPolicy]) -> list[StoredPolicy]:
         """The policies to sync now: those whose time has come, the new and the edited ones."""
         now = self._clock.steady()
-        present = {_key(stored): stored for stored in policies}
+        present = {key_of(stored): stored for stored in policies}
         self._forget(self._due.keys() - present.keys())
         due = []
         for key, stored in present.items():
             at, (policy, problem) = self._due.get(key, (now, _edit(stored)))
-            if at > now and policy is stored.policy and problem == stored.problem:
+            is_edited = policy is not stored.policy or problem != stored.problem
+            if max(at, self._paces.until(key)) > now and not is_edited:
                 continue
             if key in self.busy:
                 self._metrics.late.inc()
@@ -168,7 +173,7 @@ class Controller:
 
     def _tell_refused(self) -> None:
         """At every look: where no policy is good, none is ever due."""
-        refused = {_key(one): one for one in self._store.refused()}
+        refused = {key_of(one): one for one in self._store.refused()}
         self._forget(self._refused - refused.keys())
         self._refused = set(refused)
         for one in refused.values():
@@ -178,6 +183,7 @@ class Controller:
         for key in list(gone):
             self._due.pop(key, None)
             self._memories.pop(key, None)
+            self._paces.forget(key)
             self._recorder.forget(*key[:2])
 
     # One tick
@@ -185,23 +191,43 @@ class Controller:
     def _launch(self, due: Sequence[StoredPolicy]) -> list[Future[Sync]]:
         if not due:
             return []
-        answers = self._ask(due)
-        if self._stop.is_set():  # what was asked in vain is nobody's failure, and decides nothing
+        try:
+            shared = Round(lambda: self._ask(due), self._clock.steady)
+        except StoppedError:
             return []
-        self.busy |= {_key(stored) for stored in due}
-        return [self._pool.submit(self._sync, stored, self._memory(stored), answers) for stored in due]
+        begun = (self._begin(stored, shared) for stored in due)
+        return [future for future in begun if future is not None]
+
+    def _begin(self, stored: StoredPolicy, shared: Round) -> Future[Sync] | None:
+        """Hands a sync to the workers; one that they do not take is due again at the next look."""
+        key, memory = key_of(stored), self._memory(stored)
+        self.busy.add(key)
+        try:
+            lane = self._paces.lane(key)
+            return self._workers.submit(stored.namespace, lane, lambda: self._sync(stored, memory, shared))
+        except Exception:
+            _log.exception("a sync could not begin", extra={"policy": "/".join(key[:2])})
+            self._metrics.errors.labels("InternalError").inc()
+            self.busy.discard(key)
+            self._due.pop(key, None)
+            return None
 
     def _memory(self, stored: StoredPolicy) -> Memory:
-        return self._memories.setdefault(_key(stored), Memory(status=read_status(stored.status)))
+        return self._memories.setdefault(key_of(stored), Memory(status=read_status(stored.status)))
 
     def _ask(self, due: Sequence[StoredPolicy]) -> Answers:
-        """Everything that these policies need to know, each question once."""
+        """Everything that these policies need to know, each question once.
+
+        Raises:
+            StoppedError: what was asked in vain is not a failure, and decides nothing.
+        """
         asked = {*questions(due, self._rights), *self._reconciler.asks}
         namespaces = {stored.namespace for stored in due}
         with self._metrics.source_seconds.time():
             answers = self._answers(asked, namespaces)
-        if not self._stop.is_set():
-            self._count(answers)
+        if self._stop.is_set():
+            raise StoppedError
+        self._count(answers)
         return answers
 
     def _count(self, answers: Answers) -> None:
@@ -229,34 +255,36 @@ class Controller:
                 self._metrics.errors.labels("InternalError").inc()
             return dict.fromkeys(asked, Answer(error=f"the metric source failed: {error}"))
 
-    def _sync(self, stored: StoredPolicy, memory: Memory, answers: Answers) -> Sync:
+    def _sync(self, stored: StoredPolicy, memory: Memory, shared: Round) -> Sync:
         """One policy's sync, whatever happens in it."""
-        key = _key(stored)
+        key = key_of(stored)
         try:
-            with self._metrics.sync_seconds.time():
-                sync = self._synced(stored, memory, answers)
+            with self._paces.watch(stored) as watch, self._metrics.sync_seconds.time():
+                sync = watch.judge(self._synced(stored, memory, shared, watch))
             self._recorder.record(sync, memory)
+        except StoppedError:
+            raise
         except Exception:
             _log.exception("a sync could not be recorded", extra={"policy": "/".join(key[:2])})
             self._metrics.errors.labels("InternalError").inc()
             raise
         finally:
             if self._memories.get(key) is not memory:  # forgotten meanwhile, so what was told now is, too
+                self._paces.forget(key)
                 self._recorder.forget(*key[:2])
             self.busy.discard(key)
         return sync
 
-    def _synced(self, stored: StoredPolicy, memory: Memory, answers: Answers) -> Sync:
+    def _synced(self, stored: StoredPolicy, memory: Memory, shared: Round, watch: Watch) -> Sync:
+        period = stored.policy.spec.sync_period_seconds
         try:
-            return self._reconciler.sync(stored, memory, answers)
+            return self._reconciler.sync(stored, memory, lambda: watch.apart(lambda: shared.answers(period)))
+        except StoppedError:
+            raise
         except Exception as error:  # one policy's trouble never stops the others
             _log.exception("a sync failed", extra={"namespace": stored.namespace, "policy": stored.name})
             outcome = Outcome(Action.FAILED, "InternalError", f"{type(error).__name__}: {error}")
             return Sync(stored, self._clock.wall(), outcome)
-
-
-def _key(stored: AnyPolicy) -> Key:
-    return stored.namespace, stored.name, stored.uid
 
 
 def _edit(stored: StoredPolicy) -> Edit:

@@ -7,13 +7,13 @@ that took place; where the answer to a write never came, a later sync looks whet
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from autoscaler.controller.action import CONFLICT, Actor, Outcome
 from autoscaler.controller.clock import Clock
 from autoscaler.controller.deletion import RUNNING, deletion_costs
-from autoscaler.controller.memory import begin, resume, shift, target_name, wait_out
+from autoscaler.controller.memory import begin, resume, shift, target_name
 from autoscaler.controller.observation import Answers, QueryRights, observed
 from autoscaler.decision import evaluate, record_scale
 from autoscaler.decision.types import Decision, Observation, ScalingState
@@ -100,7 +100,7 @@ class Memory:
         blind = max(BLIND_PERIODS * stored.policy.spec.sync_period_seconds, BLIND_SECONDS)
         unseen = clock.steady() - self._kept_at
         if unseen > blind:
-            self.state = _after_gap(stored, self.state, scale.replicas, now, unseen)
+            self.state = resume(self.state, scale.replicas, now, unseen)
             self._kept_at = clock.steady()
         self.state = self._settled(stored, scale, self.state)
         return self.state
@@ -122,14 +122,6 @@ class Memory:
             self._doubt = _Doubt(made.decision, made.now, made.scale.resource_version)
 
 
-def _after_gap(
-    stored: StoredPolicy, state: ScalingState, current: int, now: float, unseen: float
-) -> ScalingState:
-    if stored.policy.spec.semantics is Semantics.HPA:
-        return wait_out(state, now, unseen)
-    return resume(state, current, now, unseen)
-
-
 @dataclass(frozen=True, slots=True)
 class Reconciler:
     """Syncs policies, each with a memory of its own; different ones may run side by side."""
@@ -144,11 +136,15 @@ class Reconciler:
         """What is asked besides the policies' own questions."""
         return (RUNNING,) if self.actor.costs is not None else ()
 
-    def sync(self, stored: StoredPolicy, memory: Memory, answers: Answers) -> Sync:
-        """One sync with these answers. What the cluster refuses or fails to do is an outcome."""
+    def sync(self, stored: StoredPolicy, memory: Memory, ask: Callable[[], Answers]) -> Sync:
+        """One sync. What the cluster refuses or fails to do is an outcome.
+
+        ``ask`` gives the answers for a decision, and is called when the target was read: reading it may
+        take longer than answers stay fresh.
+        """
         for conflicts in range(ATTEMPTS):
             try:
-                made = self._decide(stored, memory, answers, fresh=conflicts > 0)
+                made, answers = self._decide(stored, memory, ask, fresh=conflicts > 0)
             except AutoscalerError as error:
                 unanswered = type(error) is ClusterError  # a refusal is this policy's own affair
                 failed = Outcome(Action.FAILED, "FailedGetScale", str(error), unanswered=unanswered)
@@ -161,15 +157,18 @@ class Reconciler:
         memory.keep(made, outcome, self.clock)
         return Sync(stored, made.now, outcome, made, conflicts)
 
-    def _decide(self, stored: StoredPolicy, memory: Memory, answers: Answers, *, fresh: bool) -> Made:
-        """A decision about the target as it is now."""
+    def _decide(
+        self, stored: StoredPolicy, memory: Memory, ask: Callable[[], Answers], *, fresh: bool
+    ) -> tuple[Made, Answers]:
+        """A decision about the target as it is now, and the answers that it was made by."""
         scale = self.targets.read(_key(stored), fresh=fresh)
         found = self._pods(stored, scale)
+        answers = ask()
         now = self.clock.wall()
         before = memory.recall(stored, scale, self.clock, now)
         observation = observed(stored, scale, found.pods, answers, self.rights, now)
         decision, after = evaluate(stored.policy, observation, before, now)
-        return Made(now, scale, observation, decision, before, after, found)
+        return Made(now, scale, observation, decision, before, after, found), answers
 
     def _pods(self, stored: StoredPolicy, scale: Scale) -> TargetPods:
         """The target's own pods; with ``semantics: HPA`` whatever the selector finds, as HPA does."""

@@ -276,8 +276,7 @@ def test_stopping_does_not_wait_for_those_that_have_not_begun(chat: World) -> No
     assert reading.wait(10)
     closing = threading.Thread(target=chat.controller.close)
     closing.start()
-    # The queue is dropped at once, but for a word to the workers; only then is anything waited for.
-    eventually(lambda: chat.controller._pool._work_queue.qsize() <= 1)
+    eventually(lambda: chat.controller._workers.waiting == 0)  # before anything is waited for
     release.set()
     closing.join(10)
     assert not closing.is_alive()

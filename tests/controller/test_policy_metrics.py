@@ -44,6 +44,7 @@ def test_a_start_is_measured_from_the_order_to_the_last_ready_replica() -> None:
 def test_a_policy_that_is_gone_is_not_told_of() -> None:
     with world() as made:
         made.controller.step()
+        made.wait()
         made.controller.close()
         assert made.metric("current_replicas", **VLLM) == 2
         made.store.stored.clear()

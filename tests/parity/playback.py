@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from math import inf
 
 from autoscaler.controller.action import Actor
@@ -85,7 +86,7 @@ def controlled(policy: ScalingPolicy, records: Sequence[DecisionRecord]) -> tupl
     for record in records:
         world.now, world.observation = record.now, record.observation
         asked = {question(metric) for metric in policy.spec.inputs}
-        sync = reconciler.sync(stored, memory, world.answers(asked))
+        sync = reconciler.sync(stored, memory, partial(world.answers, asked))
         assert sync.made is not None
         assert sync.outcome.action is record.action
         decisions.append(without_gone_pods(sync.made.decision))
