@@ -28,16 +28,16 @@ from autoscaler.controller.observation import QueryRights
 from autoscaler.controller.reconcile import Reconciler, Sync
 from autoscaler.controller.recording import Recorder
 from autoscaler.controller.status_queue import StatusQueue
+from autoscaler.controller.watchdog import ForcedExit, Watchdog
 from autoscaler.errors import ClusterError
 from autoscaler.kube.api import connect
 from autoscaler.kube.cluster import Cluster, own_identity, own_namespace
 from autoscaler.kube.lease import LeaderElection, LeaseSettings, SoleReplica
 from autoscaler.policy.vocabulary import Action
-from autoscaler.ports import Fence
 from autoscaler.settings import MetricSettings
 from autoscaler.sources.connect import open_source
 from autoscaler.sources.shared import ClosableSource
-from autoscaler.telemetry.logs import set_up_logs
+from autoscaler.telemetry.logs import BackgroundHandler, set_up_logs
 from autoscaler.telemetry.metrics import Metrics
 from autoscaler.threads import PROCESS
 
@@ -46,6 +46,10 @@ ONCE_SECONDS = 60.0
 
 SIGNAL_SECONDS = 0.5
 """How long a signal may go unseen."""
+
+STOP_SECONDS = 20.0
+"""How long the process may take to end when it is told to; then it is ended, within 13 s more. The
+Deployment's terminationGracePeriodSeconds is longer than both together."""
 
 _log = logging.getLogger("autoscaler.run")
 
@@ -119,12 +123,12 @@ def run(**given: Any) -> None:
     autoscale run --prometheus-url http://localhost:9090 --policies DIR --dry-run
 
     Stops on SIGTERM or Ctrl-C: finishes the writes in flight, waits for no metrics, gives the lease
-    back, exits with 0.
+    back, exits with 0. A process that is stuck gives the lease back, says why and exits with 70.
     """  # noqa: D301 (click wants the character, not a backslash)
     settings = metric_settings(given)
     options = Options(**given)
-    set_up_logs(options.log_format, options.log_level)
-    with assembled(options, settings) as parts:
+    logs = set_up_logs(options.log_format, options.log_level)
+    with assembled(options, settings, logs) as parts:
         if options.once:
             sys.exit(parts.once())
         parts.run()
@@ -136,23 +140,28 @@ class Parts:
 
     controller: Controller
     cluster: Cluster
-    fence: Fence
+    fence: LeaderElection | SoleReplica
     source: ClosableSource
 
     def run(self) -> None:
         """Until SIGTERM or SIGINT.
 
         The loop has a thread of its own, so that a round that waits for metrics can be ended: the lead is
-        given back when the loop has ended, and another waits for it.
+        given back when the loop has ended, and another waits for it. A process that is stuck, or does not
+        end in time, is ended from a thread beside all that.
         """
+        forced = ForcedExit(self.fence.give_up)
+        watchdog = Watchdog(self.alive, forced.now)
         over: SimpleQueue[None] = SimpleQueue()  # unlike an Event's, its lock is safe in a signal handler
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: over.put(None))
         _log.info("running", extra={"version": __version__, "server": self.cluster.api.server})
         stop = threading.Event()
-        loop = threading.Thread(target=self._loop, args=(stop, over), name="loop")
+        loop = threading.Thread(target=self._loop, args=(stop, over), name="loop", daemon=True)
         loop.start()
+        watchdog.start()
         await_word(over)
+        forced.after(STOP_SECONDS, f"this process was told to end, and did not within {STOP_SECONDS:.0f} s")
         stop.set()
         self.source.close()
         loop.join()
@@ -217,7 +226,7 @@ def _line(sync: Sync) -> str:
 
 
 @contextmanager
-def assembled(options: Options, settings: MetricSettings) -> Iterator[Parts]:
+def assembled(options: Options, settings: MetricSettings, logs: BackgroundHandler) -> Iterator[Parts]:
     """The controller, its parts started; they end in order: syncs, the lease, the rest.
 
     Raises:
@@ -237,6 +246,9 @@ def assembled(options: Options, settings: MetricSettings) -> Iterator[Parts]:
         cluster.start()
         fence = _fence(options, cluster, identity, ending)
         metrics = Metrics()
+        logs.count_losses(metrics.lost_lines.labels("output").inc)
+        if decisions is not None:
+            decisions.count_losses(metrics.lost_lines.labels("decisions").inc)
         costs = cluster.deletion_costs if options.deletion_costs else None
         actor = Actor(cluster.targets, cluster.owners, fence, costs, options.dry_run)
         rights = QueryRights(frozenset(options.allow_queries_in))
@@ -258,7 +270,9 @@ def assembled(options: Options, settings: MetricSettings) -> Iterator[Parts]:
         yield parts
 
 
-def _fence(options: Options, cluster: Cluster, identity: str, ending: ExitStack) -> Fence:
+def _fence(
+    options: Options, cluster: Cluster, identity: str, ending: ExitStack
+) -> LeaderElection | SoleReplica:
     if not options.leader_election:
         return SoleReplica()
     namespace = options.lease_namespace or own_namespace()

@@ -11,7 +11,6 @@ from types import TracebackType
 from typing import Any, Self
 
 import aiohttp
-from aiohttp.http import HttpProcessingError
 
 from autoscaler.client.completions import Piece, StreamReader, check_complete
 from autoscaler.client.connections import Connections
@@ -87,17 +86,14 @@ class Endpoint:
         whole = {**body, "stream": True, "stream_options": {"include_usage": True}}
         reader = StreamReader()
         async with self._request("POST", path, whole) as response:
-            try:
-                async for line in response.content:
-                    if not line.startswith(b"data:"):
-                        continue
-                    data = line[len(b"data:") :].strip()
-                    if data == b"[DONE]":
-                        reader.end()
-                        return
-                    yield reader.read(data)
-            except (ValueError, HttpProcessingError):  # the former before aiohttp 3.14
-                raise ServerError("the stream has an event that is too long", kind="broken") from None
+            async for line in response.content:
+                if not line.startswith(b"data:"):
+                    continue
+                data = line[len(b"data:") :].strip()
+                if data == b"[DONE]":
+                    reader.end()
+                    return
+                yield reader.read(data)
             raise ServerError("the stream ended before [DONE]", kind="broken")
 
     @asynccontextmanager

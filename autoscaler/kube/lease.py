@@ -62,6 +62,7 @@ class LeaderElection:
         self._collection = f"/apis/coordination.k8s.io/v1/namespaces/{settings.namespace}/leases"
         self._path = f"{self._collection}/{settings.name}"
         self._deadline = NEVER
+        self._resigned = False
         self._ours: Object | None = None
         self._seen: tuple[str, float] = ("", NEVER)
         self._told = ""
@@ -80,6 +81,22 @@ class LeaderElection:
         self._thread.expect_end()
         self._stopped.set()
         self._thread.join(RETRY_SECONDS + 3 * self._api.write_seconds)
+        self._give_back()
+
+    def give_up(self, pause: Callable[[float], object] = time.sleep) -> None:
+        """Ends the lead of a process whose threads may still write: ``holds`` is False from here on.
+
+        The Lease is given back once a write that was allowed before must have ended.
+        """
+        leads = self._deadline > self._clock()
+        self._resigned = True
+        self._stopped.set()
+        if leads:
+            pause(self._api.write_seconds + MARGIN_SECONDS)
+            self._give_back()
+
+    def _give_back(self) -> None:
+        self._resigned = True
         if self._deadline > self._clock() and self._ours is not None:
             self._deadline = NEVER
             try:
@@ -89,7 +106,8 @@ class LeaderElection:
 
     def holds(self) -> bool:
         """Whether this process leads, and will for longer than a write may take."""
-        return self._clock() + self._api.write_seconds + MARGIN_SECONDS < self._deadline
+        lasts_until = NEVER if self._resigned else self._deadline
+        return self._clock() + self._api.write_seconds + MARGIN_SECONDS < lasts_until
 
     def _run(self) -> None:
         while not self._stopped.is_set():
@@ -196,3 +214,6 @@ class SoleReplica:
     def holds(self) -> bool:
         """Always."""
         return True
+
+    def give_up(self) -> None:
+        """Nothing: no other waits for the lead."""

@@ -21,9 +21,8 @@ from pydantic_core import PydanticCustomError
 from autoscaler.policy.quantity import (
     MAX_QUANTITY_LENGTH,
     QUANTITY_PATTERN,
-    from_float,
     from_milli,
-    to_float,
+    parse_quantity,
     to_milli,
 )
 from autoscaler.policy.rules import Fault
@@ -86,9 +85,8 @@ Share = Annotated[
 ]
 Ratio = Annotated[
     float,
-    BeforeValidator(to_float),
+    BeforeValidator(lambda raw: float(parse_quantity(raw))),
     AfterValidator(_not_negative),
-    PlainSerializer(from_float, when_used="json"),
     _quantity_schema(minimum=0),
 ]
 

@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 import yaml
+from prometheus_client import generate_latest
 
 from autoscaler.decision.types import Reason
+from autoscaler.telemetry.metrics import Metrics
 from tests.deploy.kustomize import DEPLOY
 from tests.servers.cache import find_prometheus
 
@@ -54,6 +56,44 @@ STORIES: dict[str, tuple[dict[str, str], int, set[str]]] = {
         {"vllm_autoscaler_leading": "1x60", "vllm_autoscaler_errors_total{reason='Conflict'}": "0+12x60"},
         25,
         {"VllmAutoscalerConflicts"},
+    ),
+    "a sync does not end": (
+        {"vllm_autoscaler_leading": "1x60", "vllm_autoscaler_oldest_sync_seconds": "0x5 0+60x55"},
+        10,
+        {"VllmAutoscalerSyncStuck"},
+    ),
+    "a sync that waits for a slow target is no alert": (
+        {"vllm_autoscaler_leading": "1x60", "vllm_autoscaler_oldest_sync_seconds": "10x60"},
+        30,
+        set(),
+    ),
+    "syncs are skipped": (
+        {"vllm_autoscaler_leading": "1x60", "vllm_autoscaler_skipped_syncs_total": "0+4x60"},
+        25,
+        {"VllmAutoscalerSkipsSyncs"},
+    ),
+    "a few syncs were skipped at the start": (
+        {"vllm_autoscaler_leading": "1x60", "vllm_autoscaler_skipped_syncs_total": "0 8x60"},
+        12,
+        set(),
+    ),
+    "targets time out": (
+        {"vllm_autoscaler_leading": "1x60", "vllm_autoscaler_targets_in_backoff": "24x60"},
+        6,
+        {"VllmAutoscalerTargetsTimeOut"},
+    ),
+    "statuses are refused": (
+        {"vllm_autoscaler_leading": "1x60", "vllm_autoscaler_statuses_in_backoff": "60x60"},
+        11,
+        {"VllmAutoscalerStatusesNotWritten"},
+    ),
+    "a log is full": (
+        {
+            "vllm_autoscaler_leading": "1x60",
+            "vllm_autoscaler_lost_log_lines_total{log='decisions'}": "0+4x60",
+        },
+        20,
+        {"VllmAutoscalerLosesLogLines"},
     ),
     "a start that takes its time": (
         {
@@ -157,6 +197,14 @@ def test_the_reasons_are_ones_that_exist():
     asked = re.findall(r'reason=~?"([^"]+)"', RULES.read_text())
     assert asked
     assert {reason for group in asked for reason in group.split("|")} <= known
+
+
+def test_our_own_metrics_in_the_rules_are_ones_that_are_served():
+    page = generate_latest(Metrics().registry).decode()
+    served = set(re.findall(r"^# TYPE (\S+)", page, re.MULTILINE))
+    asked = set(re.findall(r"vllm_autoscaler_\w+", RULES.read_text()))
+    assert asked
+    assert asked <= served
 
 
 def test_each_alert_has_a_story_and_a_section_in_the_runbook():

@@ -8,7 +8,10 @@ from typing import Any
 import pytest
 import yaml
 
-from autoscaler.cli.run import run
+from autoscaler.cli.run import STOP_SECONDS, run
+from autoscaler.controller.watchdog import GIVE_UP_SECONDS, SAY_SECONDS
+from autoscaler.kube.api import WRITE_TIMEOUT_SECONDS
+from autoscaler.kube.lease import MARGIN_SECONDS
 
 BASE = Path(__file__).resolve().parents[2] / "deploy" / "base"
 
@@ -82,3 +85,9 @@ def test_no_rule_grants_everything():
     for file in ("cluster-role.yaml", "lease-role.yaml"):
         for rule in documents(file)[0]["rules"]:
             assert "*" not in rule["apiGroups"] + rule["resources"] + rule["verbs"]
+
+
+def test_the_process_has_ended_before_the_kubelet_kills_it() -> None:
+    longest = STOP_SECONDS + 3 * SAY_SECONDS + GIVE_UP_SECONDS
+    assert longest < POD["spec"]["terminationGracePeriodSeconds"]
+    assert GIVE_UP_SECONDS > WRITE_TIMEOUT_SECONDS + MARGIN_SECONDS + WRITE_TIMEOUT_SECONDS
