@@ -222,6 +222,7 @@ class ApiProxy(LoopbackServer):
             return False
         if line is None:
             request.wfile.write(b"0\r\n\r\n")
+            request.close_connection = False
             return False
         lie = self._fault(call).lie
         if lie is not None:

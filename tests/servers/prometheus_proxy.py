@@ -41,7 +41,8 @@ def says(value: float | None = None, timestamp: float | None = None, **fields: o
     """
 
     def changed(one: JSON) -> JSON:
-        told = timestamp if one["metric"].get(PART, "").startswith(TIME) else value
+        part = one["metric"].get(PART)
+        told = value if part is None else timestamp if part.startswith(TIME) else None
         return one if told is None else {**one, "value": [one["value"][0], str(told)]}
 
     def lie(answer: JSON) -> JSON:
