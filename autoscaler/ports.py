@@ -60,7 +60,8 @@ class Answer:
     ``exporters``: the pods that export a metric, at the time of their oldest series of any metric, where
     the metric itself may have no series yet. ``error``: nothing could be read, and why. ``warnings``: the
     server itself says that something may be missing, so the answer is partial. ``outage``: why nothing
-    could be read this time; then all this is what was read before, and partial as well.
+    could be read this time; then all this is what was read before, and partial as well. ``remarks``: what
+    else the server says, e.g. of the query.
     """
 
     points: tuple[Point, ...] = ()
@@ -69,6 +70,7 @@ class Answer:
     error: str | None = None
     warnings: tuple[str, ...] = ()
     outage: str | None = None
+    remarks: tuple[str, ...] = ()
 
     @cached_property
     def in_namespace(self) -> Mapping[str | None, Mapping[str | None, Sequence[Point]]]:

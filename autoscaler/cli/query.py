@@ -109,6 +109,8 @@ def _show(spec: Spec, metrics: list[Metric], answer: Answer, namespace: str) -> 
     """Prints an answer; whether there is any value in it that counts."""
     for warning in answer.warnings:
         click.secho(f"    partial: {warning}", fg="yellow")
+    for remark in answer.remarks:
+        click.echo(f"    the server remarks: {remark}")
     now = time.time()
     pods = [Pod(name) for name in sorted(_pods(answer, namespace))]
     shown = False

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import aiohttp
+from aiohttp.http import HttpProcessingError
 
 from autoscaler.client.completions import Piece, StreamReader, check_complete
 from autoscaler.client.connections import Connections
@@ -86,14 +87,17 @@ class Endpoint:
         whole = {**body, "stream": True, "stream_options": {"include_usage": True}}
         reader = StreamReader()
         async with self._request("POST", path, whole) as response:
-            async for line in response.content:
-                if not line.startswith(b"data:"):
-                    continue
-                data = line[len(b"data:") :].strip()
-                if data == b"[DONE]":
-                    reader.end()
-                    return
-                yield reader.read(data)
+            try:
+                async for line in response.content:
+                    if not line.startswith(b"data:"):
+                        continue
+                    data = line[len(b"data:") :].strip()
+                    if data == b"[DONE]":
+                        reader.end()
+                        return
+                    yield reader.read(data)
+            except (ValueError, HttpProcessingError):  # the former before aiohttp 3.14
+                raise ServerError("the stream has an event that is too long", kind="broken") from None
             raise ServerError("the stream ended before [DONE]", kind="broken")
 
     @asynccontextmanager

@@ -3,6 +3,7 @@
 Whoever starts or takes over goes on from the saved history as if the target's present replicas had
 just been recommended: what happened since the last save is unknown, and the unknown never scales
 down. For the same reason no time that nobody saw counts as one of failed metrics or pending pods.
+With ``semantics: HPA`` a gap between two syncs leaves no trace, as in HPA: a restart alone does.
 """
 
 from __future__ import annotations
@@ -47,9 +48,14 @@ def begin(status: PolicyStatus | None, target: str, current: int, now: float) ->
 def resume(state: ScalingState, current: int, now: float, unseen: float) -> ScalingState:
     """The memory after ``unseen`` seconds without decisions: what is there counts as recommended."""
     others = tuple(one for one in state.recommendations if one.replicas != current)
+    recommendations = others + initial_state(current, now).recommendations
+    return replace(wait_out(state, now, unseen), recommendations=recommendations)
+
+
+def wait_out(state: ScalingState, now: float, unseen: float) -> ScalingState:
+    """The memory without ``unseen`` seconds of failed metrics and pending pods."""
     return replace(
         state,
-        recommendations=others + initial_state(current, now).recommendations,
         failing_since=_later(state.failing_since, unseen, now),
         pending_since=_later(state.pending_since, unseen, now),
         unseen_since=_later(state.unseen_since, unseen, now),
@@ -57,7 +63,7 @@ def resume(state: ScalingState, current: int, now: float, unseen: float) -> Scal
 
 
 def _events(changes: tuple[PastChange, ...], now: float) -> Events:
-    return tuple(ScaleEvent(one.change, min(one.time, now)) for one in changes)
+    return tuple(ScaleEvent(one.change, min(one.time, now), bool(one.outdated)) for one in changes)
 
 
 def _later(time: float | None, seconds: float, now: float) -> float | None:
@@ -103,7 +109,9 @@ def save(state: ScalingState, spec: Spec, now: float) -> History:
 
 def _changes(events: Events, since: float) -> tuple[PastChange, ...]:
     return tuple(
-        PastChange(change=one.change, time=one.timestamp) for one in events if one.timestamp >= since
+        PastChange(change=one.change, time=one.timestamp, outdated=one.outdated or None)
+        for one in events
+        if one.timestamp >= since
     )
 
 

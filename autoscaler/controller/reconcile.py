@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from autoscaler.controller.action import CONFLICT, Actor, Outcome
 from autoscaler.controller.clock import Clock
 from autoscaler.controller.deletion import RUNNING, deletion_costs
-from autoscaler.controller.memory import begin, resume, shift, target_name
+from autoscaler.controller.memory import begin, resume, shift, target_name, wait_out
 from autoscaler.controller.observation import Answers, QueryRights, observed
 from autoscaler.decision import evaluate, record_scale
 from autoscaler.decision.types import Decision, Observation, ScalingState
@@ -100,7 +100,7 @@ class Memory:
         blind = max(BLIND_PERIODS * stored.policy.spec.sync_period_seconds, BLIND_SECONDS)
         unseen = clock.steady() - self._kept_at
         if unseen > blind:
-            self.state = resume(self.state, scale.replicas, now, unseen)
+            self.state = _after_gap(stored, self.state, scale.replicas, now, unseen)
             self._kept_at = clock.steady()
         self.state = self._settled(stored, scale, self.state)
         return self.state
@@ -120,6 +120,14 @@ class Memory:
         self._kept_at = clock.steady()
         if outcome.in_doubt:
             self._doubt = _Doubt(made.decision, made.now, made.scale.resource_version)
+
+
+def _after_gap(
+    stored: StoredPolicy, state: ScalingState, current: int, now: float, unseen: float
+) -> ScalingState:
+    if stored.policy.spec.semantics is Semantics.HPA:
+        return wait_out(state, now, unseen)
+    return resume(state, current, now, unseen)
 
 
 @dataclass(frozen=True, slots=True)

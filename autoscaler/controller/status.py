@@ -9,6 +9,7 @@ from autoscaler.controller.memory import save
 from autoscaler.controller.reconcile import Made, Sync
 from autoscaler.decision.fleet import survey
 from autoscaler.decision.types import Decision, Proposal, Reason
+from autoscaler.decision.zero import follows_condition
 from autoscaler.policy.models import MAX_INT32, Mode, Role, Spec
 from autoscaler.policy.quantity import from_milli
 from autoscaler.policy.status import (
@@ -189,6 +190,8 @@ def _verdicts(sync: Sync) -> Iterator[Verdict]:
         for condition in sync.made.decision.conditions:
             kind = ConditionType(condition.type)
             yield kind, str(condition.status), condition.reason, condition.message
+        if follows_condition(sync.stored.policy.spec):
+            yield _zero(sync.made.after.scaled_to_zero)
         yield _contested(sync.outcome)
     yield from _ability(sync.outcome)
     yield _accepted(sync.stored)
@@ -215,6 +218,14 @@ def _pods_known(spec: Spec, found: TargetPods) -> Verdict:
     return kind, "True", "OwnPods", "the pods that are counted are the target's own"
 
 
+def _zero(own: bool) -> Verdict:
+    """In HPA's words. An HPA says so from its first change of the replicas on."""
+    if own:
+        return ConditionType.SCALED_TO_ZERO, "True", "ScaledToZero", "this policy scaled the target to zero"
+    message = "this policy did not scale the target to zero"
+    return ConditionType.SCALED_TO_ZERO, "False", "NotScaledToZero", message
+
+
 def _contested(outcome: Outcome) -> Verdict:
     if outcome.looks_on and outcome.claims:
         message = f"nothing is written beside those who scale this target: {others(outcome.claims)}"
@@ -233,6 +244,9 @@ def _accepted(policy: AnyPolicy) -> Verdict:
 
 
 def _merged(old: PolicyStatus, verdicts: list[Verdict], sync: Sync) -> tuple[StatusCondition, ...]:
+    if not follows_condition(sync.stored.policy.spec):
+        kept = tuple(one for one in old.conditions if one.type != ConditionType.SCALED_TO_ZERO)
+        old = old.model_copy(update={"conditions": kept})
     return _conditions(old, verdicts, sync.stored.generation, sync.now)
 
 

@@ -43,6 +43,7 @@ from autoscaler.decision.types import (
     ScalingState,
     Step,
 )
+from autoscaler.decision.zero import is_disabled, is_own_zero, keeps_mark, wakes_by_metrics
 from autoscaler.policy.models import Metric, Mode, Role, ScalingPolicy, Semantics, Spec
 
 Judged = tuple[tuple[Metric, Proposal], ...]
@@ -123,14 +124,15 @@ def record_scale(policy: ScalingPolicy, state: ScalingState, decision: Decision,
     change = decision.desired_replicas - decision.current_replicas
     if change == 0:
         return state
-    state = replace(state, scaled_to_zero=decision.desired_replicas == 0)
+    state = replace(state, scaled_to_zero=is_own_zero(spec, decision.desired_replicas))
     if change > 0:
         state = replace(state, pending_since=now)
     if _is_classic(spec):
         return state
+    exact = spec.semantics is Semantics.HPA
     if change > 0:
-        return replace(state, up_events=store_event(state.up_events, spec.scale_up, change, now))
-    return replace(state, down_events=store_event(state.down_events, spec.scale_down, -change, now))
+        return replace(state, up_events=store_event(state.up_events, spec.scale_up, change, now, exact))
+    return replace(state, down_events=store_event(state.down_events, spec.scale_down, -change, now, exact))
 
 
 def _is_classic(spec: Spec) -> bool:
@@ -160,7 +162,7 @@ def _remembered(sync: _Sync, course: _Course) -> ScalingState:
         down_events=state.down_events,
         failing_since=course.failing_since,
         pending_since=_pending_since(sync),
-        scaled_to_zero=state.scaled_to_zero and sync.current == 0,
+        scaled_to_zero=state.scaled_to_zero and keeps_mark(sync.spec, sync.current),
         unseen_since=_unseen_since(sync),
     )
 
@@ -195,11 +197,11 @@ def _doubts(sync: _Sync) -> tuple[Condition, ...]:
 def _without_metrics(sync: _Sync) -> _Course | None:
     if sync.spec.mode is Mode.PAUSED:
         return _paused(sync)
-    if _is_disabled(sync):
+    if is_disabled(sync.spec, sync.current, sync.state.scaled_to_zero):
         message = "scaling is disabled since the replica count of the target is zero"
         step = Step("bounds", sync.current, Reason.SCALING_DISABLED, message)
         return _hold(sync, step, _condition("ScalingActive", False, step))
-    if _wakes_by_metrics(sync):
+    if wakes_by_metrics(sync.spec, sync.current, sync.state.scaled_to_zero):
         return None
     correction = correct_to_bounds(sync.current, sync.bounds)
     return _hold(sync, correction) if correction else None
@@ -217,26 +219,25 @@ def _paused(sync: _Sync) -> _Course:
     return _Course((step,), (_ABLE, _condition("ScalingActive", False, step)), recommendations, None)
 
 
-def _is_disabled(sync: _Sync) -> bool:
-    """Whether somebody else's 0 replicas switch scaling off, which minReplicas 0 prevents."""
-    return sync.current == 0 and sync.spec.min_replicas != 0 and not sync.state.scaled_to_zero
-
-
-def _wakes_by_metrics(sync: _Sync) -> bool:
-    """HPA reads the metrics before it corrects its own 0 replicas up to a new minReplicas."""
-    return sync.exact and sync.current == 0 and sync.state.scaled_to_zero
-
-
 # What the metrics say
 
 
 def _from_metrics(sync: _Sync) -> _Course:
+    if sync.exact and sync.observation.selected_by:
+        return _ambiguous(sync)
     judged = _judge(sync)
     drivers = tuple(proposal for metric, proposal in judged if metric.role is Role.DRIVER)
     step = combine(drivers, sync.current)
     if step is None:
         return _without_answer(sync, judged, drivers)
     return _with_answer(sync, judged, step)
+
+
+def _ambiguous(sync: _Sync) -> _Course:
+    """HPA reads no metric of pods that another HPA would scale as well, and remembers nothing."""
+    message = f"pods of the target are selected by {', '.join(sync.observation.selected_by)} as well"
+    step = Step("metrics", sync.current, Reason.AMBIGUOUS_SELECTOR, message)
+    return _hold(sync, step, _condition("ScalingActive", False, step))
 
 
 def _judge(sync: _Sync) -> Judged:
@@ -340,7 +341,8 @@ def _limited(sync: _Sync, desired: int) -> Step:
 
 
 def _wake(sync: _Sync, limited: Step) -> tuple[Step, ...]:
-    if not _wakes_by_metrics(sync) or limited.replicas >= sync.bounds.min_replicas:
+    """HPA reads the metrics before it corrects its own 0 replicas up to a new minReplicas."""
+    if not wakes_by_metrics(sync.spec, sync.current, sync.state.scaled_to_zero):
         return ()
     correction = correct_to_bounds(limited.replicas, sync.bounds)
     return (correction,) if correction else ()

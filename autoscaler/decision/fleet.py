@@ -31,23 +31,24 @@ class Fleet:
 def survey(pods: Iterable[Pod], exact: bool) -> Fleet:
     """Groups pods; ``exact``: as HPA does.
 
-    HPA takes a Running pod that is not Ready for a serving one as soon as it has a sample, and
-    counts a Ready pod that is being deleted for ``Value`` targets. Otherwise a pod serves only
-    when it is Ready, and one that is being deleted counts nowhere.
+    HPA takes a pod for a serving one as soon as it has a sample, unless it is Pending or has Failed:
+    a Running pod that is not Ready, and a Succeeded one (up to Kubernetes 1.37). It counts a Ready pod
+    that is being deleted for ``Value`` targets. Otherwise a pod serves only when it is Ready, and one
+    that has ended or is being deleted counts nowhere.
     """
+    ended = (PodPhase.FAILED,) if exact else (PodPhase.FAILED, PodPhase.SUCCEEDED)
     serving: list[str] = []
     unready: list[str] = []
     leaving: list[str] = []
     available = leaving_ready = 0
     for pod in pods:
-        running = pod.phase is PodPhase.RUNNING
-        up = running and pod.ready
-        if pod.deleting or pod.phase is PodPhase.FAILED:
+        up = pod.phase is PodPhase.RUNNING and pod.ready
+        if pod.deleting or pod.phase in ended:
             leaving.append(pod.name)
             leaving_ready += up
             continue
         available += up
-        (serving if up or (exact and running) else unready).append(pod.name)
+        (serving if up or (exact and pod.phase is not PodPhase.PENDING) else unready).append(pod.name)
     return Fleet(
         listed=len(serving) + len(unready) + len(leaving),
         serving=tuple(serving),

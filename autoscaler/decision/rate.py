@@ -2,19 +2,23 @@
 
 Source: convertDesiredReplicasWithBehaviorRate and convertDesiredReplicasWithRules in
 pkg/controller/podautoscaler/horizontal.go. Percentages are float64 as there: 10 % on top of 50
-is 56, and 80 % off 5 leaves 0.
+is 56, and 80 % off 5 leaves 0. With ``semantics: HPA`` sums wrap around in int32 as there, so that
+2147483647 pods more than 10 are below 10, and forbid to scale up.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 from autoscaler.decision.bounds import Bounds
-from autoscaler.decision.replicas import MAX_INT32, percent_less, percent_more
+from autoscaler.decision.replicas import MAX_INT32, int32, percent_less, percent_more, saturated32
 from autoscaler.decision.types import Reason, ScaleEvent, ScalingState, Step
-from autoscaler.policy.models import EffectiveRules, ScalingPolicyRule, SelectPolicy, Spec
+from autoscaler.policy.models import EffectiveRules, ScalingPolicyRule, SelectPolicy, Semantics, Spec
 
 Events = tuple[ScaleEvent, ...]
+_Fit = Callable[[int], int]
+"""Brings a sum of replicas into int32."""
 
 _LIMITS = {
     Reason.SCALE_UP_LIMIT: "scaleUp allows {} for now",
@@ -28,11 +32,12 @@ def limit_rate(
     spec: Spec, bounds: Bounds, state: ScalingState, current: int, desired: int, now: float
 ) -> Step:
     """Applies the policies of ``behavior`` (defaults filled in) and the bounds."""
+    fit = int32 if spec.semantics is Semantics.HPA else saturated32
     if desired > current:
-        limit = max(_up_limit(spec.scale_up, current, state, now), current)
+        limit = max(_up_limit(spec.scale_up, current, state, now, fit), current)
         return _at_most(desired, limit, bounds)
     if desired < current:
-        limit = min(_down_limit(spec.scale_down, current, state, now), current)
+        limit = min(_down_limit(spec.scale_down, current, state, now, fit), current)
         return _at_least(desired, limit, bounds)
     return _within(desired)
 
@@ -44,14 +49,19 @@ def limit_rate_classic(bounds: Bounds, current: int, desired: int) -> Step:
     return _at_most(desired, min(max(2 * current, 4), MAX_INT32), bounds)
 
 
-def store_event(events: Events, rules: EffectiveRules, change: int, now: float) -> Events:
-    """storeScaleEvent: remembers a change in the slot of one that no policy looks at any more."""
+def store_event(events: Events, rules: EffectiveRules, change: int, now: float, exact: bool) -> Events:
+    """storeScaleEvent: remembers a change in the last slot that is outdated, or in a new one.
+
+    What is older than every policy's period is outdated. ``exact``: it stays so when a period is
+    lengthened, as in HPA, which so forgets a change that a longer period would count.
+    """
     cutoff = now - max(rule.period_seconds for rule in rules.policies)
     new = ScaleEvent(change, now)
-    for index in reversed(range(len(events))):
-        if events[index].timestamp < cutoff:
-            return (*events[:index], new, *events[index + 1 :])
-    return (*events, new)
+    kept = [
+        replace(event, outdated=event.timestamp < cutoff or (exact and event.outdated)) for event in events
+    ]
+    slot = max((index for index, event in enumerate(kept) if event.outdated), default=len(kept))
+    return (*kept[:slot], new, *kept[slot + 1 :])
 
 
 def _at_most(desired: int, limit: int, bounds: Bounds) -> Step:
@@ -76,37 +86,33 @@ def _within(replicas: int) -> Step:
     )
 
 
-def _up_limit(rules: EffectiveRules, current: int, state: ScalingState, now: float) -> int:
+def _up_limit(rules: EffectiveRules, current: int, state: ScalingState, now: float, fit: _Fit) -> int:
     if rules.select_policy is SelectPolicy.DISABLED:
         return current
     choose: Callable[[Iterable[int]], int] = min if rules.select_policy is SelectPolicy.MIN else max
-    return choose(_up_proposal(rule, _period_start(current, rule, state, now)) for rule in rules.policies)
+    return choose(_more(rule, _period_start(current, rule, state, now, fit), fit) for rule in rules.policies)
 
 
-def _down_limit(rules: EffectiveRules, current: int, state: ScalingState, now: float) -> int:
+def _down_limit(rules: EffectiveRules, current: int, state: ScalingState, now: float, fit: _Fit) -> int:
     if rules.select_policy is SelectPolicy.DISABLED:
         return current
     # The most change wins with Max, which on the way down is the lowest proposal.
     choose: Callable[[Iterable[int]], int] = max if rules.select_policy is SelectPolicy.MIN else min
-    return choose(_down_proposal(rule, _period_start(current, rule, state, now)) for rule in rules.policies)
+    return choose(_less(rule, _period_start(current, rule, state, now, fit), fit) for rule in rules.policies)
 
 
-def _up_proposal(rule: ScalingPolicyRule, start: int) -> int:
-    if rule.type == "Pods":
-        return min(start + rule.value, MAX_INT32)
-    return percent_more(start, rule.value)
+def _more(rule: ScalingPolicyRule, start: int, fit: _Fit) -> int:
+    return fit(start + rule.value) if rule.type == "Pods" else percent_more(start, rule.value)
 
 
-def _down_proposal(rule: ScalingPolicyRule, start: int) -> int:
-    if rule.type == "Pods":
-        return start - rule.value
-    return percent_less(start, rule.value)
+def _less(rule: ScalingPolicyRule, start: int, fit: _Fit) -> int:
+    return fit(start - rule.value) if rule.type == "Pods" else percent_less(start, rule.value)
 
 
-def _period_start(current: int, rule: ScalingPolicyRule, state: ScalingState, now: float) -> int:
+def _period_start(current: int, rule: ScalingPolicyRule, state: ScalingState, now: float, fit: _Fit) -> int:
     """The replicas when the rule's period began: what happened since, in both directions, undone."""
     cutoff = now - rule.period_seconds
-    return current - _changes(state.up_events, cutoff) + _changes(state.down_events, cutoff)
+    return fit(current - _changes(state.up_events, cutoff) + _changes(state.down_events, cutoff))
 
 
 def _changes(events: Events, cutoff: float) -> int:

@@ -7,10 +7,14 @@ from dataclasses import dataclass
 
 from autoscaler.decision.fleet import Fleet
 from autoscaler.decision.replicas import (
+    MAX_INT64,
     PodLoads,
     Tolerance,
     average_value,
     ceil_divide,
+    external_average_sum,
+    external_value_sum,
+    per_replica,
     pods_average,
     value,
 )
@@ -115,7 +119,7 @@ def combine(proposals: Iterable[Proposal], current: int) -> Step | None:
 def _failure_reason(metric: Metric) -> Reason:
     if metric.target.type is TargetType.PODS_AVERAGE:
         return Reason.FAILED_PODS_METRIC
-    return Reason.FAILED_EXTERNAL_METRIC
+    return Reason.FAILED_OBJECT_METRIC if metric.type == "Object" else Reason.FAILED_EXTERNAL_METRIC
 
 
 def _verdict(replicas: int, current: int) -> tuple[Reason, str]:
@@ -166,8 +170,17 @@ def _apply_rule(metric: Metric, screened: Screened, basis: Basis) -> _Outcome:
         return _pods_average(metric, screened, basis)
     missing, complete = _gaps(metric, screened, basis)
     rule = _value if metric.target.type is TargetType.VALUE else _average_value
-    replicas, capacity, usage = rule(metric, screened.total, basis)
-    return _Outcome(replicas, screened.total, capacity, usage, missing, complete)
+    total = _total(metric, screened, basis)
+    replicas, capacity, usage = rule(metric, total, basis)
+    return _Outcome(replicas, total, capacity, usage, missing, complete)
+
+
+def _total(metric: Metric, screened: Screened, basis: Basis) -> int:
+    """What all series come to: of an External metric by HPA's rules. An Object metric is one value."""
+    if not basis.exact or metric.type == "Object":
+        return screened.total
+    add_up = external_value_sum if metric.target.type is TargetType.VALUE else external_average_sum
+    return add_up(screened.series)
 
 
 def _pods_average(metric: Metric, screened: Screened, basis: Basis) -> _Outcome:
@@ -193,7 +206,8 @@ def _pod_loads(metric: Metric, screened: Screened, basis: Basis) -> tuple[tuple[
     if not count:
         message = "no sample of a pod that counts (pods might be unready)"
         raise _UnusableError(Reason.FAILED_PODS_METRIC, message, screened.refused)
-    return missing, PodLoads(sum(counted), count, ready, fleet.unready, blank)
+    total = sum(counted) if basis.exact else min(sum(counted), MAX_INT64)
+    return missing, PodLoads(total, count, ready, fleet.unready, blank, wraps=basis.exact)
 
 
 def _gaps(metric: Metric, screened: Screened, basis: Basis) -> tuple[tuple[str, ...], bool]:
@@ -207,7 +221,8 @@ def _gaps(metric: Metric, screened: Screened, basis: Basis) -> tuple[tuple[str, 
 def _value(metric: Metric, usage: int, basis: Basis) -> tuple[int, int, int]:
     target, ready = metric.target.milli, basis.fleet.ready
     # HPA looks for pods only when the tolerance has not settled it (getUsageRatioReplicaCount).
-    if basis.current and not basis.fleet.listed and not basis.tolerance.contains(usage / target):
+    ratio = float(usage) / float(target)
+    if basis.current and not basis.fleet.listed and not basis.tolerance.contains(ratio):
         raise _UnusableError(_failure_reason(metric), "the target has no pods")
     if not basis.exact and basis.current and not ready and usage > 0:
         return basis.current, target, usage  # a multiple of the ready pods says nothing while none is
@@ -218,7 +233,7 @@ def _value(metric: Metric, usage: int, basis: Basis) -> tuple[int, int, int]:
 
 def _average_value(metric: Metric, usage: int, basis: Basis) -> tuple[int, int, int]:
     target, divisor = metric.target.milli, basis.divisor
-    shown = ceil_divide(usage, divisor) if divisor else usage
+    shown = per_replica(usage, divisor)
     if metric.role is Role.GUARD:
         return ceil_divide(usage, target), target * divisor, shown
     return average_value(divisor, target, usage, basis.tolerance), target * divisor, shown

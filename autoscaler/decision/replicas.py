@@ -3,15 +3,18 @@
 Source: pkg/controller/podautoscaler/replica_calculator.go. Usage and targets are integer milli
 values, sums are divided as integers, ratios are float64 and rounded up without an epsilon, so
 that 0.56 x 25 = 14.000000000000002 is 15 here as it is there. Results saturate at the limit of
-int32; in Go some conversions beyond it are undefined.
+int32; in Go some conversions beyond it depend on the processor.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from math import ceil, inf
 
 MAX_INT32 = 2**31 - 1
+MIN_INT32 = -(2**31)
+MAX_INT64 = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +45,7 @@ class PodLoads:
 
     ``total`` (milli) and ``count`` cover the samples that count; ``ready``, ``unready`` and
     ``missing`` are numbers of pods (``count`` may exceed ``ready`` by pods that are not listed).
+    ``wraps``: sums beyond int64 begin again at its other end, as in HPA.
     """
 
     total: int
@@ -49,11 +53,17 @@ class PodLoads:
     ready: int
     unready: int = 0
     missing: int = 0
+    wraps: bool = False
 
     @property
     def usage(self) -> int:
         """The mean sample in milli units, by integer division. ``count`` must not be 0."""
-        return divide(self.total, self.count)
+        return self.mean()
+
+    def mean(self, more_total: int = 0, more_count: int = 0) -> int:
+        """The same with further samples."""
+        total = self.total + more_total
+        return divide(int64(total) if self.wraps else total, self.count + more_count)
 
 
 def pods_average(current: int, target: int, loads: PodLoads, tolerance: Tolerance) -> int:
@@ -66,13 +76,10 @@ def pods_average(current: int, target: int, loads: PodLoads, tolerance: Toleranc
     unready = loads.unready if ratio > 1.0 else 0
     if not unready and not loads.missing:
         return current if tolerance.contains(ratio) else ceil32(ratio * float(loads.ready))
-    total, count = loads.total, loads.count + unready
-    if ratio != 1.0:
-        count += loads.missing
-    if ratio < 1.0:
-        total += loads.missing * target
-    filled = float(divide(total, count)) / float(target)
-    replicas = ceil32(filled * float(count))
+    blank = unready + (loads.missing if ratio != 1.0 else 0)
+    assumed = loads.missing * target if ratio < 1.0 else 0
+    filled = float(loads.mean(assumed, blank)) / float(target)
+    replicas = ceil32(filled * float(loads.count + blank))
     if tolerance.contains(filled) or _turned(ratio, filled) or _against(filled, replicas, current):
         return current
     return replicas
@@ -101,6 +108,39 @@ def average_value(replicas: int, target: int, usage: int, tolerance: Tolerance) 
     return replicas if tolerance.contains(ratio) else ceil32(float(usage) / float(target))
 
 
+def external_value_sum(series: Iterable[int]) -> int:
+    """The sum of an External metric's series for a ``Value`` (GetExternalMetricReplicas).
+
+    It ends at the most that int64 holds as soon as it would exceed it; below its least it wraps.
+    """
+    total = 0
+    for milli in series:
+        if total + milli > MAX_INT64:
+            return MAX_INT64
+        total = int64(total + milli)
+    return total
+
+
+def external_average_sum(series: Iterable[int]) -> int:
+    """The same for an ``AverageValue`` (GetExternalPerPodMetricReplicas).
+
+    HPA takes a sum that is negative on the way for one that has overflowed.
+    """
+    total = 0
+    for milli in series:
+        total = int64(total + milli)
+        if total < 0:
+            return MAX_INT64
+    return total
+
+
+def per_replica(usage: int, replicas: int) -> int:
+    """What HPA reports of a sum: its share of each replica, rounded up; without replicas the sum."""
+    if float(usage) >= float(MAX_INT64):
+        return MAX_INT64
+    return ceil(float(usage) / float(replicas)) if replicas else usage
+
+
 def percent_more(start: int, percent: int) -> int:
     """``start`` and ``percent`` % on top, rounded up with float64's noise, saturated."""
     return ceil32(start * (1 + percent / 100))
@@ -108,12 +148,27 @@ def percent_more(start: int, percent: int) -> int:
 
 def percent_less(start: int, percent: int) -> int:
     """``start`` less ``percent`` %, truncated with float64's noise; negative beyond 100 %."""
-    return int(start * (1 - percent / 100))
+    return saturated32(int(start * (1 - percent / 100)))
 
 
 def ceil32(number: float) -> int:
     """``math.Ceil`` to int32, saturated."""
-    return min(ceil(number), MAX_INT32)
+    return saturated32(ceil(number))
+
+
+def saturated32(number: int) -> int:
+    """The nearest number that int32 holds."""
+    return max(MIN_INT32, min(number, MAX_INT32))
+
+
+def int32(number: int) -> int:
+    """What Go's arithmetic leaves in an int32: beyond its end it begins again at the other one."""
+    return (number + 2**31) % 2**32 - 2**31
+
+
+def int64(number: int) -> int:
+    """The same for an int64."""
+    return (number + 2**63) % 2**64 - 2**63
 
 
 def divide(dividend: int, divisor: int) -> int:

@@ -13,10 +13,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from math import ceil, inf, isfinite, isnan
 
+from autoscaler.decision.replicas import MAX_INT64
 from autoscaler.decision.types import Sample
 from autoscaler.policy.models import BOUNDS, Bounds, Signal
 
-MAX_INT64 = 2**63 - 1
 FUTURE_SECONDS = 60.0
 """How far ahead of ``now`` a timestamp may be: clocks of different machines disagree a little."""
 _ANY = Bounds(low=-inf)
@@ -77,25 +77,35 @@ class Screened:
     """The samples that count, in milli units.
 
     ``by_pod``: the sum of each pod's series; a pod with an unusable series is not in it, because
-    the rest of its series would pass for the whole. ``total``: the sum of all usable series.
+    the rest of its series would pass for the whole. ``series``: all usable ones, in their given
+    order; ``total``: their sum.
     ``refused``: ``"pod: reason"`` of each other sample; ``bad``: how many of those were unusable
     in themselves and not just another pod's; ``stale``: every one of those was too old.
     """
 
     by_pod: dict[str, int]
-    total: int
-    used: int
+    series: tuple[int, ...]
     refused: tuple[str, ...] = ()
     bad: int = 0
     stale: bool = False
+
+    @property
+    def total(self) -> int:
+        """Saturated at the most that int64 holds."""
+        return min(sum(self.series), MAX_INT64)
+
+    @property
+    def used(self) -> int:
+        """How many series count."""
+        return len(self.series)
 
 
 def screen_samples(samples: Iterable[Sample], screen: Screen) -> Screened:
     """Sorts samples into those that count and those that are refused, in their given order."""
     by_pod: dict[str, int] = {}
     refusals: list[_Refusal] = []
-    total = used = 0
     ahead = seconds_ahead(screen.max_age_seconds)
+    series: list[int] = []
     for sample in samples:
         if not _is_plainly_good(sample, screen, ahead):
             refusal = _refuse(sample, screen)
@@ -103,19 +113,17 @@ def screen_samples(samples: Iterable[Sample], screen: Screen) -> Screened:
                 refusals.append(refusal)
                 continue
         milli = to_milli(sample.value)
-        used += 1
-        total += milli
+        series.append(milli)
         if sample.pod is not None:
             by_pod[sample.pod] = by_pod.get(sample.pod, 0) + milli
     if not refusals:
-        return Screened(by_pod, min(total, MAX_INT64), used)
+        return Screened(by_pod, tuple(series))
     bad = [refusal for refusal in refusals if not refusal.foreign]
     for refusal in bad:
         by_pod.pop(refusal.pod or "", None)
     return Screened(
         by_pod=by_pod,
-        total=min(total, MAX_INT64),
-        used=used,
+        series=tuple(series),
         refused=tuple(f"{refusal.pod or 'series'}: {refusal.message}" for refusal in refusals),
         bad=len(bad),
         stale=bool(bad) and all(refusal.too_old for refusal in bad),

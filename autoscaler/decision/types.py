@@ -46,6 +46,7 @@ class PodPhase(StrEnum):
     PENDING = "Pending"
     RUNNING = "Running"
     FAILED = "Failed"
+    SUCCEEDED = "Succeeded"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,7 @@ class Observation:
     counts as failed. ``active_schedules`` names the schedules whose windows are open at ``now``
     (calendars are I/O, so the caller looks). ``unseen_replicas``: how many of ``status_replicas`` the pods
     do not account for, in the target's own unit; the target and its pods are two copies, which may differ.
+    ``selected_by``: other autoscalers of HPA's kind whose selectors find pods of this target as well.
     """
 
     spec_replicas: int
@@ -74,6 +76,7 @@ class Observation:
     readings: tuple[Reading, ...]
     active_schedules: tuple[str, ...] = ()
     unseen_replicas: int = 0
+    selected_by: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +89,15 @@ class Recommendation:
 
 @dataclass(frozen=True, slots=True)
 class ScaleEvent:
-    """A change that was written. ``change`` is positive in both directions."""
+    """A change that was written. ``change`` is positive in both directions.
+
+    ``outdated``: it was older than every policy's period when another change was stored. It stays so,
+    also when a period is lengthened, and the next change may take its slot.
+    """
 
     change: int
     timestamp: float
+    outdated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +106,8 @@ class ScalingState:
 
     ``failing_since``: when the last driver metric became unusable; ``pending_since``: since when
     fewer replicas are ready than ordered, or when replicas were last added meanwhile;
-    ``scaled_to_zero``: the 0 replicas are our own doing; ``unseen_since``: since when the pods have not
-    accounted for all replicas of the target's status.
+    ``scaled_to_zero``: the 0 replicas are our own doing (see ``zero.py`` for how long); ``unseen_since``:
+    since when the pods have not accounted for all replicas of the target's status.
     """
 
     recommendations: tuple[Recommendation, ...] = ()
@@ -123,11 +131,13 @@ class Reason(StrEnum):
     BELOW_MIN = "BelowMinReplicas"
     SCHEDULE_ACTIVE = "ScheduleActive"
     # metrics
+    AMBIGUOUS_SELECTOR = "AmbiguousSelector"
     VALID_METRIC = "ValidMetricFound"
     ABOVE_TARGET = "AboveTarget"
     BELOW_TARGET = "BelowTarget"
     WITHIN_TOLERANCE = "WithinTolerance"
     FAILED_PODS_METRIC = "FailedGetPodsMetric"
+    FAILED_OBJECT_METRIC = "FailedGetObjectMetric"
     FAILED_EXTERNAL_METRIC = "FailedGetExternalMetric"
     STALE_METRIC = "StaleMetric"
     NO_REQUESTS = "NoRequests"

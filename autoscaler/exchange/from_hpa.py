@@ -28,6 +28,11 @@ def policy_of_hpa(source: Source) -> dict[str, Any] | None:
         return None
     if source.data.get("apiVersion") != "autoscaling/v2":
         source.remark(("apiVersion",), f"is read as autoscaling/v2, not {source.data.get('apiVersion')}")
+    if spec.get("minReplicas") == 0:
+        message = (
+            "metrics are read at 0, as by Kubernetes 1.36; zeroRule: v1.37 takes the 0 of others for a pause"
+        )
+        source.remark(("spec", "minReplicas"), message)
     metrics = _metrics(source)
     kept = {key: spec[key] for key in ("scaleTargetRef", "minReplicas", "maxReplicas") if key in spec}
     behavior = {"behavior": spec["behavior"]} if "behavior" in spec else {}
@@ -88,12 +93,25 @@ def _metric(source: Source, index: int, known: Mapping[str, Mapping[str, Any]]) 
     target = _target(source, (*path, field, "target"), kind)
     if target is None:
         return None
+    metric = _read(source, (*path, field), kind, name, target, known)
+    return {**metric, "type": kind} if metric is not None and kind == "Object" else metric
+
+
+def _read(
+    source: Source,
+    path: FieldPath,
+    kind: str,
+    name: str,
+    target: dict[str, Any],
+    known: Mapping[str, Mapping[str, Any]],
+) -> dict[str, Any] | None:
+    """The metric of a policy; None, and a remark, where it can be none."""
     if isinstance(known.get(name), dict):
         return {"name": name, **known[name], "target": target}
     meant = meaning(name)
     if meant is not None and suits(meant, target):
-        return _as_signal(source, (*path, field), meant, target)
-    return _as_query(source, (*path, field), kind, name, target)
+        return _as_signal(source, path, meant, target)
+    return _as_query(source, path, kind, name, target)
 
 
 def _target(source: Source, path: FieldPath, kind: str) -> dict[str, Any] | None:

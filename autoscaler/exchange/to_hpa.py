@@ -25,7 +25,8 @@ def hpa_of_policy(stored: StoredPolicy, external: bool) -> Written:
     """The HPA that reads the policy's metrics from our adapter.
 
     ``external``: values without pods as External metrics; otherwise as Object metrics of the
-    target, for clusters in which somebody else serves external.metrics.k8s.io.
+    target, for clusters in which somebody else serves external.metrics.k8s.io. A metric that names
+    its ``type`` has that one.
     """
     spec = stored.policy.spec
     drivers = [metric for metric in spec.metrics if metric.role is Role.DRIVER]
@@ -62,7 +63,7 @@ def _metric(stored: StoredPolicy, metric: Metric, external: bool) -> dict[str, A
         return {"type": "Pods", "pods": pods}
     key = "value" if target.type is TargetType.VALUE else "averageValue"
     shown = {"type": str(target.type), key: quantity}
-    if external:
+    if metric.type == "External" or (external and metric.type is None):
         selector = {"matchLabels": {"policy": stored.name}}
         return {
             "type": "External",
@@ -101,7 +102,10 @@ def _remarks(namespace: str, spec: Spec) -> Iterator[str]:
     if spec.freeze != "None":
         yield f"freeze: {spec.freeze}: write selectPolicy: Disabled for that direction"
     if spec.min_replicas == 0:
-        yield "minReplicas: 0 needs the feature gate HPAScaleToZero, and an Object or External metric"
+        needs = (
+            "needs Kubernetes 1.37, or the gate HPAScaleToZero before it, and an Object or External metric"
+        )
+        yield f"minReplicas: 0 {needs}; since 1.37 a 0 that is not the HPA's own is a pause"
     sides = (spec.behavior.scale_up, spec.behavior.scale_down) if spec.behavior else ()
     if any(rules is not None and rules.tolerance is not None for rules in sides):
         yield "behavior.*.tolerance needs Kubernetes 1.33 with the gate HPAConfigurableTolerance, or 1.35"

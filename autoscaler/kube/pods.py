@@ -19,8 +19,8 @@ COST_ANNOTATION = "controller.kubernetes.io/pod-deletion-cost"
 MAX_KEPT_SELECTOR = 1024
 """Longer selectors, in characters, are read anew each time: the adapter's callers write them."""
 
-_PHASES = {"Pending": PodPhase.PENDING, "Failed": PodPhase.FAILED, "Succeeded": PodPhase.FAILED}
-"""A pod that ended, well or not, serves nobody; one of which the node says nothing may still run."""
+_PHASES = {str(phase): phase for phase in PodPhase}
+"""A pod of which the node says nothing (Unknown) may still run."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,14 @@ from autoscaler.policy.rules import (
     UNALIGNED,
     UNREDUCED,
 )
-from autoscaler.policy.vocabulary import FRACTION_SIGNALS, QUANTILE_SIGNALS, Role, Signal, TargetType
+from autoscaler.policy.vocabulary import (
+    FRACTION_SIGNALS,
+    QUANTILE_SIGNALS,
+    Role,
+    Semantics,
+    Signal,
+    TargetType,
+)
 
 
 class CelRule(TypedDict):
@@ -85,6 +92,11 @@ _METRIC: tuple[CelRule, ...] = (
         "fieldPath": ".target.type",
     },
     {
+        "rule": f"!has(self.type) || self.target.type != '{TargetType.PODS_AVERAGE}'",
+        "message": "does not go with target.type PodsAverage, which is HPA's type Pods: remove it",
+        "fieldPath": ".type",
+    },
+    {
         "rule": f"!has(self.quantile) || ({_SIGNAL_IN}{_any_of(QUANTILE_SIGNALS)})",
         "message": "goes with the signals ttft and itl only: remove it",
         "fieldPath": ".quantile",
@@ -141,6 +153,11 @@ _SPEC: tuple[CelRule, ...] = (
         " || s.maxReplicas >= self.minReplicas)",
         "message": "a schedule's maxReplicas must be at least the spec's minReplicas; or set minReplicas too",
         "fieldPath": ".schedules",
+    },
+    {
+        "rule": f"!has(self.zeroRule) || self.semantics == '{Semantics.HPA}'",
+        "message": "goes with semantics: HPA only: remove it, or set semantics",
+        "fieldPath": ".zeroRule",
     },
     {
         "rule": "self.metrics.all(a, self.metrics.exists_one(b,"

@@ -21,8 +21,9 @@ from pydantic_core import PydanticCustomError
 from autoscaler.policy.quantity import (
     MAX_QUANTITY_LENGTH,
     QUANTITY_PATTERN,
+    from_float,
     from_milli,
-    parse_quantity,
+    to_float,
     to_milli,
 )
 from autoscaler.policy.rules import Fault
@@ -85,8 +86,9 @@ Share = Annotated[
 ]
 Ratio = Annotated[
     float,
-    BeforeValidator(lambda raw: float(parse_quantity(raw))),
+    BeforeValidator(to_float),
     AfterValidator(_not_negative),
+    PlainSerializer(from_float, when_used="json"),
     _quantity_schema(minimum=0),
 ]
 

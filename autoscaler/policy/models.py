@@ -103,6 +103,9 @@ class Metric(Model):
     """For `ttft` and `itl`: which quantile. Default 0.95."""
     window_seconds: Annotated[Int, Field(ge=15, le=3600)] = 60
     """For rates, quantiles and aligned time series: the window they are taken over."""
+    type: Literal["External", "Object"] | None = None
+    """With `AverageValue` and `Value`: which of HPA's metric types this is. They differ where series
+    are negative, and in the reason of a failure. Default: `External`."""
     target: Target
     """What to steer the metric to."""
     role: Role = Role.DRIVER
@@ -284,6 +287,10 @@ class Spec(Model):
     tolerance_rule: Literal["v1.33", "v1.32"] = "v1.33"
     """A ratio exactly on the tolerance's edge: `v1.33` and later keep the replicas, `v1.32` and
     before scale up."""
+    zero_rule: Literal["v1.36", "v1.37"] | None = None
+    """With `semantics: HPA`: what 0 replicas mean. `v1.36` and before: metrics are read there if
+    minReplicas is 0, whoever scaled to zero. `v1.37` and later: only if this policy scaled to zero
+    itself (condition `ScaledToZero`); any other 0 is a pause. Default: `v1.36`."""
     guards: Guards = Guards.model_construct()
     """Protection against what HPA gets wrong for LLMs."""
     fallback: Fallback | None = None

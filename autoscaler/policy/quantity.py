@@ -49,3 +49,30 @@ def to_milli(raw: object) -> int:
 def from_milli(milli: int) -> str:
     """The shortest quantity for milli units: ``"10"``, ``"850m"``."""
     return f"{milli}m" if milli % 1000 else str(milli // 1000)
+
+
+_STORED_UNITS = (("n", 1e-9), ("u", 1e-6), ("m", 1e-3), ("", 1.0))
+
+
+def to_float(raw: object) -> float:
+    """The float64 that HPA computes with (``Quantity.AsApproximateFloat64``). Raises ``ValueError`` as above.
+
+    An integer times a power of ten: 118m is 118 * 0.001 = 0.11800000000000001, not the nearest float.
+    The integer is that of the form which the API server stores.
+    """
+    number, unit = _stored(ceil(parse_quantity(raw) * 10**9))
+    return float(number) * dict(_STORED_UNITS)[unit]
+
+
+def from_float(number: float) -> str:
+    """The quantity that ``to_float`` makes ``number`` of, to the nano unit."""
+    return "{}{}".format(*_stored(round(Fraction(number) * 10**9)))
+
+
+def _stored(nano: int) -> tuple[int, str]:
+    """Nano units in the largest unit that needs no fraction."""
+    for unit, _ in _STORED_UNITS:
+        if nano % 1000 or not unit:
+            break
+        nano //= 1000
+    return nano, unit

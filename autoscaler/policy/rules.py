@@ -13,7 +13,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from autoscaler.policy.vocabulary import FRACTION_SIGNALS, QUANTILE_SIGNALS, Role, Signal, TargetType
+from autoscaler.policy.vocabulary import (
+    FRACTION_SIGNALS,
+    QUANTILE_SIGNALS,
+    Role,
+    Semantics,
+    Signal,
+    TargetType,
+)
 
 DEFAULT_MIN_REPLICAS = 1
 RESERVED_NAME_PREFIX = "remainingCapacity/"
@@ -50,6 +57,8 @@ def metric_faults(metric: Mapping[str, Any]) -> Iterator[Fault]:
         yield (given[-1],), f"{' and '.join(given)} are set: keep one"
     if isinstance(metric.get("cloudMonitoring"), Mapping):
         yield from _cloud_faults(metric, metric["cloudMonitoring"])
+    if "type" in metric and _target_type(metric.get("target")) == TargetType.PODS_AVERAGE:
+        yield ("type",), "does not go with target.type PodsAverage, which is HPA's type Pods: remove it"
     if "quantile" in metric and signal not in tuple(QUANTILE_SIGNALS):
         yield ("quantile",), "goes with the signals ttft and itl only: remove it"
     yield from target_type_faults(signal, metric.get("target"))
@@ -63,15 +72,14 @@ def _cloud_faults(metric: Mapping[str, Any], cloud: Mapping[str, Any]) -> Iterat
         yield path, "needs aligned series: set perSeriesAligner too, e.g. ALIGN_MEAN"
     if aligned and _is_integer(window) and window < SHORTEST_ALIGNMENT_SECONDS:
         yield ("windowSeconds",), f"Cloud Monitoring aligns over 60 s at least, not {window}"
-    target = metric.get("target")
-    if isinstance(target, Mapping) and target.get("type") == TargetType.PODS_AVERAGE:
+    if _target_type(metric.get("target")) == TargetType.PODS_AVERAGE:
         message = "cloudMonitoring belongs to no pod: use type AverageValue or Value, not PodsAverage"
         yield ("target", "type"), message
 
 
 def target_type_faults(signal: Any, target: Any) -> Iterator[Fault]:
     """Which targets a signal cannot have."""
-    kind = target.get("type") if isinstance(target, Mapping) else None
+    kind = _target_type(target)
     path = ("target", "type")
     if kind not in tuple(TargetType):
         return
@@ -81,6 +89,10 @@ def target_type_faults(signal: Any, target: Any) -> Iterator[Fault]:
         yield path, f"{signal} is each pod's own share: use type PodsAverage, not {kind}"
     if signal == Signal.GATEWAY_QUEUE and kind == TargetType.PODS_AVERAGE:
         yield path, "gatewayQueue belongs to no pod: use type AverageValue or Value, not PodsAverage"
+
+
+def _target_type(target: Any) -> Any:
+    return target.get("type") if isinstance(target, Mapping) else None
 
 
 def schedule_faults(schedule: Mapping[str, Any]) -> Iterator[Fault]:
@@ -103,6 +115,8 @@ def spec_faults(spec: Mapping[str, Any]) -> Iterator[Fault]:
     """Bounds are in order, names are unique, and at least one metric drives."""
     yield from _bounds_faults(spec.get("minReplicas"), spec.get("maxReplicas"))
     yield from _schedule_bounds_faults(spec)
+    if "zeroRule" in spec and spec.get("semantics") != Semantics.HPA:
+        yield ("zeroRule",), "goes with semantics: HPA only: remove it, or set semantics"
     metrics = _entries(spec, "metrics")
     yield from _repeated("metrics", {index: metric_name(metric) for index, metric in metrics})
     yield from _repeated(

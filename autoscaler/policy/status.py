@@ -74,11 +74,12 @@ Names = Annotated[tuple[Text, ...], Field(max_length=MAX_NAMES), BeforeValidator
 
 
 class ConditionType(StrEnum):
-    """The conditions of a policy: HPA's three, and what only we can tell."""
+    """The conditions of a policy: HPA's four, and what only we can tell."""
 
     ABLE_TO_SCALE = "AbleToScale"
     SCALING_ACTIVE = "ScalingActive"
     SCALING_LIMITED = "ScalingLimited"
+    SCALED_TO_ZERO = "ScaledToZero"
     ACCEPTED = "Accepted"
     CONTESTED = "Contested"
     PODS_KNOWN = "PodsKnown"
@@ -103,7 +104,8 @@ class StatusCondition(_Part):
 
     type: Annotated[str, Field(min_length=1, max_length=64)]
     """`AbleToScale`: the target can be read and written. `ScalingActive`: metrics decide.
-    `ScalingLimited`: a limit or a bound holds the replicas back. `Accepted`: the newest edit is in
+    `ScalingLimited`: a limit or a bound holds the replicas back. `ScaledToZero` (with `zeroRule: v1.37`):
+    the policy scaled the target to zero itself. `Accepted`: the newest edit is in
     force. `Contested`: somebody else writes the target's replicas, so this policy does not; one that
     only looks on (`DryRun`, `Paused`) contests nothing. `PodsKnown`: the pods
     that are counted are the target's own, and as many as its status says."""
@@ -223,6 +225,8 @@ class PastChange(_Part):
     """By how many; positive in both directions."""
     time: ExactTime
     """When."""
+    outdated: bool | None = None
+    """True where the next change may take its place although a period that was lengthened reaches it."""
 
 
 Recommendations = Annotated[

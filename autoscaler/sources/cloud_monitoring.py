@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from math import nan
+from math import isnan, nan
 from threading import Event
 
 from google.api_core.exceptions import (
@@ -30,11 +30,14 @@ from google.cloud.monitoring_v3 import (
 from autoscaler.errors import QueryError, SourceError
 from autoscaler.policy.rules import UNALIGNED
 from autoscaler.ports import Answer, Point, Question
+from autoscaler.signals import SCRAPE_LABELS
+from autoscaler.sources.notes import cloud_said
 from autoscaler.sources.rounds import Pace, ask_all
 
 LOOKBACK_SECONDS = 600
 """How far back a series' newest point is looked for; policies limit its age."""
 MAX_SERIES = 1000
+_MANAGED_PROMETHEUS = "prometheus.googleapis.com/"
 
 _TEMPORARY = (ServiceUnavailable, ResourceExhausted, InternalServerError, DeadlineExceeded)
 
@@ -118,19 +121,38 @@ class CloudMonitoringSource:
 
 
 def _answer(pages: Iterable[ListTimeSeriesResponse]) -> Answer:
-    """All pages' points; execution errors mean that something may be missing."""
-    points: list[Point] = []
+    """All pages' points; what the pages say beside them means that something may be missing."""
+    found: dict[object, Point] = {}
     warnings: list[str] = []
     for page in pages:
-        points += _points(page.time_series)
-        warnings += [status.message or "a part of the data is missing" for status in page.execution_errors]
-        if len(points) > MAX_SERIES:
+        for identity, point in _points(page.time_series):
+            found[identity] = _once(found.get(identity), point)
+        # The client has no field for regions yet; a later one may.
+        warnings += cloud_said(page.execution_errors, getattr(page, "unreachable", ()))
+        if len(found) > MAX_SERIES:
             raise QueryError(f"the filter matches over {MAX_SERIES} series: set crossSeriesReducer")
-    return Answer(points=tuple(points), warnings=tuple(dict.fromkeys(warnings)))
+    return Answer(points=tuple(found.values()), warnings=tuple(dict.fromkeys(warnings)))
 
 
-def _points(series: Iterable[TimeSeries]) -> Iterator[Point]:
-    """Each series' newest point, which comes first, at its own time.
+def _identity(one: TimeSeries) -> object:
+    """What series have in common that count once: those of a pod that Managed Prometheus scrapes twice."""
+    labels = {**one.resource.labels, **one.metric.labels}
+    if not one.metric.type.startswith(_MANAGED_PROMETHEUS) or not labels.get("pod"):
+        return object()  # like no other
+    own = frozenset(pair for pair in labels.items() if pair[0] not in SCRAPE_LABELS)
+    return one.metric.type, own
+
+
+def _once(known: Point | None, point: Point) -> Point:
+    """One of two points of one series: the larger value (NaN before all), as old as the older."""
+    if known is None:
+        return point
+    value = point.value if isnan(point.value) or point.value > known.value else known.value
+    return Point(value, min(known.timestamp, point.timestamp))
+
+
+def _points(series: Iterable[TimeSeries]) -> Iterator[tuple[object, Point]]:
+    """Each series' identity and newest point, which comes first, at its own time.
 
     Raises:
         QueryError: the values are no numbers.
@@ -139,7 +161,8 @@ def _points(series: Iterable[TimeSeries]) -> Iterator[Point]:
         if not one.points:
             continue
         newest = one.points[0]
-        yield Point(_number(one.metric.type, newest.value), newest.interval.end_time.timestamp())
+        value = _number(one.metric.type, newest.value)
+        yield _identity(one), Point(value, newest.interval.end_time.timestamp())
 
 
 def _number(metric: str, value: object) -> float:

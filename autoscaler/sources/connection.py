@@ -20,6 +20,7 @@ from urllib3.util.retry import Retry
 
 from autoscaler.errors import QueryError, SourceError
 from autoscaler.retry_after import retry_after_seconds
+from autoscaler.sources.notes import said
 
 CONNECT_SECONDS = 5.0
 MAX_BODY_BYTES = 64 << 20
@@ -30,11 +31,15 @@ _TEMPORARY_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """An instant query's result: its type, its series as the server's JSON has them, its warnings."""
+    """An instant query's result: its type, and its series as the server's JSON has them.
+
+    ``warnings``: what the server says by which something may be missing; ``remarks``: what else it says.
+    """
 
     kind: str
     series: Any
     warnings: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
 
 
 class Connection(PrometheusConnect):  # type: ignore[misc]  # it comes without types
@@ -107,10 +112,9 @@ def _result(response: requests.Response, body: bytes) -> Result:
     if not isinstance(data, dict) or not {"resultType", "result"} <= data.keys():
         kind = response.headers.get("Content-Type", "something without a type")
         raise QueryError(f"{response.url} is no Prometheus API: it answers with {_short(kind)}")
-    warnings = answer.get("warnings")
-    if not isinstance(warnings, list):
-        warnings = []
-    return Result(data["resultType"], data["result"], tuple(_short(str(one)) for one in warnings))
+    notes = said(answer)
+    missing, remarks = (tuple(map(_short, texts)) for texts in (notes.missing, notes.remarks))
+    return Result(data["resultType"], data["result"], missing, remarks)
 
 
 def _failure(response: requests.Response, answer: Mapping[str, Any]) -> Exception:

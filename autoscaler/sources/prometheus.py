@@ -6,6 +6,7 @@ import random
 import time
 from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from threading import Event, Lock
 
 from autoscaler.errors import QueryError, SourceError
@@ -99,14 +100,19 @@ def _answer(question: Question, outcomes: Sequence[Result | str]) -> Answer:
     if errors and not results:
         return Answer(error="; ".join(errors))
     warnings = errors + tuple(dict.fromkeys(warning for result in results for warning in result.warnings))
+    remarks = tuple(dict.fromkeys(remark for result in results for remark in result.remarks))
     try:
-        if question.signal is None:
-            return Answer(points=query_points(results), warnings=warnings)
-        if question.signal in QUANTILE_SIGNALS:
-            return Answer(buckets=pod_buckets(results), warnings=warnings)
-        points = pod_points(CATALOGUE[question.signal], results)
-        return Answer(points=points, exporters=exporters(results), warnings=warnings)
+        return replace(_read(question, results), warnings=warnings, remarks=remarks)
     except QueryError as error:
         return Answer(error=str(error))
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         return Answer(error=f"the server's answer is malformed: {error!r}")
+
+
+def _read(question: Question, results: Sequence[Result]) -> Answer:
+    if question.signal is None:
+        return Answer(points=query_points(results))
+    if question.signal in QUANTILE_SIGNALS:
+        return Answer(buckets=pod_buckets(results))
+    points = pod_points(CATALOGUE[question.signal], results)
+    return Answer(points=points, exporters=exporters(results))

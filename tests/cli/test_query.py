@@ -208,3 +208,18 @@ def test_workload_identity_is_all_that_managed_prometheus_needs():
     assert all('cluster="prod"' in query for query in server.queries)
     assert len(tokens) == 1
     assert "monitoring.read" in tokens[0]
+
+
+def test_what_the_server_remarks_of_the_query_is_shown_and_counts_for_nothing(tmp_path: Path):
+    file = tmp_path / "q.yaml"
+    query_ = "{query: load, target: {type: AverageValue, averageValue: 1}}"
+    file.write_text(CLOUD.partition("    - cloud")[0] + f"    - {query_}\n")
+    series = [{"metric": {}, "value": [time.time(), "3"]}]
+    notes = {"warnings": ["PromQL info: x might be no counter"], "isPartial": True}
+    answer = {"status": "success", "data": {"resultType": "vector", "result": series}, **notes}
+    with ManagedPrometheus() as server:
+        server.faults.append(Fault(body=json.dumps(answer).encode()))
+        result = run(str(file), "--prometheus-url", server.url)
+    assert result.exit_code == 0
+    assert "the server remarks: PromQL info: x might be no counter" in result.output
+    assert "partial: isPartial" in result.output

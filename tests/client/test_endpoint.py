@@ -208,6 +208,7 @@ class TestStatus200ThatIsNoAnswer:
             ([], "broken", r"ended before \[DONE\]"),
             ([event(choice("stop", text="a"))], "broken", r"ended before \[DONE\]"),
             (["data: {"], "broken", "an event that cannot be read"),
+            (["data: " + "x" * 3_000_000], "broken", "an event that is too long"),
             (["data: [1]"], "broken", "an event that cannot be read"),
             (['data: {"no": "choices"}'], "broken", "an event that cannot be read"),
             (['data: {"error": {"message": "EngineDead"}}'], "failed", "200 with an error: EngineDead"),

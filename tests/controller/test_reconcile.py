@@ -216,6 +216,24 @@ def test_a_restart_never_scales_down_before_the_window_has_passed(chat: World) -
     assert chat.replicas_over(0, 270) == [4] * 18
 
 
+@pytest.mark.parametrize(("semantics", "seconds"), [("HPA", 310), ("LLM", 445)])
+def test_a_gap_between_two_syncs_counts_as_recommended_but_not_to_an_hpa(
+    semantics: str, seconds: int
+) -> None:
+    """Half the load, and 40 s in which nobody looked: when does the first replica go?"""
+    off = {"remainingCapacity": {"enabled": False}}
+    with world(policy(metric(4, signal="waiting"), semantics=semantics, guards=off)) as made:
+        made.chat.replicas = 5
+        made.sync(load=2, after=0)
+        assert made.replicas_over(2, 105) == [5] * 7
+        passed = 145
+        made.sync(load=2, after=40)
+        while made.chat.replicas == 5:
+            made.sync(load=2)
+            passed += 15
+        assert passed == seconds
+
+
 @pytest.mark.parametrize("unseen_by", ["a restart", "an API server that was away"])
 def test_an_hour_that_nobody_saw_is_no_hour_of_failed_metrics(unseen_by: str) -> None:
     static = {"replicas": 2, "behavior": "Static", "afterSeconds": 180}
@@ -357,6 +375,30 @@ def test_scaled_to_zero_survives_a_restart_and_wakes_on_the_gateway() -> None:
         made.source.gateway = 3
         assert made.sync().outcome.action is Action.SCALED
         assert made.chat.replicas == 1
+
+
+def test_an_own_zero_is_a_condition_where_the_rule_is_that_of_kubernetes_1_37() -> None:
+    batch = policy(
+        metric(5, signal="gatewayQueue", kind="AverageValue"),
+        minReplicas=0,
+        semantics="HPA",
+        zeroRule="v1.37",
+    )
+    with world(batch) as made:
+        made.sync()
+        assert made.condition("ScaledToZero") == ("False", "NotScaledToZero")
+        made.replicas_over(0, 330)
+        assert made.chat.replicas == 0
+        assert made.condition("ScaledToZero") == ("True", "ScaledToZero")
+        made.restart()
+        made.source.gateway = 3
+        assert made.sync().outcome.action is Action.SCALED
+        assert made.condition("ScaledToZero") == ("False", "NotScaledToZero")
+        made.chat.replicas = 0
+        assert made.sync().outcome.reason == "ScalingDisabled"
+        made.store.put(batch.model_copy(update={"spec": batch.spec.model_copy(update={"zero_rule": None})}))
+        made.sync()
+        assert "ScaledToZero" not in {one["type"] for one in made.status["conditions"]}
 
 
 def test_what_somebody_else_switched_off_stays_off_after_a_restart(chat: World) -> None:

@@ -112,8 +112,8 @@ def test_hpa_semantics_keep_to_a_written_age_limit() -> None:
 
 
 def test_negative_values_in_hpa_semantics_propose_no_replicas() -> None:
-    proposal = decide(hpa(metric(10, "AverageValue"), minReplicas=0), observe(2, series(-50.0)))
-    assert proposal.desired_replicas == 0
+    rules = hpa(metric(10, "AverageValue", type="Object"), minReplicas=0)
+    assert decide(rules, observe(2, series(-50.0))).desired_replicas == 0
 
 
 def test_all_samples_too_old_is_a_stale_metric() -> None:

@@ -10,8 +10,7 @@ from __future__ import annotations
 import pytest
 
 from autoscaler.decision.fleet import survey
-from autoscaler.decision.replicas import MAX_INT32, PodLoads, Tolerance, pods_average, value
-from autoscaler.decision.samples import MAX_INT64
+from autoscaler.decision.replicas import MAX_INT32, MAX_INT64, PodLoads, Tolerance, pods_average, value
 from autoscaler.decision.types import Observation, Pod, PodPhase, Proposal, Reading, Sample
 
 from .builders import NOW, decide, hpa, metric, observe, pods

@@ -12,6 +12,7 @@ from autoscaler.decision.bounds import Bounds
 from autoscaler.decision.rate import limit_rate
 from autoscaler.decision.replicas import (
     MAX_INT32,
+    MAX_INT64,
     PodLoads,
     Tolerance,
     average_value,
@@ -21,7 +22,7 @@ from autoscaler.decision.replicas import (
     pods_average,
     value,
 )
-from autoscaler.decision.samples import MAX_INT64, to_milli
+from autoscaler.decision.samples import to_milli
 from autoscaler.decision.types import ScalingState
 
 from .builders import hpa

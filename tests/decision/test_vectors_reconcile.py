@@ -235,12 +235,12 @@ def test_own_zero_is_remembered_until_somebody_scales_up() -> None:
 @pytest.mark.parametrize(("level", "desired"), [(0.0, 3), (60.0, 4)])
 def test_own_zero_wakes_to_a_new_minimum(level: float, desired: int) -> None:
     """MinReplicas was raised while scaled to zero: the metrics are read, then the minimum holds."""
-    policy = hpa(metric(15, "Value"), minReplicas=3)
+    policy = hpa(metric(15, "Value"), zeroRule="v1.37", minReplicas=3)
     assert decide(policy, observe(0, series(level)), went_to_zero(), NOW + 15).desired_replicas == desired
 
 
 def test_own_zero_holds_without_metrics() -> None:
-    policy = hpa(metric(15, "Value"), minReplicas=3)
+    policy = hpa(metric(15, "Value"), zeroRule="v1.37", minReplicas=3)
     assert decide(policy, observe(0, failed()), went_to_zero(), NOW + 15).desired_replicas == 0
 
 

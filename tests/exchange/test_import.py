@@ -107,7 +107,7 @@ def test_an_object_metric_is_a_guess_and_says_so():
         "      target: {type: Value, value: 20}\n"
     )
     assert found.query == 'sum(queue{namespace="chat",service="gateway"})'
-    assert found.target.type == "Value"
+    assert (found.type, found.target.type) == ("Object", "Value")
     assert any("which series are of Service gateway is a guess" in remark for remark in remarks)
 
 
@@ -126,6 +126,12 @@ def test_behavior_and_bounds_are_taken_as_they_are():
     assert (spec.min_replicas, spec.max_replicas) == (1, 5)
     assert spec.behavior.scale_down.stabilization_window_seconds == 60
     assert spec.behavior.scale_up is None
+
+
+def test_a_minimum_of_zero_says_whose_rules_it_follows():
+    (spec,), remarks = imported(HEAD.replace("minReplicas: 1", "minReplicas: 0") + pods("waiting"))
+    assert (spec.min_replicas, spec.zero_rule) == (0, None)
+    assert "spec.minReplicas: metrics are read at 0, as by Kubernetes 1.36; zeroRule: v1.37" in remarks[0]
 
 
 def test_a_list_of_kubectl_is_unpacked_and_other_documents_are_passed_over():

@@ -27,12 +27,12 @@ def through_an_hpa(policy: ScalingPolicy, external: bool) -> ScalingPolicy:
 
 @given(st.randoms(use_true_random=False), st.booleans())
 def test_an_hpa_and_back_decides_the_same(rng: Random, external: bool) -> None:
-    spec = {**scenarios.spec(rng), "toleranceRule": "v1.33"}
+    spec = {**scenarios.spec(rng), "toleranceRule": "v1.33", "zeroRule": "v1.36"}
     policy = as_policy(spec)
     again = through_an_hpa(policy, external)
     now, replicas = 1000.0, rng.randint(0, 20)
     state = initial_state(replicas, now)
-    for sync in scenarios.syncs(rng, spec["metrics"], 5):
+    for sync in scenarios.syncs(rng, spec, 5):
         now += sync.gap
         seen = observation(sync, replicas, max(0, replicas + sync.surge))
         decision, after = evaluate(policy, seen, state, now)
@@ -59,6 +59,7 @@ def test_the_library_keeps_its_metrics_and_rules(name: str, external: bool) -> N
 
 def test_what_an_hpa_cannot_say_is_said() -> None:
     document = as_policy(scenarios.spec(Random(1))).model_dump(mode="json", by_alias=True, exclude_none=True)
+    del document["spec"]["zeroRule"]
     document["spec"] |= {
         "semantics": "LLM",
         "mode": "Paused",

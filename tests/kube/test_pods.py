@@ -25,7 +25,7 @@ def names(index: PodIndex, selector: str, namespace: str = "chat") -> list[str]:
         ({"ready": False}, Pod("a", ready=False)),
         ({"phase": "Pending", "ready": False}, Pod("a", PodPhase.PENDING, ready=False)),
         ({"phase": "Failed"}, Pod("a", PodPhase.FAILED)),
-        ({"phase": "Succeeded"}, Pod("a", PodPhase.FAILED)),
+        ({"phase": "Succeeded"}, Pod("a", PodPhase.SUCCEEDED)),
         ({"phase": "Unknown", "ready": False}, Pod("a", PodPhase.RUNNING, ready=False)),
         ({"deleting": True}, Pod("a", deleting=True)),
     ],

@@ -65,6 +65,7 @@ WRONG_LINES: list[tuple[str, str]] = [
         "behavior: {scaleUp: {policies: [{type: Pods, value: 1, periodSeconds: 1801}]}}",
         "behavior.scaleUp.policies[0].periodSeconds: must be at most 1800, is 1801",
     ),
+    ("zeroRule: v1.37", "zeroRule: goes with semantics: HPA only: remove it, or set semantics"),
     ("fallback: {}", "fallback.replicas: is missing: set it to an integer from 0 to 2147483647"),
     (
         "schedules: [{name: a, cron: 0 25 * * *, durationSeconds: 60, minReplicas: 1}]",
@@ -126,6 +127,10 @@ WRONG_METRICS: list[tuple[str, str | None]] = [
     (
         "{signal: gatewayQueue, target: {type: PodsAverage, averageValue: 1}}",
         ".target.type: gatewayQueue belongs to no pod: use type AverageValue or Value, not PodsAverage",
+    ),
+    (
+        "{signal: running, type: Object, target: {type: PodsAverage, averageValue: 1}}",
+        ".type: does not go with target.type PodsAverage, which is HPA's type Pods: remove it",
     ),
     (
         "{signal: running, quantile: 0.5, target: {type: PodsAverage, averageValue: 1}}",

@@ -10,10 +10,41 @@ from hypothesis import strategies as st
 from autoscaler.policy.quantity import (
     MAX_QUANTITY_LENGTH,
     QUANTITY_PATTERN,
+    from_float,
     from_milli,
     parse_quantity,
+    to_float,
     to_milli,
 )
+
+
+@pytest.mark.parametrize(
+    ("raw", "number", "stored"),
+    [
+        ("118m", 0.11800000000000001, "118m"),
+        (0.118, 0.11800000000000001, "118m"),
+        ("1180e-4", 0.11800000000000001, "118m"),
+        ("700m", 0.7000000000000001, "700m"),
+        ("0.1", 0.1, "100m"),
+        ("0.0001", 9.999999999999999e-05, "100u"),
+        ("1234567n", 0.001234567, "1234567n"),
+        ("0.12000000000000001", 0.12000000100000001, "120000001n"),
+        ("0.00000000012", 1e-09, "1n"),
+        ("0.1Ki", 102.4, "102400m"),
+        ("1.5k", 1500.0, "1500"),
+        (0, 0.0, "0"),
+    ],
+)
+def test_a_float_is_the_one_that_kubernetes_makes_of_what_it_stores(raw, number, stored):
+    """As AsApproximateFloat64 of apimachinery 0.35 says, after a way through JSON."""
+    assert to_float(raw) == number
+    assert from_float(number) == stored
+
+
+@given(st.integers(0, 10**15))
+def test_a_float_is_written_as_the_quantity_that_it_came_from(nano):
+    number = to_float(f"{nano}n")
+    assert to_float(from_float(number)) == number
 
 
 @pytest.mark.parametrize(

@@ -109,6 +109,22 @@ def test_a_partial_answer_says_so():
         assert ask(server).warnings == ("us-east1 did not answer",)
 
 
+def test_a_pod_that_is_scraped_twice_counts_once_and_its_models_all_count():
+    kind = "prometheus.googleapis.com/vllm:num_requests_waiting/gauge"
+    found_ = [
+        series(kind, (NOW - 60, 7), pod="vllm-0", model_name="a", job="one", instance="vllm-0:8000"),
+        series(kind, (NOW - 50, 9), pod="vllm-0", model_name="a", job="two", instance="vllm-0:http"),
+        series(kind, (NOW - 60, 2), pod="vllm-0", model_name="b", job="one", instance="vllm-0:8000"),
+        series(kind, (NOW - 60, 4), pod="vllm-1", model_name="a", job="one", instance="vllm-1:8000"),
+        series(kind, (NOW - 60, 1), job="one", instance="somewhere:1"),
+        series(kind, (NOW - 60, 1), job="one", instance="somewhere:2"),
+    ]
+    with found(*found_) as server:
+        points = ask(server).points
+    assert [point.value for point in points] == [9, 2, 4, 1, 1]
+    assert points[0].timestamp == NOW - 60
+
+
 def test_a_series_without_a_recent_point_is_no_sample():
     with found(series(BACKLOG, (NOW - LOOKBACK_SECONDS - 1, 7))) as server:
         assert ask(server) == Answer()

@@ -79,9 +79,18 @@ def test_a_compressed_answer_is_an_answer(server):
 
 
 def test_the_servers_warnings_make_the_answer_partial_and_its_remarks_do_not(server):
-    told = ask(server, Fault(body=vector(ONE, warnings=["store-2: timeout"], infos=["may be no counter"])))
+    info = "PromQL info: metric might not be a counter"
+    body = vector(ONE, warnings=["store-2: timeout", info], infos=["may be no counter"])
+    told = ask(server, Fault(body=body))
     assert told.warnings == ("store-2: timeout",)
+    assert told.remarks == (info, "may be no counter")
     assert len(told.points) == 1
+
+
+def test_a_part_of_victoria_metrics_is_partial(server):
+    told = ask(server, Fault(body=vector(ONE, isPartial=True)))
+    assert told.warnings == ("isPartial: a part of the storage did not answer",)
+    assert ask(server, Fault(body=vector(ONE, isPartial=False))).warnings == ()
 
 
 @pytest.mark.parametrize(
