@@ -129,6 +129,7 @@ async def _serve(options: Options) -> None:
             click.echo(f"GPU metrics on {exporter.url}/metrics")
         click.echo(f"Serving {', '.join(settings.model_names)}; Ctrl-C or SIGTERM stops")
         await told.wait()
+        click.echo(f"Ending within {options.shutdown_timeout:g} s; a second signal ends it at once", err=True)
     finally:
         await emulator.close()
 
@@ -138,7 +139,16 @@ def _loading(seconds: float, speed: float) -> str:
 
 
 def _told_to_stop() -> asyncio.Event:
+    """Set by the first SIGTERM or Ctrl-C; a second one has its usual effect."""
     told = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, told.set)
+    loop = asyncio.get_running_loop()
+    numbers = (signal.SIGTERM, signal.SIGINT)
+
+    def stop() -> None:
+        told.set()
+        for number in numbers:
+            loop.remove_signal_handler(number)
+
+    for number in numbers:
+        loop.add_signal_handler(number, stop)
     return told

@@ -44,6 +44,23 @@ def test_sigterm_lets_a_stream_end_within_the_shutdown_timeout():
         assert process.wait(30) == 0
 
 
+def test_it_drains_with_health_up_until_a_second_signal():
+    with emulate("--port", "0", "--shutdown-timeout", "3600") as (process, urls):
+        body = json.dumps({"prompt": "Hi", "max_tokens": 8000, "ignore_eos": True, "stream": True}).encode()
+        with urllib.request.urlopen(f"{urls['vllm-0']}/v1/completions", body) as answer:
+            answer.readline()
+            process.send_signal(signal.SIGTERM)
+            new = json.dumps({"prompt": "Hi", "max_tokens": 5, "ignore_eos": True}).encode()
+            while True:
+                with urllib.request.urlopen(f"{urls['vllm-0']}/v1/completions", new) as whole:
+                    (choice,) = json.load(whole)["choices"]
+                if choice["finish_reason"] == "abort":
+                    break
+            assert get(f"{urls['vllm-0']}/health")[0] == 200
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(30) == -signal.SIGTERM
+
+
 def test_a_pod_that_starts_says_how_long():
     with emulate("--port", "0", "--startup", "1000") as (_, urls):
         status, body = get(f"{urls['vllm-0']}/v1/models")
