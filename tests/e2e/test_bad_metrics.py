@@ -52,6 +52,19 @@ def test_samples_with_wrong_labels_count_for_nobody(
     keeps_deciding(controller, policy, 3)
 
 
+def test_a_pod_that_is_scraped_twice_counts_once(three, namespace, script, endpoints, prometheus):
+    """By two Services, as a ServiceMonitor that selects both does: twice the load would be 6 replicas."""
+    policy, controller, busy = three
+    once = {"namespace": namespace, "pod": busy}
+    group = {"targets": [script.pods[busy].address], "labels": once | {"service": "vllm-headless"}}
+    endpoints.others.append(group)
+    try:
+        eventually(lambda: len(shown(prometheus, namespace)) == 4, within=30)
+        keeps_deciding(controller, policy, 3)
+    finally:
+        endpoints.others.remove(group)
+
+
 def test_a_dead_pod_that_is_still_scraped_does_not_count(
     three, cluster, namespace, script, endpoints, prometheus
 ):

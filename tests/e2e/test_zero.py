@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from autoscaler.signals import GATEWAY_QUEUE
 from tests.e2e.manifests import deployment, pods_of
 from tests.e2e.policies import HASTY, MAX_AGE, Policy, more_decisions, spec
 from tests.e2e.ranking import is_ready
@@ -16,12 +17,15 @@ pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("crd")]
 
 
 class Gateway(Exporter):
-    """What the endpoint picker of a gateway says of its queue."""
+    """What the endpoint picker of a gateway says of its queue, by ``names`` (llm-d's router: by both)."""
+
+    names = GATEWAY_QUEUE
 
     def holds(self, requests: int) -> None:
         """So many wait in it."""
-        name = "inference_extension_flow_control_queue_size"
-        self.text = f'# TYPE {name} gauge\n{name}{{inference_pool="chat"}} {requests}\n'
+        self.text = "".join(
+            f'# TYPE {name} gauge\n{name}{{inference_pool="chat"}} {requests}\n' for name in self.names
+        )
 
 
 @pytest.fixture
@@ -68,6 +72,8 @@ def test_to_zero_and_back_on_the_queue_in_front(cluster, namespace, script, gate
 def test_at_zero_a_restart_changes_nothing_and_a_queue_that_nobody_knows_wakes_nobody(
     cluster, namespace, script, gateway, start
 ):
+    gateway.names = GATEWAY_QUEUE[:1]
+    gateway.holds(0)
     cluster.api.apply(deployment(namespace))
     script.change(lambda _: vllm(running=0, kv=0))
     controller = start()
