@@ -45,7 +45,7 @@ def lasting_gap(unseen: int, status_replicas: int, since: float | None, now: flo
         return None
     return (
         f"{unseen} of the {status_replicas} replicas in the target's status are not among its pods, "
-        f"for {now - since:g} s"
+        f"for {now - since:.0f} s"
     )
 
 

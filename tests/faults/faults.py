@@ -109,6 +109,8 @@ API: dict[str, ApiFault] = {
 
 OTHERS = (
     "the watch is stale",
+    "the watch on pods is silent",
+    "the watch on the target is silent",
     "restart",
     "restarts",
     "two leaders in turn",

@@ -35,6 +35,8 @@ SYNC_SECONDS = 15.0
 START = 1_800_000_000.0
 JUMP_SECONDS = 3600.0
 STALE_SYNCS = 2
+SYNCS_TO_LIST = 3
+"""A watch that stays silent is followed by a list after 45 s."""
 
 
 @dataclass(frozen=True)
@@ -172,7 +174,10 @@ class FaultyWorld:
     def _shown(self) -> tuple[Scale, tuple[Pod, ...]]:
         if self.is_on("the watch is stale"):
             return self._seen[max(0, len(self._seen) - 1 - STALE_SYNCS)]
-        return self._scale(), self.truth.pods()
+        listed = self._seen[(len(self._seen) - 1) // SYNCS_TO_LIST * SYNCS_TO_LIST]
+        scale = listed[0] if self.is_on("the watch on the target is silent") else self._scale()
+        pods = listed[1] if self.is_on("the watch on pods is silent") else self.truth.pods()
+        return scale, pods
 
     def _scale(self) -> Scale:
         return Scale(self.truth.replicas, self.truth.replicas, "app=vllm", str(self.version))

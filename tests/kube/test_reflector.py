@@ -121,6 +121,29 @@ def test_a_long_list_comes_in_pages(double, sink, start):
     assert [one.query.get("continue") for one in double.requests[:2]] == [None, "more"]
 
 
+def test_the_pages_of_a_list_are_not_held_together(double, start, sink):
+    """Of ten thousand ReplicaSets a sink keeps two names each; their pages would be a hundred MiB."""
+    asked_when_taken = []
+
+    def take(objects: Iterable[dict[str, Any]]) -> None:
+        asked_when_taken.extend((one["metadata"]["name"], len(double.requests)) for one in objects)
+
+    sink.replace = take
+    double.on("GET", PATH, page(7, "a", token="more"), page(7, "b"))
+    double.on("GET", PATH, open_watch(double), watch=True)
+    assert start().wait(30)
+    assert asked_when_taken == [("a", 1), ("b", 2)]
+
+
+def test_a_page_that_fails_leaves_the_copy_as_it_was(double, start, sink):
+    fails = lambda call: call.refuse(500)  # noqa: E731
+    double.on("GET", PATH, page(7, "a"), page(8, "b", token="more"), fails, page(9, "c"))
+    double.on("GET", PATH, lambda call: call.stream(GONE), open_watch(double), watch=True)
+    start()
+    eventually(lambda: sink.names == {"c"})
+    assert sink.lists == 2
+
+
 def test_a_token_that_expires_between_pages_begins_the_list_anew(double, sink, start):
     expired = lambda call: call.refuse(410, "Expired")  # noqa: E731
     double.on("GET", PATH, page(7, "a", token="more"), expired, page(9, "c"))
