@@ -5,14 +5,18 @@ from __future__ import annotations
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from datetime import datetime
 
 import click
+from prometheus_client import CollectorRegistry
 
 from autoscaler.adapter.certificates import Keys, utc_now, with_authority, with_certificate
+from autoscaler.adapter.renewals import Renewals
 from autoscaler.cli.api_owners import NAMES, described, owner_lines, service_option
 from autoscaler.cli.cluster_options import connection_options
+from autoscaler.cli.telemetry_options import serve_telemetry
 from autoscaler.errors import ClusterError
 from autoscaler.kube.api import connect
 from autoscaler.kube.api_services import ApiServices, ServiceRef
@@ -33,6 +37,12 @@ RETRY_SECONDS = 60.0
     metavar="SECONDS",
     help="Look again and again.  [default: once]",
 )
+@click.option(
+    "--health-port",
+    type=click.IntRange(0, 65535),
+    metavar="PORT",
+    help="With --every: serve /healthz and /readyz, for probes.  [default: none]",
+)
 @click.option("--owners", is_flag=True, help="Only print who serves each metrics API now.")
 def certs(
     kubeconfig: str | None,
@@ -40,6 +50,7 @@ def certs(
     service: ServiceRef,
     secret: str,
     every: float | None,
+    health_port: int | None,
     owners: bool,
 ) -> None:
     """Issue and renew the adapter's serving certificate, by an authority of its own.
@@ -53,25 +64,42 @@ def certs(
     are left alone, and so are those that cert-manager injects. A new authority joins the old one before
     anything is signed with it. Running again changes nothing until a renewal is due.
     """  # noqa: D301 (click wants the character, not a backslash)
+    if health_port is not None and every is None:
+        raise click.UsageError("--health-port needs --every: there is nothing to probe afterwards")
     api = connect(kubeconfig, context)
     services, keys = ApiServices(api), Secret(api, service.namespace, secret)
-    if every is not None:  # the first process of a container is deaf to signals that nobody handles
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    while True:
-        try:
-            lines = owner_lines(services, service) if owners else renew(keys, services, service, utc_now())
-            for line in lines:
-                click.echo(line)
-            pause = every
-        except ClusterError as error:
-            if every is None:
-                raise
-            click.echo(str(error), err=True)
-            pause = min(every, RETRY_SECONDS)
+
+    def look() -> None:
+        lines = owner_lines(services, service) if owners else renew(keys, services, service, utc_now())
+        for line in lines:
+            click.echo(line)
         sys.stdout.flush()
-        if pause is None:
-            return
-        time.sleep(pause)
+
+    if every is None:
+        look()
+    else:
+        _again_and_again(look, every, health_port)
+
+
+def _again_and_again(look: Callable[[], None], every: float, health_port: int | None) -> None:
+    """Looks until a signal ends it; after a failure sooner than after ``every`` seconds."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # else the first process of a container ignores it
+    renewals = Renewals()
+    with ExitStack() as ending:
+        if health_port is not None:
+            served = serve_telemetry(
+                "", health_port, CollectorRegistry(), renewals.alive, renewals.ready, option="--health-port"
+            )
+            ending.callback(served.close)
+        while True:
+            pause = every
+            try:
+                with renewals.look():
+                    look()
+            except ClusterError as error:
+                click.echo(str(error), err=True)
+                pause = min(every, RETRY_SECONDS)
+            time.sleep(pause)
 
 
 def renew(secret: Secret, services: ApiServices, ours: ServiceRef, now: datetime) -> Iterator[str]:

@@ -31,11 +31,16 @@ telemetry_options = option_group(
 
 
 def serve_telemetry(
-    address: str, port: int, registry: CollectorRegistry, alive: Check, ready: Check
+    address: str,
+    port: int,
+    registry: CollectorRegistry,
+    alive: Check,
+    ready: Check,
+    option: str = "--metrics-port",
 ) -> TelemetryServer:
-    """Serves until it is closed. Raises ``click.UsageError`` where it cannot listen."""
+    """Serves until it is closed. Raises ``click.UsageError``, about ``option``, where it cannot listen."""
     try:
         return TelemetryServer(address, port, registry, alive, ready)
     except OSError as error:
         message = (error.strerror or str(error)).lower()
-        raise click.UsageError(f"--metrics-port {port}: {address}:{port}: {message}") from None
+        raise click.UsageError(f"{option} {port}: {address}:{port}: {message}") from None

@@ -7,11 +7,13 @@ import subprocess
 import sys
 
 import pytest
+import requests
 
 from autoscaler.adapter.certificates import Keys, utc_now, with_authority, with_certificate
 from autoscaler.cli.certs import certs, renew
 from autoscaler.cli.main import main
 from autoscaler.kube.api_services import ApiService, ServiceRef
+from tests.servers.process import free_port
 
 OURS = ServiceRef("home", "adapter")
 NOWHERE = """
@@ -120,6 +122,7 @@ WRONG = [
     (["certs", "--service", "a/b/c"], "is no NAMESPACE/NAME"),
     (["certs", "--service", "/b"], "is no NAMESPACE/NAME"),
     (["certs", "--every", "0"], "--every"),
+    (["certs", "--health-port", "8080"], "--health-port needs --every"),
 ]
 
 
@@ -141,10 +144,15 @@ def test_certs_that_look_again_and_again_end_well_when_they_are_told_to(tmp_path
     """As the first process of a container they would be deaf to SIGTERM."""
     kubeconfig = tmp_path / "nowhere.kubeconfig"
     kubeconfig.write_text(NOWHERE)
-    command = ["-m", "autoscaler", "certs", "--every", "3600", "--kubeconfig", str(kubeconfig)]
+    port = free_port()
+    options = ["--every", "3600", "--health-port", str(port), "--kubeconfig", str(kubeconfig)]
+    command = ["-m", "autoscaler", "certs", *options]
     with subprocess.Popen([sys.executable, *command], stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         assert "did not answer" in process.stderr.readline()
+        assert requests.get(f"http://127.0.0.1:{port}/healthz", timeout=10).text == "ok\n"
+        unready = requests.get(f"http://127.0.0.1:{port}/readyz", timeout=10)
+        assert (unready.status_code, "did not answer" in unready.text) == (503, True)
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=60)
     assert process.returncode == 0

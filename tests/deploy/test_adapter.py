@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from autoscaler.cli.adapter import adapter as adapter_command
+from autoscaler.cli.certs import certs as certs_command
 from autoscaler.policy.exports import load_exports
 from tests.deploy.kustomize import DEPLOY, build, checker, objects
 from tests.e2e.adapter import COMPONENTS, GROUPS, HOME, SERVICE, manifests
@@ -61,14 +62,15 @@ def as_in_the_guide(folder, *, gke):
     """The kustomization of step 3, for one of the two kinds of metrics."""
     (text,) = re.findall(r"```yaml\n(apiVersion: kustomize.*?)```", GUIDE.read_text(), re.DOTALL)
     said = yaml.safe_load(re.sub(r"# - (\S+)", r"- \1", text))
-    left_out = {"adapter-cert-manager", "dry-run"} | (set() if gke else {"adapter-managed-prometheus"})
+    left_out = {"adapter-cert-manager", "dry-run", "network-default-deny"}
+    left_out |= set() if gke else {"adapter-managed-prometheus"}
     parts = [part for part in said["components"] if Path(part).name not in left_out]
     overlay = "../gke-managed-prometheus" if gke else said["resources"][0]
     mine = DEPLOY / "overlays" / "mine"
     said["components"] = [os.path.relpath(mine / part, folder) for part in parts]
     said["resources"] = [os.path.relpath(mine / overlay, folder)]
     (folder / "kustomization.yaml").write_text(
-        yaml.safe_dump({**said, "patches": [] if gke else said["patches"]})
+        yaml.safe_dump({**said, "patches": said["patches"][:1] if gke else said["patches"]})
     )
     return objects(folder)
 
@@ -80,7 +82,12 @@ def test_the_guides_kustomization_reads_your_prometheus(tmp_path, gke):
         named(documents, "Deployment")[name]["spec"]["template"]["spec"]["containers"][0]
         for name in ("vllm-autoscaler", SERVICE)
     )
-    assert container["image"] == "REGISTRY/vllm-autoscaler:VERSION"
+    images = {
+        one["image"]
+        for deployment in named(documents, "Deployment").values()
+        for one in deployment["spec"]["template"]["spec"]["containers"]
+    }
+    assert images == {"REGISTRY/vllm-autoscaler:VERSION"}  # the controller's and that of certs as well
     assert set(named(documents, "APIService")) == APIS
     variables = {one["name"]: one.get("value") for one in container["env"]}
     options = [arg.partition("=")[0] for arg in container["args"]]
@@ -103,6 +110,20 @@ def test_the_arguments_are_those_of_the_command(tmp_path, parts):
     known = {name for option in adapter_command.params for name in option.opts}
     assert command == "adapter"
     assert {arg.partition("=")[0] for arg in args} <= known
+
+
+def test_certs_is_probed_where_its_command_serves_health(tmp_path):
+    deployment = named(manifests(tmp_path, *COMPONENTS), "Deployment")["vllm-autoscaler-certs"]
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    command, *args = container["args"]
+    params = certs_command.make_context(command, args).params
+    assert params["every"] > 0
+    assert container["ports"] == [{"name": "health", "containerPort": params["health_port"]}]
+    probes = {kind: container[f"{kind}Probe"]["httpGet"] for kind in ("liveness", "readiness")}
+    assert probes == {
+        "liveness": {"path": "/healthz", "port": "health"},
+        "readiness": {"path": "/readyz", "port": "health"},
+    }
 
 
 def test_the_shipped_exports_are_valid():

@@ -21,6 +21,12 @@ UNPUBLISHED = {
     "HealthCheckPolicy", "ScalingPolicy", "MetricExport",
 }  # fmt: skip
 
+# Their image is ours, and none is published: it is empty until it is named, and refused until then.
+OURS = {
+    "base", "overlays/dry-run", "overlays/generic-prometheus", "overlays/gke-managed-prometheus",
+    "examples/batch",
+}  # fmt: skip
+
 ENDPOINT = {"port", "scheme", "path", "params", "interval", "timeout", "metricRelabeling"}
 DOCUMENTED = {
     "PodMonitoring": {"selector", "endpoints", "targetLabels", "limits", "filterRunning"},
@@ -69,6 +75,8 @@ def test_every_image_has_a_version(folder):
         for template in pod_templates(item):
             spec = template["spec"]
             for container in (*spec.get("initContainers", ()), *spec["containers"]):
+                if folder in OURS and container["image"] == "":
+                    continue
                 _, _, tag = container["image"].rpartition("/")[2].partition(":")
                 assert tag not in ("", "latest"), container["image"]
 

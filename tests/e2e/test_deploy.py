@@ -94,6 +94,19 @@ def accepted(api: Api, manifest: JSON) -> bool:
     return True
 
 
+def with_image(folder: Path, overlay: str) -> Path:
+    """A kustomization of one's own over an overlay, which names the image of all Deployments."""
+    image = {"op": "replace", "path": "/spec/template/spec/containers/0/image", "value": "example/mine:1"}
+    target = {"kind": "Deployment", "name": "vllm-autoscaler.*"}
+    kustomization = {
+        "resources": [os.path.relpath(DEPLOY / overlay, folder.resolve())],
+        "patches": [{"target": target, "patch": yaml.safe_dump([image])}],
+    }
+    folder.mkdir(exist_ok=True)
+    (folder / "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
+    return folder
+
+
 def in_namespace(folder: Path, name: str, example: str) -> Path:
     """A kustomization of one's own over an example, in another namespace."""
     resource = os.path.relpath(DEPLOY / example, folder.resolve())
@@ -148,9 +161,10 @@ def test_a_dry_run_may_not_write_a_scale_until_it_goes_live(composed, cluster, n
         read = status(lambda: controller.get(scale))
         return read, status(lambda: controller.patch(scale, {"spec": {"replicas": 2}}))
 
-    apply(cluster, "overlays/dry-run", tmp_path / "kubectl")
+    apply(cluster, with_image(tmp_path / "dry-run", "overlays/dry-run"), tmp_path / "kubectl")
     eventually(lambda: answers() == (200, 403))
-    apply(cluster, "overlays/gke-managed-prometheus", tmp_path / "kubectl")
+    live = with_image(tmp_path / "live", "overlays/gke-managed-prometheus")
+    apply(cluster, live, tmp_path / "kubectl")
     eventually(lambda: answers() == (200, 200))
 
 
@@ -158,8 +172,9 @@ def test_a_dry_run_may_not_write_a_scale_until_it_goes_live(composed, cluster, n
 def test_the_guide_as_written(composed, cluster, prometheus, namespace, script, tmp_path):
     api = cluster.api
     cache = tmp_path / "kubectl"
-    apply(cluster, OVERLAY, cache)
-    apply(cluster, OVERLAY, cache)  # again, and nothing is in its own way
+    mine = with_image(tmp_path / "mine", OVERLAY)
+    apply(cluster, mine, cache)
+    apply(cluster, mine, cache)  # again, and nothing is in its own way
 
     apply(cluster, in_namespace(tmp_path, namespace, EXAMPLE), cache)
     # A real API server defaults spec.replicas to 1; the composed one has no defaults.
