@@ -267,6 +267,20 @@ class Owners(Protocol):
         """
 
 
+class Selectors(Protocol):
+    """Finds others who scale pods of a policy's target by scaling another workload."""
+
+    def selecting(self, stored: StoredPolicy, selector: str) -> Sequence[str]:
+        """The HPAs, and the active policies with ``semantics: HPA``, whose selectors find pods of this one.
+
+        As ``Kind namespace/name``, from watched caches; ``selector`` is the target's. Two that scale one
+        workload are not meant: see ``Owners``.
+
+        Raises:
+            TargetError, ClusterError: as ``ScaleTargets.pods``.
+        """
+
+
 class Events(Protocol):
     """Kubernetes Events."""
 

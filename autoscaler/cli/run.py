@@ -258,7 +258,7 @@ def assembled(options: Options, settings: MetricSettings, logs: BackgroundHandle
             source,
             cluster.policies,
             fence,
-            Reconciler(cluster.targets, actor, Clock(), rights),
+            Reconciler(cluster.targets, actor, Clock(), rights, cluster.overlaps),
             Recorder(statuses, cluster.events, fence, metrics, decisions, options.dry_run),
             metrics,
             options.workers,

@@ -20,7 +20,7 @@ from autoscaler.decision.types import Decision, Observation, ScalingState
 from autoscaler.errors import AutoscalerError, ClusterError
 from autoscaler.policy.status import PolicyStatus
 from autoscaler.policy.vocabulary import Action, Semantics
-from autoscaler.ports import Question, Scale, ScaleTargets, StoredPolicy, TargetKey, TargetPods
+from autoscaler.ports import Question, Scale, ScaleTargets, Selectors, StoredPolicy, TargetKey, TargetPods
 
 ATTEMPTS = 3
 """Decisions in one sync, when the target keeps changing under it."""
@@ -132,12 +132,16 @@ def _after_gap(
 
 @dataclass(frozen=True, slots=True)
 class Reconciler:
-    """Syncs policies, each with a memory of its own; different ones may run side by side."""
+    """Syncs policies, each with a memory of its own; different ones may run side by side.
+
+    ``selectors``: who else selects the pods of a policy with ``semantics: HPA``; None: nobody.
+    """
 
     targets: ScaleTargets
     actor: Actor
     clock: Clock
     rights: QueryRights
+    selectors: Selectors | None = None
 
     @property
     def asks(self) -> tuple[Question, ...]:
@@ -175,6 +179,7 @@ class Reconciler:
         now = self.clock.wall()
         before = memory.recall(stored, scale, self.clock, now)
         observation = observed(stored, scale, found.pods, answers, self.rights, now)
+        observation = replace(observation, selected_by=self._selected_by(stored, scale))
         decision, after = evaluate(stored.policy, observation, before, now)
         return Made(now, scale, observation, decision, before, after, found), answers
 
@@ -183,6 +188,11 @@ class Reconciler:
         if stored.policy.spec.semantics is Semantics.HPA:
             return TargetPods(tuple(self.targets.pods(stored.namespace, scale.selector)))
         return self.targets.own_pods(_key(stored), scale.selector)
+
+    def _selected_by(self, stored: StoredPolicy, scale: Scale) -> tuple[str, ...]:
+        if self.selectors is None or stored.policy.spec.semantics is not Semantics.HPA:
+            return ()
+        return tuple(self.selectors.selecting(stored, scale.selector))
 
     def _act(self, stored: StoredPolicy, made: Made, answers: Answers) -> Outcome:
         costs: Mapping[str, int] = {}

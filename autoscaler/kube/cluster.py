@@ -14,6 +14,7 @@ from autoscaler.errors import ClusterError
 from autoscaler.kube.api import Api
 from autoscaler.kube.deletion_costs import KubeDeletionCosts
 from autoscaler.kube.events import KubeEvents
+from autoscaler.kube.overlaps import Overlaps
 from autoscaler.kube.owners import HPA_COLLECTION, KEDA_COLLECTION, KubeOwners, ScalerObjects
 from autoscaler.kube.pods import PodIndex
 from autoscaler.kube.policies import COLLECTION, KubePolicies, PolicyObjects
@@ -74,6 +75,7 @@ class Cluster:
             assert folder is not None
             self.policies = PolicyFiles(folder, own_namespace())
         self.owners = KubeOwners(scalers, self.policies, self.targets)
+        self.overlaps = Overlaps(scalers[0], self.policies, self.targets)
 
     def start(self) -> None:
         """Begins to list and watch; nothing is waited for."""

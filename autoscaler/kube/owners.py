@@ -33,6 +33,11 @@ class ScalerObjects:
         """The objects that scale a workload, as ``Kind namespace/name``."""
         return [f"{self._kind} {target.namespace}/{name}" for name in self._references.to(target)]
 
+    def in_namespace(self, namespace: str) -> list[tuple[str, Workload]]:
+        """All of a namespace, each with the workload that it scales."""
+        found = self._references.in_namespace(namespace)
+        return [(f"{self._kind} {namespace}/{name}", target) for name, target in found]
+
     def replace(self, objects: Iterable[Object]) -> None:
         """All of the kind that there are now."""
         found = {_key(obj): obj for obj in objects}

@@ -41,6 +41,12 @@ class References:
         with self._lock:
             return sorted(self._referring.get(target, ()))
 
+    def in_namespace(self, namespace: str) -> list[tuple[str, Workload]]:
+        """The names of a namespace's objects, sorted, each with the workload that it refers to."""
+        with self._lock:
+            found = [(name, target) for (place, name), target in self._referred.items() if place == namespace]
+        return sorted(found)
+
     def put(self, namespace: str, name: str, target: Workload | None) -> None:
         """An object refers to a workload from now on, and to no other; None: to none at all."""
         with self._lock:

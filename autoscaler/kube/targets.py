@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -79,6 +79,10 @@ class KubeTargets:
     def pods(self, namespace: str, selector: str) -> Sequence[Pod]:
         """See ``ports.ScaleTargets.pods``."""
         return self._pods.at(namespace).select(namespace, selector)
+
+    def labels(self, namespace: str, selector: str) -> Sequence[Mapping[str, str]]:
+        """The labels of each pod that the selector finds. Raises as ``pods``."""
+        return [entry.labels for entry in self._pods.at(namespace).entries(namespace, selector)]
 
     def own_pods(self, target: TargetKey, selector: str) -> TargetPods:
         """See ``ports.ScaleTargets.own_pods``."""

@@ -258,6 +258,16 @@ class FakeOwners:
 
 
 @dataclass
+class FakeSelectors:
+    """Others that select the same pods, as a test says."""
+
+    found: tuple[str, ...] = ()
+
+    def selecting(self, stored: StoredPolicy, selector: str) -> Sequence[str]:
+        return self.found
+
+
+@dataclass
 class FakeFence:
     """Leads until it is told not to."""
 
@@ -301,6 +311,7 @@ class World:
         self.store = FakeStore()
         self.events = FakeEvents()
         self.owners = FakeOwners()
+        self.selectors = FakeSelectors()
         self.fence = FakeFence()
         self.metrics = Metrics()
         self.rights = QueryRights(allow)
@@ -312,7 +323,7 @@ class World:
     def new_controller(self) -> Controller:
         """As a process that has just been started."""
         actor = Actor(self.targets, self.owners, self.fence, self.costs, self.dry_run)
-        reconciler = Reconciler(self.targets, actor, self.time.clock, self.rights)
+        reconciler = Reconciler(self.targets, actor, self.time.clock, self.rights, self.selectors)
         recorder = Recorder(self.store, self.events, self.fence, self.metrics, self.log, self.dry_run)
         return Controller(self.source, self.store, self.fence, reconciler, recorder, self.metrics, workers=2)
 

@@ -377,6 +377,21 @@ def test_scaled_to_zero_survives_a_restart_and_wakes_on_the_gateway() -> None:
         assert made.chat.replicas == 1
 
 
+@pytest.mark.parametrize("semantics", ["HPA", "LLM"])
+def test_pods_that_another_hpa_selects_are_scaled_in_llm_semantics_alone(semantics: str) -> None:
+    with world(policy(metric(5, signal="waiting"), semantics=semantics)) as made:
+        made.selectors.found = ("HorizontalPodAutoscaler chat/other",)
+        outcome = made.sync(load=50).outcome
+        if semantics == "LLM":
+            assert outcome.action is Action.SCALED
+            return
+        assert outcome.action is Action.HELD
+        assert made.condition("ScalingActive") == ("False", "AmbiguousSelector")
+        assert made.events.reasons == ["AmbiguousSelector"]
+        made.selectors.found = ()
+        assert made.sync().outcome.action is Action.SCALED
+
+
 def test_an_own_zero_is_a_condition_where_the_rule_is_that_of_kubernetes_1_37() -> None:
     batch = policy(
         metric(5, signal="gatewayQueue", kind="AverageValue"),
