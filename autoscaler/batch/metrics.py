@@ -45,9 +45,17 @@ def _gauge(name: str, text: str, labels: dict[str, str], value: float) -> Metric
     return metric
 
 
+IDLE_SECONDS = 10.0
+"""Less than a scrape interval: each scrape may open a connection of its own."""
+
+
 @asynccontextmanager
-async def served(collector: BatchCollector, port: int) -> AsyncIterator[int]:
+async def served(
+    collector: BatchCollector, port: int, idle_seconds: float = IDLE_SECONDS
+) -> AsyncIterator[int]:
     """``/metrics`` on all addresses; gives the port, which is a free one for 0.
+
+    A connection without a whole request for ``idle_seconds`` is closed.
 
     Raises:
         InputError: the port is taken.
@@ -61,7 +69,7 @@ async def served(collector: BatchCollector, port: int) -> AsyncIterator[int]:
 
     app = web.Application()
     app.add_routes([web.get("/metrics", metrics)])
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0, keepalive_timeout=idle_seconds)
     await runner.setup()
     try:
         await _listen(runner, port)

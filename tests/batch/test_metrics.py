@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from random import Random
 from urllib.parse import urlsplit
 
@@ -59,3 +60,13 @@ async def test_it_is_served_on_a_free_port_until_the_end(run):
                     pass
         with pytest.raises(aiohttp.ClientConnectionError):
             await http.get(url)
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET /metrics HTTP/1.1\r\nHost: x\r\nX-A: "])
+async def test_a_connection_that_asks_for_nothing_is_closed(run, sent):
+    async with served(BatchCollector(run, 15), 0, idle_seconds=0.1) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(sent)
+        async with asyncio.timeout(10):
+            assert await reader.read() == b""
+        writer.close()
