@@ -109,8 +109,6 @@ API: dict[str, ApiFault] = {
 
 OTHERS = (
     "the watch is stale",
-    "the watch on pods is silent",
-    "the watch on the target is silent",
     "restart",
     "restarts",
     "two leaders in turn",
@@ -122,3 +120,6 @@ OTHERS = (
 """Faults of the world around."""
 
 ALL = (*METRICS, *SOURCE, *API, *OTHERS)
+
+SILENT = ("the watch on pods is silent", "the watch on the target is silent")
+"""Faults of one of the two copies: it stands still from one list to the next, and the other goes on."""

@@ -69,6 +69,7 @@ class FaultyWorld:
     def __post_init__(self) -> None:
         self.store = FakeStore()
         self.store.put(self.variants[0])
+        self._called = 0
         self._seen: list[tuple[Scale, tuple[Pod, ...]]] = []
         self._fences: list[FakeFence] = []
         self._controllers: list[Controller] = []
@@ -162,7 +163,11 @@ class FaultyWorld:
 
     def read(self, _target: TargetKey, *, fresh: bool = False) -> Scale:
         self._fail("read")
-        return self._scale() if fresh else self._shown()[0]
+        shown = self._scale() if fresh else self._shown()[0]
+        if int(shown.resource_version) < self._called:  # as KubeTargets: a call has said more by now
+            shown = self._scale()
+        self._called = int(shown.resource_version)
+        return shown
 
     def pods(self, _namespace: str, _selector: str) -> Sequence[Pod]:
         self._fail("pods")
@@ -194,6 +199,7 @@ class FaultyWorld:
         self.oracle.changed(self.policy, before)
         if fault is not None:
             raise API[fault].faults["write"]()
+        self._called = self.version
         return replace(scale, replicas=replicas, resource_version=str(self.version))
 
     def _judge(self, replicas: int) -> None:
