@@ -8,7 +8,9 @@ item is written.
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Generic, Protocol, TypeVar
 
@@ -16,6 +18,9 @@ from autoscaler.threads import BackgroundThread
 
 FULL = "the queue was full, as writing took too long"
 """The reason of a loss for which no write failed."""
+
+LINGER_SECONDS = 0.02
+"""How long the thread lets items gather: waking it for each would cost more than writing them."""
 
 Item = TypeVar("Item")
 _Written = TypeVar("_Written", contravariant=True)
@@ -39,7 +44,7 @@ class BackgroundWriter(Generic[Item]):
     """Writes items in the order in which they were put; safe to use from several threads."""
 
     def __init__(self, name: str, output: Output[Item], limit: int) -> None:
-        """``limit``: how many items may wait. The thread is called ``name``."""
+        """``limit``: how many items may wait, besides those being written; ``name``: the thread's."""
         self._output = output
         self._limit = limit
         self._waiting: deque[tuple[int, Item]] = deque()
@@ -61,7 +66,8 @@ class BackgroundWriter(Generic[Item]):
             else:
                 self._waiting.append((self._dropped, item))
                 self._dropped = 0
-                self._changed.notify_all()
+                if not self._writing:
+                    self._changed.notify_all()
         if is_dropped:
             self._output.lose(1, FULL)
 
@@ -81,27 +87,30 @@ class BackgroundWriter(Generic[Item]):
 
     def _run(self) -> None:
         lost, reason = 0, ""
-        while (entry := self._next()) is not None:
-            dropped, item = entry
-            lost, reason = lost + dropped, reason or (FULL if dropped else "")
-            try:
-                self._output.write(item, lost, reason)
-                lost, reason = 0, ""
-            except Exception as error:  # one item that cannot be written never ends the thread
-                lost, reason = lost + 1, str(error) or type(error).__name__
-                self._output.lose(1, reason)
+        while batch := self._next():
+            for dropped, item in batch:
+                lost, reason = lost + dropped, reason or (FULL if dropped else "")
+                try:
+                    self._output.write(item, lost, reason)
+                    lost, reason = 0, ""
+                except Exception as error:  # one item that cannot be written never ends the thread
+                    lost, reason = lost + 1, str(error) or type(error).__name__
+                    self._output.lose(1, reason)
         lost += self._dropped
         if lost:
             with suppress(Exception):
                 self._output.write(None, lost, reason or FULL)
 
-    def _next(self) -> tuple[int, Item] | None:
-        """How many were dropped before the next item, and that item; None when all is over."""
+    def _next(self) -> Sequence[tuple[int, Item]]:
+        """The items that wait, each with the number of those dropped before it; none when all is over."""
         with self._changed:
             self._writing = False
             self._changed.notify_all()
             self._changed.wait_for(lambda: self._waiting or self._closed)
-            if not self._waiting:
-                return None
             self._writing = True
-            return self._waiting.popleft()
+        if not self._closed:
+            time.sleep(LINGER_SECONDS)
+        with self._changed:
+            batch = tuple(self._waiting)
+            self._waiting.clear()
+            return batch
