@@ -177,6 +177,8 @@ def engines(cluster):
             engine = {"metadata": {"name": ref["name"]}, "spec": {"replicas": 1}}
             path = f"/apis/{version}/namespaces/{namespace}/engines"
             cluster.api.post(path, {"apiVersion": version, "kind": "Engine", **engine})
+            known = {"selector": f"app={ref['name']}", "replicas": 1}
+            cluster.api.patch(f"{path}/{ref['name']}/status", {"status": known})
             policies.append(Policy(cluster, namespace, spec(scaleTargetRef=ref, **more), ref["name"]))
         return policies
 
