@@ -234,7 +234,7 @@ def test_a_policy_leaves_the_dry_run_and_its_metric_goes(chat: World) -> None:
 
 def test_what_hpas_arithmetic_makes_of_a_negative_value_is_told_as_nothing() -> None:
     below = policy(
-        metric(2, "AverageValue", query="sum(q) - 5"),
+        metric(2, "AverageValue", query="sum(q) - 5", type="Object"),
         semantics="HPA",
         behavior={"scaleDown": {"stabilizationWindowSeconds": 0}},
     )

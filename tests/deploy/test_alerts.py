@@ -196,7 +196,9 @@ def test_the_reasons_are_ones_that_exist():
     }
     asked = re.findall(r'reason=~?"([^"]+)"', RULES.read_text())
     assert asked
-    assert {reason for group in asked for reason in group.split("|")} <= known
+    reasons = {reason for group in asked for reason in group.split("|")}
+    assert reasons <= known
+    assert {str(reason) for reason in Reason if reason.startswith("FailedGet")} <= reasons
 
 
 def test_our_own_metrics_in_the_rules_are_ones_that_are_served():
