@@ -113,6 +113,8 @@ class Reflector:
         self._clock = clock
         self._heard = float("-inf")
         self._opened = float("-inf")
+        self._tried = False
+        """A watch was tried since the last list: one that took long is no reason for another."""
         self._problem: str | None = None
         self._synced = threading.Event()
         self._answered = threading.Event()
@@ -171,7 +173,7 @@ class Reflector:
         while not self._stopped.is_set():
             began = self._clock()
             try:
-                if self._version is None or self.age_seconds > self._pace.relist_age:
+                if self._version is None or (self._tried and self.age_seconds > self._pace.relist_age):
                     self._list()
                 else:
                     self._watch(self._version)
@@ -234,7 +236,7 @@ class Reflector:
                     return
 
         self._sink.replace(objects())
-        self._version = version
+        self._version, self._tried = version, False
         self._heard_at(began)
 
     def _watch(self, version: str) -> None:
@@ -244,7 +246,7 @@ class Reflector:
             "allowWatchBookmarks": "true",
             "timeoutSeconds": self._pace.watch,
         }
-        began = self._clock()
+        began, self._tried = self._clock(), True
         self._stream = self._api.watch(
             self.path, query, self._pace.silence, metadata_only=self._metadata_only
         )

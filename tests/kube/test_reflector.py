@@ -389,11 +389,13 @@ def test_a_list_is_as_old_as_its_first_page(double, sink):
         page(7, "a", token="more")(call)
 
     double.on("GET", PATH, first, page(7, "b"))
-    double.on("GET", PATH, lambda call: call.refuse(503), watch=True)
+    double.on("GET", PATH, open_watch(double), watch=True)
     reflector = Reflector(double.api(), PATH, sink, clock=lambda: now[0])
     reflector.start()
-    assert reflector.wait(30)
+    eventually(lambda: watched_from(double) == ["7"])
     assert reflector.age_seconds == 50
+    assert sink.lists == 1, "a list that took long is followed by a watch and not by another list"
+    double.over.set()
     reflector.stop()
 
 
