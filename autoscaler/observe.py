@@ -20,6 +20,7 @@ from autoscaler.policy.models import (
     QUANTILE_SIGNALS,
     Metric,
     MissingData,
+    Signal,
     Spec,
     TargetType,
 )
@@ -93,9 +94,18 @@ def reading(
         return _quantile(metric, fresh, pods, left_out)
     points = _about_target(metric, answer, namespace, pods)
     samples = tuple(Sample(point.value, point.timestamp, point.pod) for point in points)
+    if metric.signal is Signal.REJECTED_RATE:
+        left_out += _without_rate(answer, namespace, pods)
     if samples or left_out:
         return Reading(metric.name, samples, missing=left_out)
     return Reading(metric.name, idle=_no_series_yet(answer, namespace, now, max_age_seconds))
+
+
+def _without_rate(answer: Answer, namespace: str, pods: Collection[Pod]) -> tuple[str, ...]:
+    """The ready pods that count and have no rate yet, which tells them from those that do not count."""
+    if not answer.unrated:
+        return ()
+    return tuple(pod for pod in survey(pods, exact=False).serving if (namespace, pod) in answer.unrated)
 
 
 def _no_series_yet(answer: Answer, namespace: str, now: float, max_age_seconds: float) -> str | None:

@@ -58,15 +58,17 @@ class Answer:
     """What a source knows about a question.
 
     ``exporters``: the pods that export a metric, at the time of their oldest series of any metric, where
-    the metric itself may have no series yet. ``error``: nothing could be read, and why. ``warnings``: the
-    server itself says that something may be missing, so the answer is partial. ``outage``: why nothing
-    could be read this time; then all this is what was read before, and partial as well. ``remarks``: what
-    else the server says, e.g. of the query.
+    the metric itself may have no series yet. ``unrated``: the pods, as namespace and name, whose counter
+    is there and has no rate yet. ``error``: nothing could be read, and why. ``warnings``: the server
+    itself says that something may be missing, so the answer is partial. ``outage``: why nothing could be
+    read this time; then all this is what was read before, and partial as well. ``remarks``: what else the
+    server says, e.g. of the query.
     """
 
     points: tuple[Point, ...] = ()
     buckets: tuple[Buckets, ...] = ()
     exporters: tuple[Point, ...] = ()
+    unrated: frozenset[tuple[str, str]] = frozenset()
     error: str | None = None
     warnings: tuple[str, ...] = ()
     outage: str | None = None

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from autoscaler.decision import evaluate, record_scale
+from autoscaler.decision.recommend import is_rejection_guard
 from autoscaler.decision.types import Decision, Observation, Reading, ScalingState
 from autoscaler.policy.models import Metric, ScalingPolicy
 from autoscaler.policy.schedule import active_schedules
@@ -99,14 +100,21 @@ def _again(
 def _as_asked(
     record: DecisionRecord, recorded: ScalingPolicy, other: ScalingPolicy, clock_start: float
 ) -> Observation:
-    """The observation under the other policy's names, with its schedules."""
+    """The observation under the other policy's names, with its schedules.
+
+    A log from before refused requests were asked for has no reading of them, and decided without.
+    """
     readings = {reading.metric: reading for reading in record.observation.readings}
     asked = [metric for metric in recorded.spec.inputs if metric.name in readings]
     found = {_asks(metric): readings[metric.name] for metric in reversed(asked)}
     found |= {(metric.name, *_asks(metric)): readings[metric.name] for metric in asked}
     return replace(
         record.observation,
-        readings=tuple(_reading(metric, found) for metric in other.spec.inputs),
+        readings=tuple(
+            _reading(metric, found)
+            for metric in other.spec.inputs
+            if _asks(metric) in found or not is_rejection_guard(metric)
+        ),
         active_schedules=active_schedules(other.spec, clock_start + record.now),
     )
 

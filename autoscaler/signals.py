@@ -226,6 +226,15 @@ _ENTRIES = (
         "Requests that ended per second over the window. Lags behind arrivals by the length of a request.",
     ),
     SignalInfo(
+        Signal.REJECTED_RATE,
+        "requests/s",
+        Scope.POD,
+        Reduction.SUM,
+        (Source(Kind.COUNTER, ("vllm:admission_rejections_total",), labels=("model_name", "reason")),),
+        "Requests that a replica refused per second over the window, because max_num_queued_reqs or "
+        "max_num_queued_tokens was reached: demand that no queue shows. Absent before vLLM 0.32.",
+    ),
+    SignalInfo(
         Signal.GATEWAY_QUEUE,
         "requests",
         Scope.CLUSTER,

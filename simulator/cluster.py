@@ -152,7 +152,7 @@ class Cluster:
         for replica in self.ready:
             if replica.run_end <= now:
                 replica.advance(now)
-        self._choose().submit(row, now)
+        self._submit(row, now)
 
     def bring_up(self, now: float) -> None:
         """Pods whose start ends by ``now`` become ready and take what waits at the gateway."""
@@ -162,7 +162,7 @@ class Cluster:
                 self._starts.finished(pod.replica.index)
         self._refresh()
         while self.gateway and self.ready:
-            self._choose().submit(self.gateway.popleft(), now)
+            self._submit(self.gateway.popleft(), now)
 
     def advance(self, now: float) -> None:
         """Moves every replica to ``now`` and ends the drains that are over."""
@@ -202,6 +202,13 @@ class Cluster:
     def last_finish(self) -> float:
         """When the last request so far ended (completed or rejected)."""
         return max([self.last_end, *(pod.replica.last_finish for pod in self.pods if pod.replica.finished)])
+
+    def _submit(self, row: int, now: float) -> None:
+        """To the replica that routing chooses, which refuses it if it is full."""
+        replica = self._choose()
+        if replica.is_full:
+            self.last_end = now
+        replica.submit(row, now)
 
     def _new_pod(self, now: float) -> SimulatedPod:
         replica = self._server(self._profile, self.requests, f"vllm-{self._names}", self._names, now)

@@ -89,7 +89,10 @@ class Replica(VllmServer):
         return waiting
 
     def submit(self, row: int, now: float) -> None:
-        """Takes a request at ``now``; the replica has been advanced to ``now``."""
+        """Takes a request at ``now``, or refuses it; the replica has been advanced to ``now``."""
+        if self.is_full:
+            self.refuse(row)
+            return
         requests = self._requests
         requests.replica[row] = self.index
         self.in_flight += 1

@@ -90,6 +90,8 @@ class Scheduler(_Part):
     """Step k + 1 is planned while k runs, so a request that arrives in k joins k + 2."""
     enable_prefix_caching: Flag = False
     """Full blocks of prompts are found again, where the trace says what is in them (``hash_ids``)."""
+    max_num_queued_reqs: Count | None = None
+    """A server that has so many requests, running or waiting, refuses more (503); None: it never does."""
 
     def __post_init__(self) -> None:
         if self.max_num_seqs > self.max_num_batched_tokens:

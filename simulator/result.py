@@ -30,6 +30,13 @@ class TokenLimit(NamedTuple):
     tokens: int
 
 
+class QueueLimit(NamedTuple):
+    """The most requests that a replica takes, running and waiting together; ``name`` as in the profile."""
+
+    name: str
+    queued: int
+
+
 HASH_BLOCK_TOKENS = 512
 """Prompt tokens that one of a trace's ``hash_ids`` stands for: what Mooncake's traces use."""
 
@@ -78,7 +85,7 @@ class RequestTable:
         self.requests = self.rejected = self.preempted = 0
         self.prefix_queried_tokens = self.prefix_hit_tokens = 0
         self.hash_block_tokens = hash_block_tokens
-        self.rejected_by: Counter[TokenLimit] = Counter()
+        self.rejected_by: Counter[TokenLimit | QueueLimit] = Counter()
         self._free: list[int] = []
         self.arrival_s = array("d")
         self.prompt_tokens = array("i")
@@ -163,8 +170,8 @@ class RequestTable:
         if not self.keep_rows:
             self._free.append(row)
 
-    def reject(self, row: int, limit: TokenLimit | None = None) -> None:
-        """Ends a request that was not served: it is beyond a ``limit``, or else its client left."""
+    def reject(self, row: int, limit: TokenLimit | QueueLimit | None = None) -> None:
+        """Ends a request that was not served: it met a ``limit``, or else its client left."""
         self.outcome[row] = Outcome.REJECTED
         self.rejected += 1
         if limit is not None:

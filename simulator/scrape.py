@@ -64,7 +64,10 @@ def _bucket(edges: tuple[float, ...], value: float) -> int:
 
 @dataclass(frozen=True, slots=True)
 class PodScrape:
-    """One pod's ``/metrics`` at one time, as far as signals need it. Counters are cumulative."""
+    """One pod's ``/metrics`` at one time, as far as signals need it. Counters are cumulative.
+
+    ``refused`` is None where the engine takes any number of requests and counts none.
+    """
 
     running: int
     waiting: int
@@ -74,6 +77,7 @@ class PodScrape:
     prompt_tokens: int
     generated_tokens: int
     finished: int
+    refused: int | None = None
     ttft: tuple[int, ...] = ()
     itl: tuple[int, ...] = ()
 
@@ -134,9 +138,14 @@ class Scraper:
         if not visible:
             return Reading(metric.name, error="not scraped yet")
         if metric.signal in _QUANTILE_OF:
-            ready = [pod.replica.name for pod in cluster.pods if pod.state is PodState.READY]
-            return _quantile(_window(visible, metric), metric, ready)
-        return Reading(metric.name, self._samples(metric, visible))
+            return _quantile(_window(visible, metric), metric, _ready(cluster))
+        samples = self._samples(metric, visible)
+        if metric.signal is not Signal.REJECTED_RATE:
+            return Reading(metric.name, samples)
+        rated, last = {sample.pod for sample in samples}, visible[-1].pods
+        counting = [name for name in _ready(cluster) if name in last and last[name].refused is not None]
+        missing = tuple(name for name in counting if name not in rated)
+        return Reading(metric.name, samples, missing=missing)
 
     def _samples(self, metric: Metric, visible: list[Scrape]) -> tuple[Sample, ...]:
         last = visible[-1]
@@ -148,6 +157,8 @@ class Scraper:
             return tuple(Sample(gauge(pod), last.time_s, name) for name, pod in last.pods.items())
         if signal is Signal.GPU_UTILIZATION:
             return _rates(visible[-2:], lambda pod: pod.busy_s)
+        if signal is Signal.REJECTED_RATE and all(pod.refused is None for pod in last.pods.values()):
+            return ()
         return _rates(_window(visible, metric), _COUNTERS[signal])
 
 
@@ -172,6 +183,7 @@ def _scrape_pod(replica: VllmServer, now: float) -> PodScrape:
         prompt_tokens=replica.prompt_tokens,
         generated_tokens=replica.tokens_generated_until(now),
         finished=replica.finished,
+        refused=replica.refused,
         ttft=tuple(latency.ttft) if latency else (),
         itl=tuple(latency.itl) if latency else (),
     )
@@ -189,12 +201,17 @@ _COUNTERS: dict[Signal | None, Callable[[PodScrape], float]] = {
     Signal.PROMPT_TOKENS_RATE: lambda pod: pod.prompt_tokens,
     Signal.GENERATION_TOKENS_RATE: lambda pod: pod.generated_tokens,
     Signal.REQUESTS_RATE: lambda pod: pod.finished,
+    Signal.REJECTED_RATE: lambda pod: pod.refused or 0,
 }
 
 _QUANTILE_OF: dict[Signal | None, tuple[tuple[float, ...], Callable[[PodScrape], tuple[int, ...]]]] = {
     Signal.TTFT: (TTFT_EDGES, lambda pod: pod.ttft),
     Signal.ITL: (ITL_EDGES, lambda pod: pod.itl),
 }
+
+
+def _ready(cluster: Cluster) -> list[str]:
+    return [replica.name for replica in cluster.ready]
 
 
 def _window(visible: list[Scrape], metric: Metric) -> list[Scrape]:

@@ -7,7 +7,7 @@ from math import inf
 from typing import Protocol
 
 from simulator.profile import Profile, StepTime
-from simulator.result import RequestTable
+from simulator.result import QueueLimit, RequestTable
 
 
 class StepObserver(Protocol):
@@ -26,7 +26,8 @@ class VllmServer(ABC):
     """One vLLM server. Drive it with ``submit`` and ``advance``; times never go back, in seconds.
 
     ``run_end``: when something changes next, ``inf`` while idle; ``busy_s``, ``prompt_tokens``,
-    ``generated_tokens`` and ``finished``: counted up to the last such moment.
+    ``generated_tokens`` and ``finished``: counted up to the last such moment. ``refused``: requests that
+    came while the server was full, None where it takes any number.
     """
 
     def __init__(self, profile: Profile, requests: RequestTable, name: str, index: int, now: float) -> None:
@@ -40,6 +41,8 @@ class VllmServer(ABC):
         self.generated_tokens = 0
         self.finished = 0
         self.last_finish = now
+        self._limit = profile.scheduler.max_num_queued_reqs
+        self.refused: int | None = None if self._limit is None else 0
         self.observer: StepObserver | None = None
         self.total_blocks = memory.usable_blocks(profile.scheduler.block_size_tokens)
         self.gpu_memory_mib = (memory.weights_gib + memory.kv_cache_gib) * 1024
@@ -61,9 +64,20 @@ class VllmServer(ABC):
     def kv_usage(self, now: float) -> float:
         """``vllm:kv_cache_usage_perc`` (0 to 1) at ``now``."""
 
+    @property
+    def is_full(self) -> bool:
+        """Whether it refuses what comes now: ``max_num_queued_reqs`` requests run or wait."""
+        return self._limit is not None and self.in_flight >= self._limit
+
+    def refuse(self, row: int) -> None:
+        """Counts a request that came while the server was full, and rejects it."""
+        assert self._limit is not None, "only a full server refuses"
+        self.refused = (self.refused or 0) + 1
+        self._requests.reject(row, QueueLimit("max_num_queued_reqs", self._limit))
+
     @abstractmethod
     def submit(self, row: int, now: float) -> None:
-        """Takes a request at ``now``; the server has been advanced to ``now``."""
+        """Takes a request at ``now``, or refuses it; the server has been advanced to ``now``."""
 
     @abstractmethod
     def advance(self, now: float) -> None:

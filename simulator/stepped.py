@@ -145,7 +145,13 @@ class SteppedReplica(VllmServer):
         return self.generated_tokens
 
     def submit(self, row: int, now: float) -> None:
-        """Takes a request at ``now``; with async scheduling the next step may be planned already."""
+        """Takes a request at ``now``; with async scheduling the next step may be planned already.
+
+        Refused are those that find ``max_num_queued_reqs`` others, running or waiting.
+        """
+        if self.is_full:
+            self.refuse(row)
+            return
         table = self._requests
         table.replica[row] = self.index
         self.in_flight += 1

@@ -60,7 +60,7 @@ def test_a_query_is_asked_as_it_is():
 
 def test_the_guards_questions_are_asked_too():
     asked = {one.signal for one in questions(policy(metric(10, signal="running")).spec)}
-    assert asked == {Signal.RUNNING, Signal.KV_CACHE_USAGE, Signal.WAITING}
+    assert asked == {Signal.RUNNING, Signal.KV_CACHE_USAGE, Signal.WAITING, Signal.REJECTED_RATE}
 
 
 # Values of pods
@@ -261,8 +261,19 @@ def test_a_queue_with_a_series_is_its_value():
     assert (told.samples, told.idle) == ((Sample(7, NOW, "epp-0"),), None)
 
 
+def test_a_counter_of_refused_requests_without_a_rate_is_missing_and_an_engine_without_it_is_not():
+    refused = Metric.model_validate(metric(1, signal="rejectedPerSecond"))
+    first_scrape = frozenset({("chat", "chat-0"), ("chat", "chat-gone"), ("other", "chat-1")})
+    assert read(refused, Answer(unrated=first_scrape)).missing == ("chat-0",)
+    assert read(refused, Answer(points=(point(0, "chat-0"),))) == Reading(
+        "rejectedPerSecond", (Sample(0, NOW, "chat-0"),)
+    )
+
+
 def test_a_pods_own_metric_is_never_idle():
     assert read(PER_POD, Answer()).idle is None
+    counter = Metric.model_validate(metric(1, signal="requestsPerSecond"))
+    assert read(counter, Answer(unrated=frozenset({("chat", "chat-0")}))) == Reading("requestsPerSecond")
 
 
 # All of a policy's metrics
@@ -272,6 +283,11 @@ def test_every_input_has_a_reading_and_none_is_invented():
     spec = policy(metric(10, signal="waiting")).spec
     answers = {Question(signal=Signal.WAITING): Answer(points=(point(3, "chat-0"),))}
     told = {one.metric: one for one in readings(spec, answers, "chat", PODS, NOW)}
-    assert set(told) == {"waiting", "remainingCapacity/waiting", "remainingCapacity/kvCacheUsage"}
+    guards = {
+        "remainingCapacity/waiting",
+        "remainingCapacity/kvCacheUsage",
+        "rejectedRequests/rejectedPerSecond",
+    }
+    assert set(told) == {"waiting", *guards}
     assert told["waiting"].samples == told["remainingCapacity/waiting"].samples
     assert told["remainingCapacity/kvCacheUsage"].error == "not asked"

@@ -17,9 +17,11 @@ from autoscaler.decision.types import Pod, Sample
 from autoscaler.observe import question, reading
 from autoscaler.policy.library import find_policy
 from autoscaler.policy.load import LoadedPolicy, load_policies, load_policy_text
-from autoscaler.policy.models import QUANTILE_SIGNALS, Metric, ScalingPolicy, Semantics, Spec
+from autoscaler.policy.models import QUANTILE_SIGNALS, Metric, ScalingPolicy, Semantics, Signal, Spec
 from autoscaler.ports import Answer, Question
 from autoscaler.rendering import Area, render, render_query
+
+_NOT_EXPORTED = "no replica counts refused requests, as before vLLM 0.32"
 
 
 @click.command()
@@ -46,7 +48,7 @@ def query(file: str, namespace: str, **options: Any) -> None:
     area = Area(options["cluster"], options["location"], options["cluster_project"])
     namespaces = {_namespace(policy, namespace) for policy in policies}
     answers = _answers(policies, namespaces, options) if names_source(options) else None
-    shown: list[bool] = []
+    shown: list[bool | None] = []
     for policy in policies:
         click.secho(f"{_namespace(policy, namespace)}/{policy.metadata.name}", bold=True)
         for asked, metrics in _asked(policy).items():
@@ -58,7 +60,7 @@ def query(file: str, namespace: str, **options: Any) -> None:
         click.echo()
     if shown and not any(shown) and any(policy.metadata.namespace is None for policy in policies):
         click.echo(f"Asked in the namespace {namespace}; -n names another", err=True)
-    sys.exit(0 if all(shown) else 1)
+    sys.exit(1 if False in shown else 0)
 
 
 def _load(file: str) -> tuple[LoadedPolicy, ...]:
@@ -105,8 +107,8 @@ def _pods(answer: Answer, namespace: str) -> set[str]:
     return points | {one.pod for one in answer.buckets if one.namespace == namespace}
 
 
-def _show(spec: Spec, metrics: list[Metric], answer: Answer, namespace: str) -> bool:
-    """Prints an answer; whether there is any value in it that counts."""
+def _show(spec: Spec, metrics: list[Metric], answer: Answer, namespace: str) -> bool | None:
+    """Prints an answer; whether it has a value that counts. None: it has none, and need not have one."""
     for warning in answer.warnings:
         click.secho(f"    partial: {warning}", fg="yellow")
     for remark in answer.remarks:
@@ -120,7 +122,7 @@ def _show(spec: Spec, metrics: list[Metric], answer: Answer, namespace: str) -> 
         if told.error is not None:
             click.secho(f"    failed: {told.error}", fg="red")
             return False
-        idle = told.idle
+        idle = told.idle or (_NOT_EXPORTED if metric.signal is Signal.REJECTED_RATE else None)
         for sample in sorted(told.samples, key=lambda sample: sample.pod or ""):
             where = sample.pod or (f"over {len(pods)} pods" if metric.signal in QUANTILE_SIGNALS else "value")
             refused = _refusal(spec, metric, sample, now)
@@ -129,7 +131,7 @@ def _show(spec: Spec, metrics: list[Metric], answer: Answer, namespace: str) -> 
             shown = shown or not refused
     if not shown:
         click.secho(f"    no value: {idle}" if idle else "    no value", fg=None if idle else "red")
-    return shown or idle is not None
+    return None if idle and not shown else shown
 
 
 def _refusal(spec: Spec, metric: Metric, sample: Sample, now: float) -> str | None:

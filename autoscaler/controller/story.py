@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from autoscaler.controller.status import last_decision, remarks_of, told
-from autoscaler.decision.types import Reason
+from autoscaler.decision.types import ABSTAINING
 from autoscaler.errors import InputError, Problem
 from autoscaler.policy.models import ScalingPolicy
 from autoscaler.policy.quantity import parse_quantity
@@ -149,12 +149,14 @@ def _decision(decision: LastDecision, run: PastDecision | None) -> Iterator[str]
 
 
 def _metric(metric: MetricStatus) -> str:
-    if metric.replicas is None and metric.reason == Reason.NO_REQUESTS:
+    if metric.replicas is None and metric.reason in ABSTAINING:
         return f"abstains: {metric.reason}: {metric.message}"
     if metric.replicas is None:
         return f"unusable: {metric.reason}: {metric.message}"
-    verb = "could be carried by" if metric.role is Role.GUARD else "wants"
     samples = f"{metric.used} sample{'' if metric.used == 1 else 's'}"
+    if metric.role is Role.GUARD and not parse_quantity(metric.target):  # guards.rejectedRequests
+        return f"{_number(metric.value)}: holds {metric.replicas or 'nothing'} ({samples})"
+    verb = "could be carried by" if metric.role is Role.GUARD else "wants"
     return f"{_number(metric.value)} against {_number(metric.target)}: {verb} {metric.replicas} ({samples})"
 
 

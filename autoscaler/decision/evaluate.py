@@ -26,6 +26,7 @@ from autoscaler.decision.fleet import Fleet, survey
 from autoscaler.decision.guards import (
     hold_incomplete_data,
     hold_pending_replicas,
+    hold_rejected_requests,
     hold_remaining_capacity,
     lasting_gap,
 )
@@ -44,7 +45,7 @@ from autoscaler.decision.types import (
     Step,
 )
 from autoscaler.decision.zero import is_disabled, is_own_zero, keeps_mark, wakes_by_metrics
-from autoscaler.policy.models import Metric, Mode, Role, ScalingPolicy, Semantics, Spec
+from autoscaler.policy.models import Metric, Mode, Role, ScalingPolicy, Semantics, Signal, Spec
 
 Judged = tuple[tuple[Metric, Proposal], ...]
 
@@ -54,7 +55,8 @@ class _Sync:
     """What is known when a decision begins.
 
     ``exact``: HPA's rules to the bit. ``current``: the replicas that are ordered, which every
-    stage starts from. ``recommendations``: the state's, or a fresh start's.
+    stage starts from. ``recommendations``: the state's, or a fresh start's. ``counting``: the serving
+    pods whose engines count refused requests.
     """
 
     spec: Spec
@@ -66,6 +68,7 @@ class _Sync:
     state: ScalingState
     recommendations: Recommendations
     now: float
+    counting: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,17 +144,29 @@ def _is_classic(spec: Spec) -> bool:
 
 def _begin(spec: Spec, observation: Observation, state: ScalingState, now: float) -> _Sync:
     exact = spec.semantics is Semantics.HPA
+    fleet = survey(observation.pods, exact)
     return _Sync(
         spec=spec,
         exact=exact,
         observation=observation,
         current=observation.spec_replicas,
-        fleet=survey(observation.pods, exact),
+        fleet=fleet,
         bounds=effective_bounds(spec, observation.active_schedules),
         state=state,
         recommendations=state.recommendations or (Recommendation(observation.spec_replicas, now),),
         now=now,
+        counting=_counting(spec, observation, state, fleet),
     )
+
+
+def _counting(spec: Spec, observation: Observation, state: ScalingState, fleet: Fleet) -> tuple[str, ...]:
+    """The serving pods that show a counter of refused requests, or did while they were ready."""
+    names = {metric.name for metric in spec.inputs if metric.signal is Signal.REJECTED_RATE}
+    shown = set(state.counting_rejections)
+    for reading in observation.readings:
+        if reading.metric in names:
+            shown.update(sample.pod for sample in reading.samples if sample.pod is not None)
+    return tuple(pod for pod in fleet.serving if pod in shown) if shown else ()
 
 
 def _remembered(sync: _Sync, course: _Course) -> ScalingState:
@@ -164,6 +179,7 @@ def _remembered(sync: _Sync, course: _Course) -> ScalingState:
         pending_since=_pending_since(sync),
         scaled_to_zero=state.scaled_to_zero and keeps_mark(sync.spec, sync.current),
         unseen_since=_unseen_since(sync),
+        counting_rejections=sync.counting,
     )
 
 
@@ -250,6 +266,7 @@ def _judge(sync: _Sync) -> Judged:
         fleet=sync.fleet,
         tolerance=Tolerance(spec.scale_up.tolerance, spec.scale_down.tolerance, spec.tolerance_rule),
         now=sync.now,
+        counting=sync.counting,
     )
     readings = {reading.metric: reading for reading in observation.readings}
     return tuple(
@@ -304,7 +321,11 @@ def _with_answer(sync: _Sync, judged: Judged, step: Step) -> _Course:
         held = hold_incomplete_data(sync.spec, judged, sync.current) or _hold_unseen(sync)
         if held is not None:
             return _Course((step, held), (_ABLE, active), _kept(sync), None, _proposals(judged))
-        guarded = _pending(sync) or hold_remaining_capacity(judged, sync.current, step.replicas)
+        guarded = (
+            _pending(sync)
+            or hold_rejected_requests(judged, sync.current)
+            or hold_remaining_capacity(judged, sync.current, step.replicas)
+        )
         steps += (guarded,) if guarded else ()
     stable, recommendations = _stabilized(sync, steps[-1].replicas)
     limited = _limited(sync, stable.replicas)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from autoscaler.decision.recommend import is_rejection_guard
 from autoscaler.decision.types import Proposal, Reason, Step
 from autoscaler.policy.models import Metric, MissingData, Role, Spec
 
@@ -62,6 +63,15 @@ def hold_pending_replicas(
         return None
     message = f"{available} of {current} replicas are ready, for {now - pending_since:g} s"
     return Step("pendingReplicas", current, Reason.PENDING_REPLICAS, message)
+
+
+def hold_rejected_requests(judged: Iterable[tuple[Metric, Proposal]], current: int) -> Step | None:
+    """A request that a full queue refused is load that no queue shows."""
+    for metric, proposal in judged:
+        if is_rejection_guard(metric) and proposal.replicas:
+            message = f"{(proposal.usage_milli or 0) / 1000:g} requests/s are refused"
+            return Step("rejectedRequests", current, Reason.REJECTED_REQUESTS, message)
+    return None
 
 
 def hold_remaining_capacity(

@@ -20,7 +20,7 @@ from autoscaler.decision.replicas import (
 )
 from autoscaler.decision.samples import Screen, Screened, bounds_of, screen_samples
 from autoscaler.decision.types import Proposal, Reading, Reason, Step
-from autoscaler.policy.models import CLUSTER_SIGNALS, Metric, MissingData, Role, Spec, TargetType
+from autoscaler.policy.models import CLUSTER_SIGNALS, Metric, MissingData, Role, Signal, Spec, TargetType
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class Basis:
     """What every metric of one decision is judged against.
 
     ``exact``: HPA's rules to the bit. ``divisor``: the replicas that an AverageValue's sum is
-    divided by.
+    divided by. ``counting``: the serving pods whose engines count refused requests.
     """
 
     spec: Spec
@@ -38,6 +38,7 @@ class Basis:
     fleet: Fleet
     tolerance: Tolerance
     now: float
+    counting: tuple[str, ...] = ()
 
 
 class _UnusableError(Exception):
@@ -140,7 +141,36 @@ def _of_own_pods(metric: Metric) -> bool:
     return metric.signal not in CLUSTER_SIGNALS
 
 
+def is_rejection_guard(metric: Metric) -> bool:
+    """Whether this is the metric of guards.rejectedRequests."""
+    return metric.role is Role.GUARD and metric.target.milli == 0
+
+
+def _may_be_absent(metric: Metric, basis: Basis) -> bool:
+    """Whether engines need not export it; to HPA's own metrics every absence is an error."""
+    return metric.signal is Signal.REJECTED_RATE and (not basis.exact or is_rejection_guard(metric))
+
+
+def _counts_nothing(metric: Metric, reading: Reading | None, basis: Basis) -> bool:
+    """Whether no engine counts refused requests, as before vLLM 0.32: then none is missing.
+
+    Without any reading an older log is decided again, whose policy did not ask.
+    """
+    if not _may_be_absent(metric, basis) or basis.counting:
+        return False
+    if reading is None:
+        return is_rejection_guard(metric)
+    return not (reading.samples or reading.missing or reading.error)
+
+
+def _expected(metric: Metric, basis: Basis) -> tuple[str, ...]:
+    """The pods that should have a sample."""
+    return basis.counting if _may_be_absent(metric, basis) else basis.fleet.serving
+
+
 def _screened(metric: Metric, reading: Reading | None, basis: Basis) -> Screened:
+    if _counts_nothing(metric, reading, basis):
+        raise _UnusableError(Reason.NOT_EXPORTED, "no replica counts refused requests")
     if reading is None or reading.error is not None:
         raise _UnusableError(_failure_reason(metric), (reading and reading.error) or "no reading")
     screen = Screen(
@@ -186,7 +216,9 @@ def _total(metric: Metric, screened: Screened, basis: Basis) -> int:
 def _pods_average(metric: Metric, screened: Screened, basis: Basis) -> _Outcome:
     missing, loads = _pod_loads(metric, screened, basis)
     target, usage = metric.target.milli, loads.usage
-    if metric.role is Role.GUARD:
+    if is_rejection_guard(metric):
+        replicas, usage = (basis.current if loads.total else 0), loads.total
+    elif metric.role is Role.GUARD:
         replicas = ceil_divide(loads.total + loads.missing * target, target)
     else:
         replicas = pods_average(basis.current, target, loads, basis.tolerance)
@@ -198,9 +230,10 @@ def _pod_loads(metric: Metric, screened: Screened, basis: Basis) -> tuple[tuple[
     if not fleet.listed:
         raise _UnusableError(Reason.FAILED_PODS_METRIC, "the target has no pods", screened.refused)
     counted = [milli for pod, milli in values.items() if pod not in fleet.aside]
-    missing = tuple(pod for pod in fleet.serving if pod not in values)
+    expected = _expected(metric, basis)
+    missing = tuple(pod for pod in expected if pod not in values)
     blank = len(missing)
-    ready, count = len(fleet.serving) - blank, len(counted)
+    ready, count = len(fleet.serving) - blank, len(counted) + len(fleet.serving) - len(expected)
     if _counts_zero(metric, basis):
         ready, count, blank = ready + blank, count + blank, 0
     if not count:
@@ -214,7 +247,7 @@ def _gaps(metric: Metric, screened: Screened, basis: Basis) -> tuple[tuple[str, 
     """Which pods a sum lacks, where its series tell pods apart; and whether it is whole."""
     if not _of_own_pods(metric) or not screened.by_pod:
         return (), not screened.bad
-    missing = tuple(pod for pod in basis.fleet.serving if pod not in screened.by_pod)
+    missing = tuple(pod for pod in _expected(metric, basis) if pod not in screened.by_pod)
     return missing, not missing
 
 

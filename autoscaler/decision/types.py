@@ -107,7 +107,9 @@ class ScalingState:
     ``failing_since``: when the last driver metric became unusable; ``pending_since``: since when
     fewer replicas are ready than ordered, or when replicas were last added meanwhile;
     ``scaled_to_zero``: the 0 replicas are our own doing (see ``zero.py`` for how long); ``unseen_since``:
-    since when the pods have not accounted for all replicas of the target's status.
+    since when the pods have not accounted for all replicas of the target's status;
+    ``counting_rejections``: the ready pods whose engines have shown a counter of refused requests, so that
+    its absence is missing data.
     """
 
     recommendations: tuple[Recommendation, ...] = ()
@@ -117,6 +119,7 @@ class ScalingState:
     pending_since: float | None = None
     scaled_to_zero: bool = False
     unseen_since: float | None = None
+    counting_rejections: tuple[str, ...] = ()
 
 
 class Reason(StrEnum):
@@ -141,11 +144,13 @@ class Reason(StrEnum):
     FAILED_EXTERNAL_METRIC = "FailedGetExternalMetric"
     STALE_METRIC = "StaleMetric"
     NO_REQUESTS = "NoRequests"
+    NOT_EXPORTED = "NotExported"
     FALLBACK = "Fallback"
     # guards
     INCOMPLETE_DATA = "IncompleteData"
     FEWER_PODS = "FewerPodsThanReplicas"
     PENDING_REPLICAS = "PendingReplicas"
+    REJECTED_REQUESTS = "RejectedRequests"
     REMAINING_CAPACITY = "RemainingCapacity"
     # stabilization, rate limits, bounds
     READY_FOR_NEW_SCALE = "ReadyForNewScale"
@@ -156,6 +161,10 @@ class Reason(StrEnum):
     TOO_MANY_REPLICAS = "TooManyReplicas"
     TOO_FEW_REPLICAS = "TooFewReplicas"
     DESIRED_WITHIN_RANGE = "DesiredWithinRange"
+
+
+ABSTAINING = frozenset({Reason.NO_REQUESTS, Reason.NOT_EXPORTED})
+"""Why a metric without a value is not missing: no requests came, or no engine has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +212,7 @@ class Proposal:
     @property
     def abstains(self) -> bool:
         """Whether the metric has nothing to say: it neither proposes nor forbids a scale-down."""
-        return self.replicas is None and self.reason is Reason.NO_REQUESTS
+        return self.replicas is None and self.reason in ABSTAINING
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,10 @@ ADVICE: dict[str, str] = {
         "only latency drives this policy: it rises when it is too late, its ratio to the target says "
         "nothing about replicas, and without requests it keeps those there are; add running+waiting"
     ),
+    "rejections-only": (
+        "only refused requests drive this policy, and none are refused while the queues have room: it "
+        "removes replicas until they are; add running+waiting"
+    ),
     "absent-when-idle": (
         "with semantics: HPA a metric without a value forbids every scale-down, and {signal} has none while "
         "no requests come; with semantics: LLM it abstains then"

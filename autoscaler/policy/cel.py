@@ -10,7 +10,7 @@ from typing import NotRequired, TypedDict
 
 from autoscaler.policy.rules import (
     METRIC_SOURCES,
-    RESERVED_NAME_PREFIX,
+    RESERVED_NAME_PREFIXES,
     SHORTEST_ALIGNMENT_SECONDS,
     UNALIGNED,
     UNREDUCED,
@@ -117,11 +117,14 @@ _METRIC: tuple[CelRule, ...] = (
         "message": "gatewayQueue belongs to no pod: use type AverageValue or Value",
         "fieldPath": ".target.type",
     },
-    {
-        "rule": f"!has(self.name) || !self.name.startsWith('{RESERVED_NAME_PREFIX}')",
-        "message": f"must not start with {RESERVED_NAME_PREFIX}, which guards use",
-        "fieldPath": ".name",
-    },
+    *(
+        CelRule(
+            rule=f"!has(self.name) || !self.name.startsWith('{prefix}')",
+            message=f"must not start with {prefix}, which guards use",
+            fieldPath=".name",
+        )
+        for prefix in RESERVED_NAME_PREFIXES
+    ),
 )
 
 _SCHEDULE: tuple[CelRule, ...] = (

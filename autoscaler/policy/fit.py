@@ -6,6 +6,7 @@ not tell is not guessed.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 from autoscaler.errors import Problem
 from autoscaler.policy.load import LoadedPolicy
 from autoscaler.policy.manifests import Manifest
+from autoscaler.policy.models import Metric, Signal
 from autoscaler.policy.rules import FieldPath
 from autoscaler.selectors import Requirements, matches, selector_of
 
@@ -36,6 +38,7 @@ _MONITORS = {
 _WORKLOADS = {"Deployment", "ReplicaSet", "StatefulSet", "DaemonSet", "LeaderWorkerSet"}
 """Kinds whose pods live as long as those of a target."""
 _QUANTITIES = {"averageValue", "value", "tolerance", "kvCacheUsage", "waiting"}
+_QUEUE_CAP = re.compile(r"--max[-_]num[-_]queued[-_](reqs|tokens)[= ]+\d+")
 _SINGLE_NODE = {"ReadWriteOnce", "ReadWriteOncePod"}
 
 Rule = Callable[[LoadedPolicy, Manifest, Sequence[Manifest]], Iterator[Problem]]
@@ -190,6 +193,33 @@ def _unknown_ports(monitor: Manifest, names: set[str]) -> Iterator[Problem]:
             yield monitor.problem(("spec", field, index, "port"), _warning(message, "unknown-port"))
 
 
+def _capped_queue(loaded: LoadedPolicy, target: Manifest, _: Sequence[Manifest]) -> Iterator[Problem]:
+    """Beyond vLLM's own limit requests are refused, and no gauge of requests grows any more."""
+    if any(map(_sees_refusals, loaded.policy.spec.metrics)):
+        return
+    for template in _templates(target):
+        for index, container in enumerate(_containers(target, template)):
+            words = [*(container.get("command") or ()), *(container.get("args") or ())]
+            cap = _QUEUE_CAP.search(" ".join(map(str, words)))
+            if cap is not None:
+                message = (
+                    f"beyond {cap[0]} vLLM refuses requests, which running+waiting does not show: the load "
+                    "looks bounded while clients get 503; add a metric on rejectedPerSecond"
+                )
+                path = (
+                    *template,
+                    "spec",
+                    "containers",
+                    index,
+                    "args" if container.get("args") else "command",
+                )
+                yield target.problem(path, _warning(message, "capped-queue"))
+
+
+def _sees_refusals(metric: Metric) -> bool:
+    return metric.signal is Signal.REJECTED_RATE or "rejection" in (metric.query or "")
+
+
 def _fixed_replicas(_: LoadedPolicy, target: Manifest, __: Sequence[Manifest]) -> Iterator[Problem]:
     if not target.live and target.at("spec", "replicas") is not None:
         message = "each time this file is applied, it sets the replicas back; leave the field out"
@@ -240,6 +270,7 @@ RULES: tuple[Rule, ...] = (
     _short_grace_period,
     _single_node_volume,
     _unscraped,
+    _capped_queue,
     _fixed_replicas,
     _overlapping_selector,
 )
@@ -251,6 +282,7 @@ RULE_IDS = (
     "single-node-volume",
     "unscraped",
     "unknown-port",
+    "capped-queue",
     "replicas-in-manifest",
     "overlapping-selector",
 )

@@ -123,6 +123,10 @@ def _latency_only(spec: Spec) -> Iterator[Finding]:
     return _driven_only_by(spec, lambda metric: metric.signal in QUANTILE_SIGNALS)
 
 
+def _rejections_only(spec: Spec) -> Iterator[Finding]:
+    return _driven_only_by(spec, lambda metric: metric.signal is Signal.REJECTED_RATE)
+
+
 def _absent_when_idle(spec: Spec) -> Iterator[Finding]:
     for path, metric in _metrics(spec):
         if spec.semantics is Semantics.HPA and metric.signal in ABSTAINING_SIGNALS:
@@ -291,6 +295,7 @@ RULES: dict[str, Rule] = {
     "utilization-only": _utilization_only,
     "waiting-only": _waiting_only,
     "latency-only": _latency_only,
+    "rejections-only": _rejections_only,
     "absent-when-idle": _absent_when_idle,
     "nan-when-idle": _nan_when_idle,
     "constant-signal": _constant_signal,

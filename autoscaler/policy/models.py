@@ -62,7 +62,7 @@ class Target(Model):
 
     @property
     def milli(self) -> int:
-        """The target in milli units."""
+        """The target in milli units; 0 for guards.rejectedRequests alone."""
         chosen = self.value if self.type is TargetType.VALUE else self.average_value
         assert chosen is not None  # target_faults
         return chosen
@@ -224,6 +224,14 @@ class RemainingCapacity(Model):
     """The mean number of waiting requests that the remaining replicas may have."""
 
 
+class RejectedRequests(Model):
+    """No scale-down while replicas refuse requests."""
+
+    enabled: Bool | None = None
+    """Keep the replicas while `rejectedPerSecond` is above 0: a queue that is capped looks short while
+    requests are refused. Default: true (`LLM`), false (`HPA`)."""
+
+
 class Guards(Model):
     """What HPA gets wrong for LLMs. All on with `semantics: LLM`, all off with `HPA`."""
 
@@ -231,6 +239,8 @@ class Guards(Model):
     """Whether replicas that are on their way count."""
     remaining_capacity: RemainingCapacity = RemainingCapacity.model_construct()
     """What the remaining replicas must be able to carry after a scale-down."""
+    rejected_requests: RejectedRequests = RejectedRequests.model_construct()
+    """Whether refused requests count as demand."""
     complete_data_for_scale_down: Bool | None = None
     """A scale-down needs a fresh sample of every ready pod for every metric; metrics whose
     `missingData` is not `Hold` decide for themselves. Default: true (`LLM`), false (`HPA`)."""
@@ -345,24 +355,26 @@ class Spec(Model):
 
     @cached_property
     def inputs(self) -> tuple[Metric, ...]:
-        """Every metric a decision needs: the policy's own, then those of guards.remainingCapacity.
+        """Every metric a decision needs: the policy's own, then those of its guards.
 
         An observation carries one reading for each, matched by name.
         """
-        capacity = self.guards.remaining_capacity
-        if not self._by_semantics(capacity.enabled):
-            return self.metrics
-        return (
-            *self.metrics,
-            _capacity_guard(Signal.KV_CACHE_USAGE, capacity.kv_cache_usage),
-            _capacity_guard(Signal.WAITING, capacity.waiting),
-        )
+        guards = self.guards
+        capacity = guards.remaining_capacity
+        metrics = list(self.metrics)
+        if self._by_semantics(capacity.enabled):
+            metrics += (
+                _guard("remainingCapacity", Signal.KV_CACHE_USAGE, capacity.kv_cache_usage),
+                _guard("remainingCapacity", Signal.WAITING, capacity.waiting),
+            )
+        if self._by_semantics(guards.rejected_requests.enabled):
+            metrics.append(_guard("rejectedRequests", Signal.REJECTED_RATE, 0))
+        return tuple(metrics)
 
 
-def _capacity_guard(signal: Signal, milli: int) -> Metric:
+def _guard(field: str, signal: Signal, milli: int) -> Metric:
     target = Target.model_construct(type=TargetType.PODS_AVERAGE, average_value=milli)
-    name = f"remainingCapacity/{signal}"
-    return Metric.model_construct(name=name, signal=signal, target=target, role=Role.GUARD)
+    return Metric.model_construct(name=f"{field}/{signal}", signal=signal, target=target, role=Role.GUARD)
 
 
 class Metadata(Model):

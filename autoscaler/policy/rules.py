@@ -23,7 +23,7 @@ from autoscaler.policy.vocabulary import (
 )
 
 DEFAULT_MIN_REPLICAS = 1
-RESERVED_NAME_PREFIX = "remainingCapacity/"
+RESERVED_NAME_PREFIXES = ("remainingCapacity/", "rejectedRequests/")
 
 METRIC_SOURCES = ("signal", "query", "cloudMonitoring")
 """Where a metric may come from; each has exactly one."""
@@ -123,8 +123,9 @@ def spec_faults(spec: Mapping[str, Any]) -> Iterator[Fault]:
         "schedules", {index: item.get("name") for index, item in _entries(spec, "schedules")}
     )
     for index, metric in metrics:
-        if str(metric_name(metric)).startswith(RESERVED_NAME_PREFIX):
-            yield ("metrics", index, "name"), f"must not start with {RESERVED_NAME_PREFIX}, which guards use"
+        for prefix in RESERVED_NAME_PREFIXES:
+            if str(metric_name(metric)).startswith(prefix):
+                yield ("metrics", index, "name"), f"must not start with {prefix}, which guards use"
     if metrics and all(metric.get("role") == Role.GUARD for _, metric in metrics):
         yield ("metrics",), "every metric is a Guard: at least one must have the role Driver"
 

@@ -24,6 +24,7 @@ class Signal(StrEnum):
     PROMPT_TOKENS_RATE = "promptTokensPerSecond"
     GENERATION_TOKENS_RATE = "generationTokensPerSecond"
     REQUESTS_RATE = "requestsPerSecond"
+    REJECTED_RATE = "rejectedPerSecond"
     GATEWAY_QUEUE = "gatewayQueue"
 
 

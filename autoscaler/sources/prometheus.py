@@ -10,13 +10,13 @@ from dataclasses import replace
 from threading import Event, Lock
 
 from autoscaler.errors import QueryError, SourceError
-from autoscaler.policy.models import QUANTILE_SIGNALS
+from autoscaler.policy.models import QUANTILE_SIGNALS, Signal
 from autoscaler.ports import Answer, Question
 from autoscaler.rendering import Area, render, render_query
 from autoscaler.signals import CATALOGUE
 from autoscaler.sources.connection import Connection, Result
 from autoscaler.sources.rounds import Pace, ask_all
-from autoscaler.sources.vectors import exporters, pod_buckets, pod_points, query_points
+from autoscaler.sources.vectors import exporters, pod_buckets, pod_points, query_points, unrated
 
 
 class PrometheusSource:
@@ -114,5 +114,9 @@ def _read(question: Question, results: Sequence[Result]) -> Answer:
         return Answer(points=query_points(results))
     if question.signal in QUANTILE_SIGNALS:
         return Answer(buckets=pod_buckets(results))
-    points = pod_points(CATALOGUE[question.signal], results)
-    return Answer(points=points, exporters=exporters(results))
+    info = CATALOGUE[question.signal]
+    return Answer(
+        points=pod_points(info, results),
+        exporters=exporters(results) if info.sources[0].alongside else (),
+        unrated=unrated(results) if question.signal is Signal.REJECTED_RATE else frozenset(),
+    )

@@ -48,6 +48,15 @@ def exporters(results: Iterable[Result]) -> tuple[Point, ...]:
     )
 
 
+def unrated(results: Iterable[Result]) -> frozenset[_Pod]:
+    """The pods whose counter is there and has no rate yet: a time without a value."""
+    timed: set[_Pod] = set()
+    valued: set[_Pod] = set()
+    for pod, labels, _ in _by_pod(results):
+        (timed if PART in labels else valued).add(pod)
+    return frozenset(timed - valued)
+
+
 def pod_buckets(results: Iterable[Result]) -> tuple[Buckets, ...]:
     """The answer to a rendered histogram."""
     values: dict[_Pod, dict[float, float]] = {}

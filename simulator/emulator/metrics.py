@@ -120,6 +120,12 @@ class VllmCollector(Collector):
             for reason in FINISH_REASONS
         ]
         yield counter("vllm:request_success", "Requests that ended, by reason.", ended, created)
+        refused = serving.replica.refused
+        if refused is not None:  # as vLLM from 0.32 on, without the engine in the labels
+            model = {"model_name": self._labels["model_name"]}
+            reasons = {"max_num_queued_reqs": refused, "max_num_queued_tokens": 0}
+            by_limit = [({**model, "reason": reason}, value) for reason, value in reasons.items()]
+            yield counter("vllm:admission_rejections", "Requests refused by a limit.", by_limit, created)
 
     def _gauges(self) -> Iterator[Metric]:
         replica, now, labels = self._serving.replica, self._serving.now, self._labels

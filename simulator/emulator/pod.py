@@ -11,9 +11,9 @@ from time import time
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
-from simulator.emulator.asks import Ask, Model
+from simulator.emulator.asks import ApiError, Ask, Model
 from simulator.emulator.metrics import Observed, VllmCollector
-from simulator.emulator.serving import Answer, Serving
+from simulator.emulator.serving import Answer, QueueFullError, Serving
 from simulator.profile import Profile
 
 TICK_S = 0.010
@@ -116,8 +116,18 @@ class Pod:
 
     @asynccontextmanager
     async def answering(self, ask: Ask) -> AsyncIterator[Answer]:
-        """Gives a request to the engine; aborts it if the block is left before the answer is complete."""
-        answer = self.serving.submit(ask.prompt, ask.output, ask.max_tokens, ask.reason, self.clock.now())
+        """Gives a request to the engine; aborts it if the block is left before the answer is complete.
+
+        Raises:
+            ApiError: 503; the queue is full.
+        """
+        now = self.clock.now()
+        try:
+            answer = self.serving.submit(ask.prompt, ask.output, ask.max_tokens, ask.reason, now)
+        except QueueFullError:
+            most = self.settings.profile.scheduler.max_num_queued_reqs
+            message = f"The server has {most} requests in flight and takes no more (max_num_queued_reqs)."
+            raise ApiError(503, "ServiceUnavailableError", message) from None
         if self.draining:
             self.serving.abort(answer, self.clock.now())
         self._schedule()

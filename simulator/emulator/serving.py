@@ -40,6 +40,10 @@ class Answer:
         self.done_at = inf
 
 
+class QueueFullError(Exception):
+    """The server has as many requests as it may have."""
+
+
 class ServingObserver(Protocol):
     """Told what happens, for ``/metrics``."""
 
@@ -82,9 +86,16 @@ class Serving:
         return self._table.preempted
 
     def submit(self, prompt: int, output: int, max_tokens: int, reason: FinishReason, now: float) -> Answer:
-        """Takes a request of ``prompt`` tokens that will be answered with ``output``; both from 1 up."""
+        """Takes a request of ``prompt`` tokens that will be answered with ``output``; both from 1 up.
+
+        Raises:
+            QueueFullError: ``max_num_queued_reqs`` others run or wait.
+        """
         self.advance(now)
         row = self._table.add(now, prompt, output)
+        if self.replica.is_full:
+            self.replica.refuse(row)
+            raise QueueFullError
         answer = self._working[row] = Answer(row, prompt, output, max_tokens, reason, now)
         self.replica.submit(row, now)
         return answer

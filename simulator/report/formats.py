@@ -55,6 +55,9 @@ def clock(seconds: float) -> str:
 
 def rejection_remark(limit: dict[str, Any]) -> str:
     """Which limit turned requests away; a trace for longer contexts needs another profile."""
+    if "queued" in limit:
+        full = f"{limit['name']} ({limit['queued']:,}), running and waiting together"
+        return f"{limit['requests']:,} by replicas that had as many requests as {full}"
     text = f"{limit['requests']:,} with more tokens than {limit['name']} ({limit['tokens']:,})"
     return f"{text}, prompt and output together"
 

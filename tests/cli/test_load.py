@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 import os
 import signal
@@ -15,6 +16,7 @@ import pytest
 
 from autoscaler.cli.load_report import COLUMNS
 from autoscaler.cli.main import main
+from simulator.profile import load_profile, profile_yaml
 from simulator.recording import read_recording
 from tests.cli.emulated import emulate
 
@@ -54,6 +56,21 @@ def test_it_measures_and_reports(url, trace, tmp_path, capsys):
     assert [float(row["arrival_s"]) for row in table] == [0.0, 0.05, 0.1, 0.15]
     assert [row["completion_tokens"] for row in table] == ["20", "10", "1", ""]
     assert [bool(row["error"]) for row in table] == [False, False, False, True]
+
+
+def test_refused_requests_are_counted_apart(tmp_path, capsys):
+    """24 at once for a server that takes 6."""
+    profile, trace, figures = (tmp_path / name for name in ("capped.yaml", "trace.csv", "figures.json"))
+    h100 = load_profile("gemma2-9b-h100")
+    scheduler = dataclasses.replace(h100.scheduler, max_num_queued_reqs=6)
+    profile.write_text(profile_yaml(dataclasses.replace(h100, scheduler=scheduler)))
+    trace.write_text("timestamp_s,prompt_tokens,output_tokens\n" + "0.0,10,600\n" * 24)
+    with emulate("--port", "0", "--speed", "5", "--profile", str(profile)) as (_, urls):
+        assert main(["load", str(trace), "--url", urls["vllm-0"], "--json", str(figures)]) == 1
+    out = capsys.readouterr().out
+    assert "6 completed, 18 failed (18 refused), 0 unfinished" in out
+    assert "18 x 503 Service Unavailable: The server has 6 requests in flight" in out
+    assert json.loads(figures.read_text())["failures"] == {"refused": 18}
 
 
 def test_its_files_are_a_recording_for_calibrate(url, tmp_path):

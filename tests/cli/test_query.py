@@ -88,7 +88,7 @@ def test_the_cluster_and_the_namespace_are_in_them():
 
 def test_values_are_shown_with_their_ages():
     with ManagedPrometheus() as server:
-        server.faults.extend([found("vllm-0", 0.5, time.time() - 20)] * 3)
+        server.faults.extend([found("vllm-0", 0.5, time.time() - 20)] * 4)
         result = run(CHAT, "--prometheus-url", server.url)
     assert result.exit_code == 0
     assert " 0.5 " in result.output
@@ -111,7 +111,7 @@ def test_a_value_that_a_decision_would_refuse_is_shown_with_the_reason(
     metric = "{signal: gpuUtilization, target: {type: PodsAverage, averageValue: 0.7}}"
     file.write_text(CLOUD.partition("    - cloud")[0].replace("batch", "default") + f"    - {metric}\n")
     with ManagedPrometheus() as server:
-        server.faults.append(found("vllm-0", value, time.time() - age))
+        server.faults.extend([found("vllm-0", value, time.time() - age)] * 2)
         result = run(str(file), "--prometheus-url", server.url)
     assert result.exit_code == 1
     assert re.search(reason.replace("+", "[+]"), result.output)
@@ -204,7 +204,7 @@ def test_workload_identity_is_all_that_managed_prometheus_needs():
     assert done.stderr == "Asked in the namespace default; -n names another\n"  # and nothing of Google's
     assert done.returncode == 1  # nothing is scraped there
     assert "failed" not in done.stdout
-    assert len(server.queries) == 3
+    assert len(server.queries) == 4
     assert all('cluster="prod"' in query for query in server.queries)
     assert len(tokens) == 1
     assert "monitoring.read" in tokens[0]

@@ -173,12 +173,13 @@ STORY = """\
 chat/vllm: Deployment vllm, 1 to 10 replicas, Active
 
 2027-01-15T08:05:45Z  1  held (2 times since 2027-01-15T08:05:30Z): TooFewReplicas: minReplicas is 1
-  waiting                         0 against 5: wants 0 (1 sample)
-  remainingCapacity/kvCacheUsage  0 against 0.8: could be carried by 0 (1 sample)
-  remainingCapacity/waiting       0 against 1: could be carried by 0 (1 sample)
-  metrics                           0  BelowTarget: All metrics below target
-  stabilize                         0  ReadyForNewScale: no recent recommendation speaks against 0
-  rateLimit                         1  TooFewReplicas: minReplicas is 1
+  waiting                             0 against 5: wants 0 (1 sample)
+  remainingCapacity/kvCacheUsage      0 against 0.8: could be carried by 0 (1 sample)
+  remainingCapacity/waiting           0 against 1: could be carried by 0 (1 sample)
+  rejectedRequests/rejectedPerSecond  0: holds nothing (1 sample)
+  metrics                               0  BelowTarget: All metrics below target
+  stabilize                             0  ReadyForNewScale: no recent recommendation speaks against 0
+  rateLimit                             1  TooFewReplicas: minReplicas is 1
 
 before that:
   2027-01-15T08:05:15Z  4 -> 1  scaled: TooFewReplicas: minReplicas is 1

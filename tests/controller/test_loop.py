@@ -83,7 +83,11 @@ def test_equal_questions_are_asked_once_for_all(chat: World) -> None:
         chat.store.put(CHAT, name=f"more-{number}")
     pass_by(chat, 0.5)
     (asked,) = chat.source.asked
-    assert sorted(str(question.signal) for question in asked) == [Signal.KV_CACHE_USAGE, Signal.WAITING]
+    assert sorted(str(question.signal) for question in asked) == [
+        Signal.KV_CACHE_USAGE,
+        Signal.REJECTED_RATE,
+        Signal.WAITING,
+    ]
 
 
 def test_one_policys_exception_is_its_own(chat: World) -> None:

@@ -218,7 +218,7 @@ def test_metrics_tell_ages_reasons_and_replicas(chat: World) -> None:
     assert chat.metric("decisions_total", reason="AboveTarget", action="Scaled") == 1
     chat.source.error = "refused"
     chat.sync()
-    assert chat.metric("errors_total", reason="FailedGetPodsMetric") == 3  # and two guards
+    assert chat.metric("errors_total", reason="FailedGetPodsMetric") == 4  # and three guards
     assert chat.metric("metric_age_seconds", **ours, metric="waiting") is None
 
 

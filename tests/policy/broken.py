@@ -164,5 +164,9 @@ WRONG_METRICS: list[tuple[str, str | None]] = [
         "{signal: running, name: remainingCapacity/running, target: {type: PodsAverage, averageValue: 1}}",
         ".name: must not start with remainingCapacity/, which guards use",
     ),
+    (
+        "{signal: running, name: rejectedRequests/mine, target: {type: PodsAverage, averageValue: 1}}",
+        ".name: must not start with rejectedRequests/, which guards use",
+    ),
 ]
 """The only metric of a spec, and the problem at it; None: the problem is the list's."""

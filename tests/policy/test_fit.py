@@ -10,7 +10,7 @@ from autoscaler.policy.fit import RULE_IDS, fit
 from autoscaler.policy.load import load_policy_text
 from autoscaler.policy.manifests import Manifest, load_manifests
 
-from .build import VALID, load_spec
+from .build import METRICS, VALID, load_spec
 
 DEPLOYMENT = """\
 apiVersion: apps/v1
@@ -160,6 +160,30 @@ def test_the_prometheus_operators_monitor_counts_too(found):
 def test_a_service_monitor_may_find_them_by_other_ways(found):
     service = MONITOR.replace("PodMonitoring", "ServiceMonitor")
     assert found(DEPLOYMENT + MONITOR.replace("{app: vllm}}", "{app: other}}") + service) == []
+
+
+# A limit of requests
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        'args: ["--max-num-queued-reqs", "64"]',
+        "args: [--max-num-queued-tokens=100000]",
+        'command: [sh, -c, "exec vllm serve m --max-num-queued-reqs 64"]',
+    ],
+)
+def test_a_queue_with_a_limit_hides_load_that_only_refusals_show(found, args):
+    capped = f"{DEPLOYMENT}        {args}\n"
+    assert found(capped) == ["12 capped-queue"]
+
+
+def test_a_limit_that_a_metric_looks_beyond_is_fine():
+    manifest = yaml.safe_load(DEPLOYMENT)
+    manifest["spec"]["template"]["spec"]["containers"][0]["args"] = ["--max-num-queued-reqs=64"]
+    for source in ("signal: rejectedPerSecond", "query: 'sum(rate(vllm:admission_rejections_total[1m]))'"):
+        second = f"  - {{{source}, target: {{type: AverageValue, averageValue: 1}}}}\n"
+        assert fit(load_spec(metrics=METRICS + second), [Manifest("Deployment vllm", manifest)]) == ()
 
 
 # Other workloads

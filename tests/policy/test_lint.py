@@ -101,6 +101,10 @@ def test_kinds_of_other_people_are_their_own(ref: str) -> None:
         (query("sum(vllm:num_requests_waiting)"), ["8 spec.metrics waiting-only"]),
         (query("sum(vllm:num_requests_waiting + vllm:num_requests_running)"), []),
         (metrics("signal: ttft, target: {type: Value, value: 2}"), ["8 spec.metrics latency-only"]),
+        (
+            metrics("signal: rejectedPerSecond, target: {type: PodsAverage, averageValue: 1}"),
+            ["8 spec.metrics rejections-only"],
+        ),
         (query("histogram_quantile(0.9, sum by (le) (x_bucket))"), ["9 spec.metrics[0].query nan-when-idle"]),
         (query('histogram_quantile(0.9, sum by (le) (x_bucket{a!="b"})) >= 0 or 0 * sum(x_count)'), []),
         (

@@ -92,7 +92,9 @@ def test_semantics_choose_the_defaults(
     assert (spec.max_age_seconds(metric), spec.missing_data(metric)) == (age, missing)
     assert (spec.credits_pending, spec.needs_complete_data) == (guarded, guarded)
     assert [given.name for given in spec.inputs[1:]] == (
-        ["remainingCapacity/kvCacheUsage", "remainingCapacity/waiting"] if guarded else []
+        ["remainingCapacity/kvCacheUsage", "remainingCapacity/waiting", "rejectedRequests/rejectedPerSecond"]
+        if guarded
+        else []
     )
 
 
@@ -100,10 +102,10 @@ def test_a_field_overrides_what_the_semantics_choose() -> None:
     spec = spec_of(
         "semantics: HPA",
         "guards: {pendingReplicas: {credit: true}, completeDataForScaleDown: true, "
-        "remainingCapacity: {enabled: true, kvCacheUsage: 0.5}}",
+        "remainingCapacity: {enabled: true, kvCacheUsage: 0.5}, rejectedRequests: {enabled: true}}",
     )
     assert (spec.credits_pending, spec.needs_complete_data) == (True, True)
-    assert [metric.target.milli for metric in spec.inputs[1:]] == [500, 1000]
+    assert [metric.target.milli for metric in spec.inputs[1:]] == [500, 1000, 0]
 
 
 @pytest.mark.parametrize("name", library_names())

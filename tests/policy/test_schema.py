@@ -107,6 +107,7 @@ def test_defaults_that_depend_on_the_semantics_are_described() -> None:
         "Metric.maxAgeSeconds",
         "Metric.missingData",
         "PendingReplicas.credit",
+        "RejectedRequests.enabled",
         "RemainingCapacity.enabled",
     }
 

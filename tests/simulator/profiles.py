@@ -31,6 +31,7 @@ def make_profile(**given: Any) -> Profile:
             "max_num_batched_tokens": 512,
             "async_scheduling": False,
             "enable_prefix_caching": False,
+            "max_num_queued_reqs": None,
         },
         "memory": {
             "weights_gib": 1.0,

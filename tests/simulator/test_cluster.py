@@ -8,7 +8,7 @@ import pytest
 
 from autoscaler.decision.types import PodPhase
 from simulator.cluster import Cluster, Routing
-from simulator.result import Outcome, RequestTable
+from simulator.result import Outcome, QueueLimit, RequestTable
 from simulator.scrape import observed_pod
 from simulator.startup import StartUp
 from tests.simulator.profiles import make_profile
@@ -112,6 +112,25 @@ def test_a_request_beyond_the_kv_cache_is_rejected_even_where_the_model_could_ta
         Outcome.UNFINISHED,
         Outcome.REJECTED,
     ]
+
+
+def test_a_request_that_finds_every_replica_full_is_refused_and_none_that_waits_at_the_gateway_is_kept():
+    profile = make_profile(max_num_seqs=2, max_num_queued_reqs=3)
+    cluster = Cluster(profile, STARTUP, RequestTable(), "least-loaded", 0)
+    cluster.start_ready(2)
+    outcomes = [arrive(cluster, 1.0) for _ in range(8)]
+    assert [cluster.requests.outcome[row] for row in outcomes] == [Outcome.UNFINISHED] * 6 + [
+        Outcome.REJECTED
+    ] * 2
+    assert [replica.refused for replica in cluster.ready] == [2, 0]
+    assert cluster.requests.rejected_by == {QueueLimit("max_num_queued_reqs", 3): 2}
+    assert cluster.last_finish() == 1.0
+    waking = Cluster(profile, STARTUP, RequestTable(), "least-loaded", 0)
+    for _ in range(5):
+        arrive(waking, 1.0)
+    waking.scale(1, 1.0)
+    waking.bring_up(61.0)
+    assert (waking.in_flight(), waking.requests.rejected) == (3, 2)
 
 
 @pytest.mark.parametrize("routing", get_args(Routing))

@@ -61,6 +61,7 @@ LIMITS = st.fixed_dictionaries(
         "max_num_seqs": st.integers(1, 12),
         "max_num_batched_tokens": st.integers(12, 200),
         "async_scheduling": st.booleans(),
+        "max_num_queued_reqs": st.one_of(st.none(), st.none(), st.integers(1, 14)),
     }
 )
 # Few different beginnings, so that they meet; a number of pieces that may end before the prompt does.
@@ -140,7 +141,7 @@ def test_both_engines_agree_over_many_workloads(drawn, hits):
         met.update(troubles(workload[0], agree(*workload)))
 
     agree_and_count()
-    wanted = {"preempted", "queued", "in pieces", "scaled", "drained"} | (
+    wanted = {"preempted", "queued", "refused", "in pieces", "scaled", "drained"} | (
         {"found in the cache"} if hits else set()
     )
     assert {trouble: met[trouble] for trouble in wanted if met[trouble] < 50} == {}
@@ -152,6 +153,7 @@ def troubles(profile: Profile, result: RunResult) -> Iterator[str]:
     kinds = {
         "preempted": any(table.preemptions),
         "queued": any(point.waiting for point in result.timeline),
+        "refused": bool(table.rejected_by),
         "in pieces": any(tokens > budget for tokens in table.prompt_tokens),
         "found in the cache": any(table.hit_tokens),
         "scaled": any(life.ordered_s > 0.0 for life in result.replicas),
@@ -198,9 +200,15 @@ def agree(
     )
     result = compare(requests, scaling, scenario)
     table = result.requests
-    assert all(outcome == Outcome.COMPLETED for outcome in table.outcome)
-    for queue_s, ttft_s, e2e_s in zip(table.queue_s, table.ttft_s, table.e2e_s, strict=True):
-        assert 0.0 <= queue_s <= ttft_s <= e2e_s
+    capped = profile.scheduler.max_num_queued_reqs is not None
+    for row, outcome in enumerate(table.outcome):
+        if outcome == Outcome.REJECTED:
+            assert capped
+            assert isnan(table.queue_s[row])
+        else:
+            assert outcome == Outcome.COMPLETED
+            assert 0.0 <= table.queue_s[row] <= table.ttft_s[row] <= table.e2e_s[row]
+    assert table.rejected == table.rejected_by.total()
     return result
 
 

@@ -67,6 +67,47 @@ def test_after_a_burst_a_latency_beside_the_requests_keeps_no_replica(signal: st
     assert Reason.NO_REQUESTS in reasons
 
 
+CAPPED = {"profile": make_profile(max_num_seqs=4, max_num_queued_reqs=6)}
+SIX_OF_TWENTY = {"signal": "running+waiting", "target": {"type": "PodsAverage", "averageValue": 20}}
+REFUSALS = {"signal": "rejectedPerSecond", "target": {"type": "AverageValue", "averageValue": 1}}
+
+
+def overload() -> list[Request]:
+    """Six requests a second of 3.8 s each for two replicas that take 6 at a time, then quiet."""
+    return [*steady(6.0, 1.0, 600.0), (1500.0, 10, 10)]
+
+
+def replayed(*metrics: dict[str, Any], guard: bool = True) -> RunResult:
+    scaling = make_policy(
+        *metrics,
+        behavior={"scaleDown": {"stabilizationWindowSeconds": 0}},
+        guards={"rejectedRequests": {"enabled": guard}, "remainingCapacity": {"enabled": False}},
+    )
+    return simulate(overload(), scaling, make_scenario(**CAPPED, initial_replicas=2))
+
+
+def test_a_capped_queue_hides_overload_from_running_and_waiting() -> None:
+    """12 requests at most in two replicas are 30 % of the target, however many are refused."""
+    blind = replayed(SIX_OF_TWENTY, guard=False)
+    assert desired_at(blind, 300.0) == 1
+    assert blind.requests.rejected > 0.5 * len(blind.requests)
+    (limit, count), *_ = blind.requests.rejected_by.items()
+    assert (limit.name, count) == ("max_num_queued_reqs", blind.requests.rejected)
+
+
+def test_no_replica_is_removed_while_requests_are_refused_and_the_signal_adds_some() -> None:
+    guarded = replayed(SIX_OF_TWENTY)
+    assert desired_at(guarded, 600.0) == 2
+    assert desired_at(guarded, 1499.0) == 1, "quiet again"
+    scaled = replayed(SIX_OF_TWENTY, REFUSALS)
+    assert desired_at(scaled, 300.0) > 2
+    assert (
+        scaled.requests.rejected
+        < guarded.requests.rejected
+        < replayed(SIX_OF_TWENTY, guard=False).requests.rejected
+    )
+
+
 def desired_at(result: RunResult, time_s: float) -> int:
     return [point.desired for point in result.timeline if point.time_s <= time_s][-1]
 

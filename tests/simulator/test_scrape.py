@@ -21,9 +21,10 @@ def metric(signal: str, kind: str = "PodsAverage", **more: Any) -> Metric:
     return Metric.model_validate({"signal": signal, "target": {"type": kind, field: 1}, **more})
 
 
-def make(signal: Metric, replicas: int = 2, lag_s: float = 0.0) -> tuple[Scraper, Cluster]:
+def make(signal: Metric, replicas: int = 2, lag_s: float = 0.0, **profile: Any) -> tuple[Scraper, Cluster]:
     startup = StartUp(name="test", engine_s=60.0)
-    cluster = Cluster(make_profile(), startup, RequestTable(), "round-robin", 0, LatencyHistograms)
+    table = RequestTable()
+    cluster = Cluster(make_profile(**profile), startup, table, "round-robin", 0, LatencyHistograms)
     cluster.start_ready(replicas)
     return Scraper((signal,), 15.0, lag_s, {}), cluster
 
@@ -119,6 +120,19 @@ def test_rates_are_increases_over_the_window(signal, expected):
         arrive(cluster, second)
         scrape(scraper, cluster, second + 9.0)
     assert values(read(scraper, cluster, 30.0)) == [pytest.approx(expected)]
+
+
+def test_refused_requests_are_a_rate_of_each_pod_and_engines_without_a_limit_have_none():
+    scraper, cluster = make(metric("rejectedPerSecond"), max_num_queued_reqs=1)
+    scrape(scraper, cluster, 0.0)
+    assert read(scraper, cluster, 0.0) == Reading("rejectedPerSecond", missing=("vllm-0", "vllm-1"))
+    for _ in range(17):
+        arrive(cluster, 1.0)
+    scrape(scraper, cluster, 15.0)
+    assert sum(values(read(scraper, cluster, 15.0))) == 1.0
+    scraper, cluster = make(metric("rejectedPerSecond"))
+    scrape(scraper, cluster, 0.0, 15.0)
+    assert read(scraper, cluster, 15.0) == Reading("rejectedPerSecond")
 
 
 def test_a_rate_needs_two_scrapes():

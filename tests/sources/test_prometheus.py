@@ -216,7 +216,7 @@ def test_equal_queries_are_asked_once_and_different_ones_at_once_but_not_all(ser
 
 @pytest.mark.parametrize("count", [1, 300])
 def test_a_tick_is_as_many_requests_for_one_policy_as_for_many(server, count):
-    """Two signals, those of two guards, and a query that all have: one request each."""
+    """Two signals, three of guards, and a query that all have: one request each."""
     metrics = (metric(10, signal="running+waiting"), metric(1, "Value", signal="ttft"), metric(7, query="up"))
     policies = [
         (f"team-{number % 40}", policy(*metrics, maxReplicas=number + 1).spec) for number in range(count)
@@ -226,7 +226,7 @@ def test_a_tick_is_as_many_requests_for_one_policy_as_for_many(server, count):
     told = source.answers(asked, {namespace for namespace, _ in policies})
     source.close()
     assert all(answer.error is None for answer in told.values())
-    assert server.requests == 5
+    assert server.requests == 6
 
 
 def test_many_namespaces_are_asked_in_parts_and_a_failed_part_makes_the_answer_partial(server):

@@ -8,7 +8,7 @@ from autoscaler.policy.models import Signal
 from autoscaler.ports import Buckets, Point
 from autoscaler.signals import CATALOGUE
 from autoscaler.sources.connection import Result
-from autoscaler.sources.vectors import exporters, pod_buckets, pod_points, query_points
+from autoscaler.sources.vectors import exporters, pod_buckets, pod_points, query_points, unrated
 
 
 def vector(*series: tuple[dict[str, str], str]) -> Result:
@@ -98,6 +98,11 @@ def test_an_exporter_is_no_value_and_no_time_of_one():
     )
     assert points([result]) == (Point(3, 100, "chat", "a"),)
     assert exporters([result]) == (Point(1, 90, "chat", "a"), Point(1, 95, "chat", "b"))
+
+
+def test_a_counter_with_a_single_sample_is_there_without_a_rate():
+    result = vector((of("a"), "3"), (of("a", **TIME), "100"), (of("b", **TIME), "100"))
+    assert unrated([result]) == {("chat", "b")}
 
 
 def test_results_of_several_queries_are_one_answer():

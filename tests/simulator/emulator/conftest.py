@@ -17,9 +17,9 @@ MODEL = "test-model"
 
 
 @asynccontextmanager
-async def running(speed: float) -> AsyncIterator[Emulator]:
+async def running(speed: float, **profile: int) -> AsyncIterator[Emulator]:
     """No pods yet; 10 ms a step; ready at once."""
-    settings = PodSettings(make_profile(max_model_len_tokens=4000), (MODEL, "alias"))
+    settings = PodSettings(make_profile(max_model_len_tokens=4000, **profile), (MODEL, "alias"))
     found = Emulator(settings, StartUp(name="0"), Clock(speed), shutdown_timeout_s=30.0)
     yield found
     await found.close()
@@ -36,6 +36,13 @@ async def emulator() -> AsyncIterator[Emulator]:
 async def slow_emulator() -> AsyncIterator[Emulator]:
     """As slow as real time: a long answer does not end while a test looks at it."""
     async with running(1.0) as found:
+        yield found
+
+
+@pytest.fixture
+async def capped_emulator() -> AsyncIterator[Emulator]:
+    """The slow one, whose servers take 6 requests at a time."""
+    async with running(1.0, max_num_queued_reqs=6) as found:
         yield found
 
 

@@ -211,6 +211,34 @@ async def test_gauges_show_the_running_and_the_waiting(http, slow_emulator):
     await asyncio.gather(*asks, return_exceptions=True)
 
 
+async def test_a_full_server_refuses_with_503_and_counts_it(http, capped_emulator):
+    url = (await capped_emulator.add("vllm-0")).url
+    body = completion(prompt=[1], max_tokens=3900)
+    asks = [asyncio.create_task(post(http, f"{url}/v1/completions", body)) for _ in range(24)]
+    ended, admitted = set(), set(asks)
+    while len(ended) < 18:
+        ended, admitted = await asyncio.wait(asks, return_when=asyncio.FIRST_COMPLETED, timeout=0.01)
+    answers = [one.result() for one in ended]
+    assert [status for status, _ in answers] == [503] * 18
+    assert {answer["error"]["type"] for _, answer in answers} == {"ServiceUnavailableError"}
+    for one in list(admitted)[:4]:  # and now most of those that were taken are done
+        one.cancel()
+    while await scrape(http, url, "vllm:num_requests_running") > 2:
+        await asyncio.sleep(0.001)
+    text = await exposition(http, url)
+    assert value(text, "vllm:num_requests_waiting") == 0
+    rejections = "vllm:admission_rejections_total"
+    assert f'{rejections}{{model_name="{MODEL}",reason="max_num_queued_reqs"}} 18.0' in text
+    assert f'{rejections}{{model_name="{MODEL}",reason="max_num_queued_tokens"}} 0.0' in text
+    for one in admitted:
+        one.cancel()
+    await asyncio.gather(*asks, return_exceptions=True)
+
+
+async def test_a_server_without_a_limit_has_no_counter_of_refusals(http, url):
+    assert "admission_rejections" not in await exposition(http, url)
+
+
 async def test_a_client_that_leaves_frees_its_place(http, slow_emulator):
     url = (await slow_emulator.add("vllm-0")).url
     async with http.post(f"{url}/v1/completions", json=completion(max_tokens=3900, stream=True)) as answer:

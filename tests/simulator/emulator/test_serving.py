@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from simulator.emulator.serving import Answer, Serving
+from simulator.emulator.serving import Answer, QueueFullError, Serving
 from simulator.engine import Replica
 from simulator.profile import load_profile
 from simulator.result import RequestTable
@@ -62,6 +62,26 @@ def test_a_lone_answer_grows_by_a_token_each_step_of_10_ms():
     assert (diary.prompt_tokens, diary.output_tokens) == (100, 4)  # the prompt's step gives the first one
     assert serving.in_flight == 0
     assert serving.next_event() == inf
+
+
+def test_of_24_requests_at_once_a_limit_of_6_refuses_18_and_soon_the_gauges_look_idle():
+    """As of a real vLLM 0.32 with --max-num-queued-reqs 6: running 2, waiting 0, and 18 times 503."""
+    serving, diary = server(max_num_seqs=4, max_num_queued_reqs=6)
+    refused = 0
+    for output in [20, 20, 20, 20, 3000, 3000] * 4:
+        try:
+            ask(serving, 10, output, 0.0)
+        except QueueFullError:
+            refused += 1
+    replica = serving.replica
+    assert (refused, replica.refused) == (18, 18)
+    serving.advance(0.1)
+    assert (replica.running, replica.waiting(0.1)) == (4, 2)
+    serving.advance(2.0)
+    assert (replica.running, replica.waiting(2.0)) == (2, 0)
+    assert diary.lines.count("finished 0") == 1
+    ask(serving, 10, 5, 2.0)
+    assert replica.refused == 18
 
 
 def test_the_last_token_comes_with_the_answers_end_not_with_the_engines():
