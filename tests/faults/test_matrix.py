@@ -124,7 +124,11 @@ def test_the_oracle_finds_what_a_careless_policy_does() -> None:
     """Missing pods taken for idle ones: the matrix would see it."""
     careless = policy(
         metric(10, signal="running+waiting", missingData="Zero", maxAgeSeconds=MAX_AGE),
-        guards={"completeDataForScaleDown": False, "remainingCapacity": {"enabled": False}},
+        guards={
+            "completeDataForScaleDown": False,
+            "remainingCapacity": {"enabled": False},
+            "rejectedRequests": {"enabled": False},
+        },
         behavior=down(0),
         maxReplicas=12,
     )

@@ -108,6 +108,13 @@ TARGETS = [
         *growing("vllm:request_success_total", 3, finished_reason="length"),
     ),
     pod("first-sample", sample("vllm:request_success_total", 5000)),
+    # Refused requests, by limit and without an engine.
+    pod(
+        "refusing",
+        *growing("vllm:admission_rejections_total", 2, model_name="m", reason="max_num_queued_reqs"),
+        *growing("vllm:admission_rejections_total", 1, model_name="m", reason="max_num_queued_tokens"),
+    ),
+    pod("new", sample("vllm:admission_rejections_total", 0, model_name="m", reason="max_num_queued_reqs")),
     pod("quick", *histogram(TTFT, {"0.1": 9, "0.5": 10, "+Inf": 10})),
     pod("tardy", *histogram(TTFT, {"0.1": 0, "0.5": 9, "+Inf": 10})),
     pod("idle", *histogram(TTFT, {"0.1": 0, "0.5": 0, "+Inf": 0})),
@@ -289,6 +296,12 @@ def test_a_gateways_queue_is_found(source):
     assert values(asked(source, Signal.GATEWAY_QUEUE)) == {"epp-0": 4}
 
 
+def test_refused_requests_are_added_up_and_a_counter_without_a_rate_is_known_to_be_there(source):
+    answer = asked(source, Signal.REJECTED_RATE)
+    assert values(answer) == {"refusing": 3}
+    assert answer.unrated == {("chat", "new")}
+
+
 @pytest.mark.parametrize(("namespace", "picker"), [("quiet", "gw-epp-7c9"), ("silent", "epp-1")])
 def test_a_picker_in_which_no_request_has_waited_is_there_by_other_series_or_by_up(source, namespace, picker):
     answer = asked(source, Signal.GATEWAY_QUEUE, namespace)
@@ -351,12 +364,12 @@ def test_every_signal_of_vllm_is_found_in_a_real_scrape(tmp_path):
     with Exporter(text) as vllm, Prometheus(tmp_path, interval=0.2) as server:
         server.scrape([{"targets": [vllm.address], "labels": {"namespace": "chat", "pod": "vllm-0"}}])
         source = PrometheusSource(Connection(server.url, requests.Session()), Area())
-        asked = [Question(signal=signal, window_seconds=60) for signal in Signal if signal not in _NOT_VLLM]
+        asked = [Question(signal=signal, window_seconds=60) for signal in Signal if signal not in _NOT_IN_IT]
         eventually(lambda: all(one.points or one.buckets for one in source.answers(asked, ["chat"]).values()))
         source.close()
 
 
-_NOT_VLLM = {Signal.GPU_UTILIZATION, Signal.GPU_MEMORY_USED, Signal.GATEWAY_QUEUE}
+_NOT_IN_IT = {Signal.GPU_UTILIZATION, Signal.GPU_MEMORY_USED, Signal.GATEWAY_QUEUE, Signal.REJECTED_RATE}
 
 
 # Joined with the live pods
