@@ -34,7 +34,7 @@ class Controller:
         observation = self.scraper.observe(cluster, now, self._open_schedules(now))
         before = self._state
         decision, self._state = evaluate(self.policy, observation, before, now)
-        self.counts.add(decision)
+        self.counts.add(decision, now)
         action = self._action(decision)
         if action is Action.SCALED:
             cluster.scale(decision.desired_replicas, now)

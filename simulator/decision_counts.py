@@ -3,8 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import dropwhile
+from typing import NamedTuple
 
-from autoscaler.decision.types import Decision
+from autoscaler.decision.types import Decision, Reason
+
+
+class Moment(NamedTuple):
+    """One sync in short. ``held_back``: what kept back replicas that the metrics asked for, or None."""
+
+    now: float
+    current: int
+    desired: int
+    held_back: Reason | None
 
 
 class DecisionCounts:
@@ -12,25 +23,33 @@ class DecisionCounts:
 
     ``ups`` and ``downs``: decisions that wanted more or fewer replicas than they found. With
     ``written`` False (``mode: DryRun`` or ``Paused``) nothing came of them. ``reasons``: how often
-    each settled a decision.
+    each settled a decision. ``course``: the syncs in short. ``highest``: of each metric that was
+    usable its highest usage and its target, in milli units.
     """
 
     def __init__(self, *, written: bool = True) -> None:
         self.written = written
         self.decisions = self.ups = self.downs = 0
         self.reasons: Counter[str] = Counter()
+        self.course: list[Moment] = []
+        self.highest: dict[str, tuple[int, int]] = {}
         self._turns = 0
         self._target: int | None = None
         self._rising: bool | None = None
         self._left: int | None = None
 
-    def add(self, decision: Decision) -> None:
-        """Counts the next decision."""
+    def add(self, decision: Decision, now: float) -> None:
+        """Counts the next decision, made at ``now`` in seconds."""
         current, desired = decision.current_replicas, decision.desired_replicas
         self.decisions += 1
         self.ups += desired > current
         self.downs += desired < current
         self.reasons[str(decision.reason)] += 1
+        self.course.append(Moment(now, current, desired, _held_back(decision)))
+        for proposal in decision.proposals:
+            usage = proposal.usage_milli
+            if usage is not None and usage > self.highest.get(proposal.metric, (-1, 0))[0]:
+                self.highest[proposal.metric] = usage, proposal.target_milli
         if self._target is not None and current != self._target:
             rising = current > self._target
             self._turns += self._turned(rising)
@@ -50,3 +69,11 @@ class DecisionCounts:
 
     def _turned(self, rising: bool) -> bool:
         return self._rising is not None and rising != self._rising
+
+
+def _held_back(decision: Decision) -> Reason | None:
+    """The first stage behind the metrics that gave fewer replicas than an increase they asked for."""
+    steps = list(dropwhile(lambda step: step.stage != "metrics", decision.steps))
+    if not steps or steps[0].replicas <= max(decision.current_replicas, decision.desired_replicas):
+        return None
+    return next((step.reason for step in steps[1:] if step.replicas < steps[0].replicas), None)

@@ -1,20 +1,20 @@
 """The event loop: arrivals, pods that become ready, scrapes, syncs and timeline ticks, in time order.
 
 What falls on the same moment happens in this order: a pod becomes ready, requests arrive, the
-scraper scrapes, the controller syncs, the timeline is read. The loop owns no scaling rule: a sync
-observes, asks ``autoscaler.decision.evaluate`` and carries out what it says.
+scraper scrapes, the controller syncs or the plan orders, the timeline is read. The loop owns no scaling
+rule: a sync observes, asks ``autoscaler.decision.evaluate`` and carries out what it says.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from math import inf
 from typing import TYPE_CHECKING
 
 from simulator.cluster import Cluster
 from simulator.nodes import NodePool
 from simulator.result import RequestTable, RunResult, TimelinePoint
-from simulator.scenario import Fixed, Scenario
+from simulator.scenario import Fixed, Planned, Scenario
 
 if TYPE_CHECKING:  # what only a policy needs is imported when there is one: it is most of the time to start
     from autoscaler.policy.models import ScalingPolicy
@@ -33,7 +33,7 @@ PROGRESS_EVERY = 2048
 
 def simulate(
     requests: Iterable[Request | HashedRequest],
-    scaling: ScalingPolicy | Fixed,
+    scaling: ScalingPolicy | Fixed | Planned,
     scenario: Scenario,
     *,
     label: str = "",
@@ -69,12 +69,14 @@ class _Replay:
     def __init__(
         self,
         requests: Iterable[Request | HashedRequest],
-        scaling: ScalingPolicy | Fixed,
+        scaling: ScalingPolicy | Fixed | Planned,
         scenario: Scenario,
         progress: Callable[[float], None] | None,
     ) -> None:
         self.table = RequestTable(
-            keep_rows=scenario.keep_requests, hash_block_tokens=scenario.hash_block_tokens
+            keep_rows=scenario.keep_requests,
+            hash_block_tokens=scenario.hash_block_tokens,
+            slo=scenario.slo,
         )
         self.timeline: list[TimelinePoint] = []
         self.controller: Controller | None = None
@@ -84,7 +86,9 @@ class _Replay:
         self._last_arrival = 0.0
         self._arrived_at_tick = 0
         self._last_tick = 0.0
-        self._next_scrape = self._next_sync = inf
+        self._next_scrape = self._next_sync = self._next_order = inf
+        self._orders: Iterator[tuple[float, int]] = iter(())
+        self._ordered = 0
         self._scrape_interval = scenario.scrape_interval_s
         self._sync_period = inf
         self._tick_interval = scenario.timeline_s(scaling) if scenario.keep_timeline else inf
@@ -104,10 +108,15 @@ class _Replay:
         self.cluster.start_ready(replicas)
         self._next_tick = 0.0 if self._tick_interval < inf else inf
 
-    def _set_up(self, scaling: ScalingPolicy | Fixed, scenario: Scenario) -> int:
+    def _set_up(self, scaling: ScalingPolicy | Fixed | Planned, scenario: Scenario) -> int:
         """Prepares the control loop, if any; the replicas to begin with."""
         if isinstance(scaling, Fixed):
             return scaling.replicas
+        if isinstance(scaling, Planned):
+            self._orders = iter(scaling.orders)
+            _, replicas = next(self._orders)
+            self._read_order()
+            return replicas
         from simulator.controller import Controller
 
         spec = scaling.spec
@@ -120,11 +129,16 @@ class _Replay:
             self._give_up_s += GIVE_UP_WITH_SCHEDULES_S
         return replicas
 
+    def _read_order(self) -> None:
+        self._next_order, self._ordered = next(self._orders, (inf, 0))
+
     def run(self) -> float:
         """Runs to the end; returns when that was."""
         cluster = self.cluster
         while True:
-            now = min(cluster.next_ready, self._next_scrape, self._next_sync, self._next_tick)
+            now = min(
+                cluster.next_ready, self._next_scrape, self._next_sync, self._next_order, self._next_tick
+            )
             self._arrive(now, inclusive=False)
             if cluster.next_ready <= now < inf:
                 cluster.bring_up(now)
@@ -138,6 +152,7 @@ class _Replay:
             self._react(now)
         end_s = self._end_s(now)
         cluster.close(end_s)
+        self.table.close()
         if self.nodes is not None:
             self.nodes.close(end_s)
         return end_s
@@ -163,7 +178,7 @@ class _Replay:
 
     def _may_be_served(self) -> bool:
         """Whether requests wait at the gateway and somebody may order replicas for them."""
-        return bool(self.cluster.gateway) and self.controller is not None
+        return bool(self.cluster.gateway) and (self.controller is not None or self._next_order < inf)
 
     def _idle_since(self) -> float:
         return max(self._last_arrival, self.cluster.last_finish())
@@ -180,6 +195,9 @@ class _Replay:
         if self._next_sync <= now and self.controller:
             self.controller.sync(self.cluster, now)
             self._next_sync += self._sync_period
+        if self._next_order <= now:
+            self.cluster.scale(self._ordered, now)
+            self._read_order()
         if self._next_tick <= now:
             self.timeline.append(self._tick(now))
             self._next_tick += self._tick_interval

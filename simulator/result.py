@@ -41,6 +41,14 @@ HASH_BLOCK_TOKENS = 512
 """Prompt tokens that one of a trace's ``hash_ids`` stands for: what Mooncake's traces use."""
 
 
+@dataclass(frozen=True, slots=True)
+class Slo:
+    """The service level objective of one request. Rejected and unfinished requests miss it."""
+
+    ttft_s: float
+    tpot_s: float
+
+
 class RequestTable:
     """One row per replayed request, in arrival order, as columns; and what completed requests took.
 
@@ -50,8 +58,11 @@ class RequestTable:
     were found in the prefix cache.
 
     With ``keep_rows=False`` the row of a request that has ended is used again, so that ten million
-    requests fit: then only the ``done_*`` columns (in order of completion) and the counts speak of
-    the whole run.
+    requests fit: then only the ``done_*`` columns (in order of completion), the ``missed_*`` columns
+    and the counts speak of the whole run.
+
+    With an ``slo`` each request that ended without meeting it has its arrival and its tokens in the
+    ``missed_*`` columns, in the order of their ends.
     """
 
     __slots__ = (
@@ -65,6 +76,9 @@ class RequestTable:
         "hash_ids",
         "hit_tokens",
         "keep_rows",
+        "missed_arrival_s",
+        "missed_output_tokens",
+        "missed_prompt_tokens",
         "outcome",
         "output_tokens",
         "preempted",
@@ -77,11 +91,19 @@ class RequestTable:
         "rejected_by",
         "replica",
         "requests",
+        "slo",
         "ttft_s",
     )
 
-    def __init__(self, *, keep_rows: bool = True, hash_block_tokens: int = HASH_BLOCK_TOKENS) -> None:
+    def __init__(
+        self,
+        *,
+        keep_rows: bool = True,
+        hash_block_tokens: int = HASH_BLOCK_TOKENS,
+        slo: Slo | None = None,
+    ) -> None:
         self.keep_rows = keep_rows
+        self.slo = slo
         self.requests = self.rejected = self.preempted = 0
         self.prefix_queried_tokens = self.prefix_hit_tokens = 0
         self.hash_block_tokens = hash_block_tokens
@@ -101,6 +123,9 @@ class RequestTable:
         self.done_ttft_s = array("d")
         self.done_e2e_s = array("d")
         self.done_output_tokens = array("i")
+        self.missed_arrival_s = array("d")
+        self.missed_prompt_tokens = array("i")
+        self.missed_output_tokens = array("i")
 
     def __len__(self) -> int:
         return self.requests
@@ -166,7 +191,13 @@ class RequestTable:
         self.outcome[row] = Outcome.COMPLETED
         self.done_ttft_s.append(self.ttft_s[row])
         self.done_e2e_s.append(e2e_s)
-        self.done_output_tokens.append(self.output_tokens[row])
+        tokens = self.output_tokens[row]
+        self.done_output_tokens.append(tokens)
+        slo = self.slo
+        if slo is not None:
+            ttft_s = self.ttft_s[row]
+            if ttft_s > slo.ttft_s or (tokens > 1 and (e2e_s - ttft_s) / (tokens - 1) > slo.tpot_s):
+                self._miss(row)
         if not self.keep_rows:
             self._free.append(row)
 
@@ -176,8 +207,23 @@ class RequestTable:
         self.rejected += 1
         if limit is not None:
             self.rejected_by[limit] += 1
+        if self.slo is not None:
+            self._miss(row)
         if not self.keep_rows:
             self._free.append(row)
+
+    def close(self) -> None:
+        """At the end of a run: requests that never ended have missed the SLO."""
+        if self.slo is None or self.completed + self.rejected == self.requests:
+            return
+        for row in range(len(self.outcome)):
+            if self.outcome[row] == Outcome.UNFINISHED:
+                self._miss(row)
+
+    def _miss(self, row: int) -> None:
+        self.missed_arrival_s.append(self.arrival_s[row])
+        self.missed_prompt_tokens.append(self.prompt_tokens[row])
+        self.missed_output_tokens.append(self.output_tokens[row])
 
     def tpot_s(self, row: int) -> float | None:
         """Mean seconds per output token after the first; None for one token or no end."""
@@ -236,14 +282,6 @@ class ReplicaLife:
     def billed_from_s(self) -> float:
         """From when it is paid for: its order, or its node's where it had to wait for one."""
         return self.ordered_s + (self.start.waiting_s if self.start else 0.0)
-
-
-@dataclass(frozen=True, slots=True)
-class Slo:
-    """The service level objective of one request. Rejected and unfinished requests miss it."""
-
-    ttft_s: float
-    tpot_s: float
 
 
 @dataclass(frozen=True, slots=True)

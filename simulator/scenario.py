@@ -31,6 +31,16 @@ class Fixed:
 
 
 @dataclass(frozen=True, slots=True)
+class Planned:
+    """Replicas by the clock instead of a policy: ``orders`` are (seconds, replicas), ascending.
+
+    The first order is at 0 and its replicas are ready; every later one waits for its start-ups.
+    """
+
+    orders: tuple[tuple[float, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Scenario:
     """Everything about a run but its requests and its policy. Times in seconds.
 
@@ -61,8 +71,10 @@ class Scenario:
     server: type[VllmServer] = Replica
     hash_block_tokens: int = HASH_BLOCK_TOKENS
 
-    def timeline_s(self, scaling: ScalingPolicy | Fixed) -> float:
+    def timeline_s(self, scaling: ScalingPolicy | Fixed | Planned) -> float:
         """Seconds between two points of the timeline."""
         if self.timeline_interval_s is not None:
             return self.timeline_interval_s
-        return FIXED_TIMELINE_S if isinstance(scaling, Fixed) else float(scaling.spec.sync_period_seconds)
+        if isinstance(scaling, Fixed | Planned):
+            return FIXED_TIMELINE_S
+        return float(scaling.spec.sync_period_seconds)

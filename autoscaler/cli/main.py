@@ -35,6 +35,9 @@ COMMANDS = {
     "simulate": LazyCommand(
         "autoscaler.cli.simulate.command:simulate", "Replay a request trace under one or more policies."
     ),
+    "bound": LazyCommand(
+        "autoscaler.cli.bound:bound", "Find what a known future would need: the reference for policies."
+    ),
     "startup": LazyCommand(
         "autoscaler.cli.startup:startup", "Compare ways of starting a replica: seconds and dollars."
     ),

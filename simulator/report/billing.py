@@ -9,9 +9,17 @@ from collections.abc import Sequence
 from math import fsum
 
 from simulator.report.formats import count, latency
-from simulator.result import ReplicaLife
+from simulator.result import ReplicaLife, RunResult
 
 SECONDS_PER_HOUR = 3600.0
+HOURS_PER_MONTH = 730.0
+
+
+def cost_usd(result: RunResult, replica_s: float) -> float | None:
+    """Dollars for so many replica-seconds at the run's price; None without one."""
+    if result.price is None:
+        return None
+    return replica_s / SECONDS_PER_HOUR * result.gpus_per_replica * result.price.usd_per_gpu_hour
 
 
 def replica_seconds(lives: Sequence[ReplicaLife]) -> float:

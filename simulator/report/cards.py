@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from simulator.report.comparison import ROWS, best
+from simulator.report.comparison import ROWS, Row, best
 from simulator.report.formats import (
     cost_remark,
     count,
     decimal,
     dollars,
+    goal,
     latency,
     limit,
     rejection_remark,
@@ -32,12 +33,12 @@ def rejections(summary: dict[str, Any]) -> tuple[Markup, ...]:
 
 
 def comparison_table(summaries: Sequence[dict[str, Any]]) -> Markup:
-    """Every figure of every run; the best of a row is marked."""
+    """Every figure of every run: green holds the goal, red misses it, the best of other rows is bold."""
     rows = []
     for row in ROWS:
         winners = best(row, summaries)
         cells = (
-            element("td", row.text(one), class_="number best" if index in winners else "number")
+            element("td", row.text(one), class_=f"number {_mark(row, one, index in winners)}".rstrip())
             for index, one in enumerate(summaries)
         )
         rows.append(element("tr", element("th", row.title, scope="row"), *cells))
@@ -45,10 +46,18 @@ def comparison_table(summaries: Sequence[dict[str, Any]]) -> Markup:
     return table(headings, rows, caption="Runs compared", class_="comparison")
 
 
+def _mark(row: Row, summary: dict[str, Any], best_of_row: bool) -> str:
+    if row.judged and summary["verdict"] is not None:
+        return _standing(summary)
+    return "best" if best_of_row else ""
+
+
+def _standing(summary: dict[str, Any]) -> str:
+    return "reached" if summary["verdict"]["holds"] else "failed"
+
+
 def _cards(summary: dict[str, Any], slo: Slo) -> Iterator[Markup]:
-    attainment = summary["slo_attainment"]
-    limits = f"of {count(summary['requests'])} requests met both limits"
-    yield _card("SLO attainment", share(attainment), limits)
+    yield _attainment(summary)
     yield _late("TTFT p95", summary["ttft_s"]["p95"], slo.ttft_s)
     yield _late("TPOT p95", summary["tpot_s"]["p95"], slo.tpot_s)
     yield _card(
@@ -64,12 +73,22 @@ def _cards(summary: dict[str, Any], slo: Slo) -> Iterator[Markup]:
     yield _card("Not served", count(lost), remark)
 
 
+def _attainment(summary: dict[str, Any]) -> Markup:
+    limits = f"of {count(summary['requests'])} requests met both limits"
+    verdict = summary["verdict"]
+    if verdict is None or verdict["attainment"] is None:
+        return _card("SLO attainment", share(summary["slo_attainment"]), limits)
+    word = "holds" if verdict["holds"] else "misses"
+    remark = f"{word} the goal of {goal(verdict['goal'])}; {share(summary['slo_attainment'])} {limits}"
+    return _card("SLO attainment", share(verdict["attainment"]), remark, _standing(summary))
+
+
 def _late(title: str, value: float | None, most: float) -> Markup:
     over = value is not None and value > most
     relation = "over" if over else "within"
-    return _card(title, latency(value), f"{relation} the {limit(most)} limit", over=over)
+    return _card(title, latency(value), f"{relation} the {limit(most)} limit", "over" if over else "")
 
 
-def _card(title: str, value: str, remark: str, *, over: bool = False) -> Markup:
-    shown = element("dd", value, class_="value over" if over else "value")
+def _card(title: str, value: str, remark: str, mark: str = "") -> Markup:
+    shown = element("dd", value, class_=f"value {mark}".rstrip())
     return element("div", element("dt", title), shown, element("dd", remark, class_="remark"))

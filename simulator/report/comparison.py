@@ -19,18 +19,19 @@ class Better(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One figure of a summary. ``path``: its keys, outermost first."""
+    """One figure of a summary. ``path``: its keys, outermost first. ``judged``: the goal is about it."""
 
     title: str
     path: tuple[str, ...]
     show: Callable[[float | None], str]
     better: Better | None = None
+    judged: bool = False
 
     def value(self, summary: dict[str, Any]) -> float | None:
         """The figure itself; None where the run has none."""
         found: Any = summary
         for key in self.path:
-            found = found[key]
+            found = None if found is None else found[key]
         number: float | None = found
         return number
 
@@ -47,7 +48,8 @@ def _latency_rows(name: str, key: str) -> tuple[Row, ...]:
 
 
 ROWS = (
-    Row("SLO attainment", ("slo_attainment",), formats.share, Better.HIGH),
+    Row("SLO attainment", ("slo_attainment",), formats.share, Better.HIGH, judged=True),
+    Row("Of avoidable", ("verdict", "attainment_of_avoidable"), formats.share, Better.HIGH, judged=True),
     Row("Requests", ("requests",), formats.count),
     Row("Completed", ("completed",), formats.count, Better.HIGH),
     Row("Rejected", ("rejected",), formats.count, Better.LOW),
@@ -59,6 +61,9 @@ ROWS = (
     Row("Replicas, most", ("replicas", "max"), formats.count),
     Row("GPU-hours", ("gpu_hours",), formats.decimal, Better.LOW),
     Row("Cost", ("cost_usd",), formats.dollars, Better.LOW),
+    Row("Cost a month", ("cost_usd_per_month",), formats.dollars, Better.LOW),
+    Row("$ per M out tokens", ("cost_usd_per_million_output_tokens",), formats.dollars, Better.LOW),
+    Row("Over the bound", ("verdict", "regret"), formats.decimal, Better.LOW),
     Row("Direction changes", ("direction_changes",), formats.count, Better.LOW),
     Row("Preemptions", ("preemptions",), formats.count, Better.LOW),
 )

@@ -33,6 +33,11 @@ def share(value: float | None) -> str:
     return f"{value:.0%}" if value in {0.0, 1.0} else f"{value:.2%}"
 
 
+def goal(value: float) -> str:
+    """A goal as somebody wrote it: ``99%``, ``99.9%``."""
+    return f"{value * 100:g}%"
+
+
 def latency(seconds: float | None) -> str:
     """Three significant digits or more, in milliseconds below a second."""
     if seconds is None:

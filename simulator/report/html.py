@@ -14,6 +14,7 @@ from simulator.report.markup import Markup, element, join, table
 from simulator.report.plot_data import plot_data, script_json
 from simulator.report.plot_section import comparison_figures, plot, run_figures
 from simulator.report.start_section import start_section
+from simulator.report.verdict_text import findings, opening, remarks
 from simulator.result import RunResult
 
 _STYLES = ("uPlot.min.css", "report.css")
@@ -67,7 +68,7 @@ def _page(results: Sequence[RunResult], summaries: Sequence[dict[str, Any]]) -> 
         (
             _header(results),
             element("p", class_="failure", role="alert", hidden=True),
-            element("main", _comparison(summaries) if several else "", *runs),
+            element("main", _opening(summaries), _comparison(summaries) if several else "", *runs),
             _toolbar(),
         )
     )
@@ -80,6 +81,23 @@ def _header(results: Sequence[RunResult]) -> Markup:
     several = len(names) > 1
     navigation = element("nav", *links, aria_label="Runs") if several else ""
     return element("header", element("p", "autoscale simulate", class_="kicker"), heading, navigation)
+
+
+def _opening(summaries: Sequence[dict[str, Any]]) -> Markup | str:
+    sentences = opening(summaries)
+    return element("p", sentences, class_="opening") if sentences else ""
+
+
+def _remarks(summary: dict[str, Any]) -> Iterator[Markup]:
+    """What else the goal says of a run: unavoidable misses, regret, and the findings, numbered."""
+    yield from (element("p", remark, class_="note") for remark in remarks(summary))
+    found = findings(summary)
+    if found:
+        items = (
+            element("li", f"{finding['message']} ", element("code", finding["field"])) for finding in found
+        )
+        yield element("h3", "Findings")
+        yield element("ol", *items, class_="findings")
 
 
 def _toolbar() -> Markup:
@@ -120,6 +138,7 @@ def _run(index: int, result: RunResult, summary: dict[str, Any], shown: int, *, 
         element("p", f"{clock(result.end_s)} simulated; the limits are {limits}.", class_="lead"),
         cards(summary, result.slo),
         *rejections(summary),
+        *_remarks(summary),
         element("div", *figures, class_="figures"),
         start_section(result.replicas),
         decision_section(result.decisions, shown, written=result.counts is None or result.counts.written),

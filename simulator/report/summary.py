@@ -9,16 +9,23 @@ from dataclasses import asdict, fields
 from math import fsum
 from typing import Any
 
-from simulator.report.billing import SECONDS_PER_HOUR, most_billed, replica_seconds
+from simulator.report.billing import (
+    HOURS_PER_MONTH,
+    SECONDS_PER_HOUR,
+    cost_usd,
+    most_billed,
+    replica_seconds,
+)
 from simulator.report.quantiles import distribution
+from simulator.report.review import Review, verdict_document
 from simulator.report.slo import completed
 from simulator.result import ReplicaLife, RunResult, StartPhases
 
 _DECIMALS = 6  # microseconds; digits beyond them are noise of the arithmetic
 
 
-def summarize(result: RunResult) -> dict[str, Any]:
-    """One run's figures, JSON-ready, in the order in which they are written.
+def summarize(result: RunResult, review: Review | None = None) -> dict[str, Any]:
+    """One run's figures, JSON-ready, in the order in which they are written; with what a goal says of it.
 
     Times in seconds. ``slo_attainment`` is a share of all requests (rejected and unfinished ones
     miss) and None without requests; latencies are over completed requests and None without any.
@@ -37,6 +44,7 @@ def summarize(result: RunResult) -> dict[str, Any]:
         "rejected_by": [limit._asdict() | {"requests": count} for limit, count in table.rejected_by.items()],
         "unfinished": requests - table.completed - table.rejected,
         "slo_attainment": _rounded(done.met / requests if requests else None),
+        "verdict": None if review is None else verdict_document(review, result),
         "ttft_s": _distribution(done.ttft_s),
         "tpot_s": _distribution(done.tpot_s),
         "e2e_s": _distribution(done.e2e_s),
@@ -77,14 +85,19 @@ def start_means(lives: Sequence[ReplicaLife]) -> dict[str, float | int | None]:
 
 
 def _money(result: RunResult, billed_s: float) -> dict[str, Any]:
-    """Idle nodes, and the cost of both; None without a price."""
-    node_s = billed_s + result.idle_node_s
-    cost = None
-    if result.price is not None:
-        cost = node_s / SECONDS_PER_HOUR * result.gpus_per_replica * result.price.usd_per_gpu_hour
+    """Idle nodes, and the cost of both; None without a price. A month has 730 hours, as in list prices."""
+    cost = cost_usd(result, billed_s + result.idle_node_s)
+    tokens = sum(result.requests.done_output_tokens)
+    hours = result.end_s / SECONDS_PER_HOUR
     return {
         "idle_node_hours": _rounded(result.idle_node_s / SECONDS_PER_HOUR),
         "cost_usd": _rounded(cost),
+        "cost_usd_per_month": _rounded(
+            cost / hours * HOURS_PER_MONTH if cost is not None and hours else None
+        ),
+        "cost_usd_per_million_output_tokens": _rounded(
+            cost / tokens * 1e6 if cost is not None and tokens else None
+        ),
         "price": None if result.price is None else asdict(result.price),
     }
 

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from simulator.report import formats
 from simulator.report.billing import pending_remark
-from simulator.report.comparison import ROWS, best
+from simulator.report.comparison import ROWS, Row, best
 from simulator.report.inputs import Pairs, shared_and_own
 from simulator.report.sparkline import sparkline
+from simulator.report.verdict_text import findings, opening, remarks
 from simulator.result import RunResult
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ _COLUMN = 20
 _RUNS_ABREAST = (WIDTH - _TITLES) // _COLUMN
 _SPARK = 48
 _TOP_REASONS = 3
-_BOLD, _GREEN, _YELLOW, _DIM, _RESET = "\x1b[1m", "\x1b[32m", "\x1b[33m", "\x1b[2m", "\x1b[0m"
+_BOLD, _RED, _GREEN, _YELLOW, _DIM, _RESET = (f"\x1b[{code}m" for code in (1, 31, 32, 33, 2, 0))
 
 
 def render_terminal(
@@ -36,6 +37,8 @@ def render_terminal(
     """
     paint = _Paint(color)
     lines: list[str] = []
+    if sentences := opening(summaries):
+        lines += [*_wrapped("", sentences), ""]
     for start in range(0, len(results), _RUNS_ABREAST):
         lines += _table(summaries, range(start, min(start + _RUNS_ABREAST, len(results))), paint)
         lines.append("")
@@ -62,15 +65,24 @@ def _table(summaries: Sequence[dict[str, Any]], columns: range, paint: _Paint) -
     for row in ROWS:
         winners = best(row, summaries)
         cells = (
-            paint(_GREEN if index in winners else "", f"{row.text(summaries[index]):>{_COLUMN}}")
+            paint(_code(row, summaries[index], index in winners), f"{row.text(summaries[index]):>{_COLUMN}}")
             for index in columns
         )
         yield f"{row.title:<{_TITLES}}" + "".join(cells)
 
 
+def _code(row: Row, summary: dict[str, Any], wins: bool) -> str:
+    """Green holds the goal and red misses it; the best of any other row is bold."""
+    if row.judged and summary["verdict"] is not None:
+        return _GREEN if summary["verdict"]["holds"] else _RED
+    return _BOLD if wins else ""
+
+
 def _course(result: RunResult, summary: dict[str, Any], paint: _Paint) -> Iterator[str]:
     yield paint(_BOLD, _fit(result.label, WIDTH))
     yield from _wrapped("  ", _verdict(result, summary))
+    for remark in remarks(summary):
+        yield from _wrapped("  ", remark)
     if result.timeline:
         demand = [point.demand_rps for point in result.timeline]
         ready = [float(point.ready) for point in result.timeline]
@@ -85,6 +97,8 @@ def _course(result: RunResult, summary: dict[str, Any], paint: _Paint) -> Iterat
         found = summary["prefix_hit_tokens"]
         yield f"  Prefix cache: {formats.share(found / asked)} of {asked:,} prompt tokens were found in it"
     yield from _decisions(result.counts)
+    for number, finding in enumerate(findings(summary), start=1):
+        yield from _wrapped(f"  Finding {number}: ", f"{finding['message']} ({finding['field']})")
 
 
 def _starts(starts: dict[str, Any]) -> Iterator[str]:

@@ -12,7 +12,7 @@ from threading import Thread
 import pytest
 from click.testing import CliRunner, Result
 
-from autoscaler.cli.main import cli
+from autoscaler.cli.main import cli, main
 from autoscaler.errors import InputError
 from autoscaler.policy.library import library_path
 
@@ -68,7 +68,9 @@ def test_the_bare_command_replays_under_the_chat_policy_and_prints_every_default
         "rate-scale=1",
         "seed=0",
         "bad-rows=stop",
-        "initial-replicas=minReplicas",
+        "initial-replicas=auto",
+        "goal=99%",
+        "baseline=on",
         "timeline-interval=every sync",
         "clock-start=2024-01-01T00:00:00+00:00",
         "startup-spread=on",
@@ -264,7 +266,8 @@ def test_a_start_is_printed_with_the_components_that_go_without_saying():
 
 def test_nodes_limit_the_replicas_and_the_starts_say_where_the_time_went(tmp_path):
     out = tmp_path / "out.json"
-    result = run("azure-conv", *BURST, "--nodes", "2", "--startup-spread", "off", "--json", out)
+    cold = ("--nodes", "2", "--startup-spread", "off", "--initial-replicas", "min")
+    result = run("azure-conv", *BURST, *cold, "--json", out)
     assert result.exit_code == 0
     run_ = json.loads(out.read_text())
     assert run_["replicas"]["max"] == 2
@@ -482,3 +485,63 @@ def test_prefix_caching_that_cannot_be_is_refused(arguments, message):
     result = run("azure-conv", *arguments)
     assert result.exit_code == 2
     assert message in " ".join(result.stderr.replace("│", " ").split())
+
+
+# -- the goal ------------------------------------------------------------------------------------
+
+STARVED = ("azure-conv", "--span", "300", "--rate-scale", "8", "--replicas", "1")
+
+
+def test_the_summary_opens_with_who_holds_the_goal_and_what_is_cheapest():
+    result = run("azure-conv", *SHORT, "--replicas", 1, "--replicas", 3)
+    opening = " ".join(result.stdout.split("\n\n")[0].split())
+    assert opening.startswith("1 replica holds 99%: ")
+    assert "The fewest fixed replicas that hold: 1, for $" in opening
+    assert "Cheapest that holds: 1 replica" in opening
+
+
+def test_check_ends_with_3_where_a_run_misses_the_goal(capsys):
+    starved = ["simulate", *STARVED, "--baseline", "off"]
+    assert main(starved) == 0
+    assert main([*starved, "--check"]) == 3
+    assert "--check: 99% is missed by 1 replica" in capsys.readouterr().err
+    fine = ["simulate", "azure-conv", *SHORT, "--replicas", "3", "--baseline", "off", "--check"]
+    assert main(fine) == 0
+
+
+def test_the_baseline_can_be_left_out(tmp_path):
+    out = tmp_path / "out.json"
+    run(*STARVED, "--baseline", "off", "--json", out)
+    verdict = json.loads(out.read_text())["verdict"]
+    assert (verdict["baseline_sought"], verdict["cheapest_fixed"]) == (False, None)
+    assert not verdict["holds"]
+
+
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [("100%", "out of range"), ("0", "out of range"), ("99", "has no unit"), ("many", "is not a share")],
+)
+def test_a_goal_that_cannot_be_is_refused(given, problem):
+    result = run("azure-conv", *SHORT, "--goal", given)
+    assert result.exit_code == 2
+    assert problem in result.stderr
+
+
+def test_runs_begin_with_the_replicas_that_hold_the_first_minutes(tmp_path):
+    out = tmp_path / "out.json"
+    for given, expected in ((("--initial-replicas", "min"), 1), (("--initial-replicas", 3), 3)):
+        run("azure-conv", *BURST, *given, "--baseline", "off", "--json", out)
+        assert json.loads(out.read_text())["inputs"]["initial_replicas"] in (expected, None)
+    result = run("azure-conv", *BURST, "--baseline", "off", "--json", out)
+    begun = json.loads(out.read_text())["inputs"]["initial_replicas"]
+    assert begun > 1
+    assert f"Runs begin with {begun} ready" in result.stderr
+
+
+def test_the_bound_gives_each_run_its_regret(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    out = tmp_path / "out.json"
+    run("azure-conv", *SHORT, "--replicas", 2, "--baseline", "off", "--bound", "on", "--json", out)
+    verdict = json.loads(out.read_text())["verdict"]
+    assert verdict["regret"] == pytest.approx(2.0, rel=0.1), "one replica is enough"
+    assert len(list((tmp_path / "vllm-autoscaler" / "bounds").iterdir())) == 1

@@ -14,7 +14,7 @@ def count(*decisions: tuple[int, int], written: bool = True) -> DecisionCounts:
     """Decisions as (replicas found, replicas wanted)."""
     counts = DecisionCounts(written=written)
     for current, desired in decisions:
-        counts.add(Decision(current, desired, Reason.READY_FOR_NEW_SCALE, "", ()))
+        counts.add(Decision(current, desired, Reason.READY_FOR_NEW_SCALE, "", ()), 0.0)
     return counts
 
 
@@ -43,12 +43,12 @@ def test_decisions_that_were_not_written_are_no_changes():
 def test_a_turn_that_the_last_decision_makes_counts_once_however_often_it_is_asked():
     counts = count((2, 4), (4, 2))
     assert [counts.direction_changes, counts.direction_changes] == [1, 1]
-    counts.add(Decision(2, 2, Reason.WITHIN_TOLERANCE, "", ()))
+    counts.add(Decision(2, 2, Reason.WITHIN_TOLERANCE, "", ()), 0.0)
     assert counts.direction_changes == 1
 
 
 def test_every_decision_is_counted_with_its_reason():
     counts = count((2, 4), (4, 4))
-    counts.add(Decision(4, 4, Reason.WITHIN_TOLERANCE, "", ()))
+    counts.add(Decision(4, 4, Reason.WITHIN_TOLERANCE, "", ()), 0.0)
     assert counts.decisions == 3
     assert counts.reasons == {"ReadyForNewScale": 2, "WithinTolerance": 1}

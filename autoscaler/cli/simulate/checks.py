@@ -51,7 +51,7 @@ def check_nodes(runs: Sequence[Run], options: Options) -> None:
     for run in runs:
         if isinstance(run.scaling, Fixed):
             first = run.scaling.replicas
-        elif options.initial_replicas is not None:
+        elif isinstance(options.initial_replicas, int):
             first = options.initial_replicas
         else:
             first = run.scaling.policy.spec.min_replicas

@@ -9,8 +9,9 @@ import click
 from click.core import ParameterSource
 
 from autoscaler.cli.finite import FiniteRange
-from autoscaler.cli.names import complete_policy, complete_startup, complete_trace
-from autoscaler.cli.profile_option import profile_option
+from autoscaler.cli.goal_options import InitialReplicas, goal_options
+from autoscaler.cli.names import complete_policy, complete_trace
+from autoscaler.cli.replica_options import replica_options
 from autoscaler.cli.times import TimeType
 from autoscaler.cli.trace_options import trace_options
 
@@ -49,26 +50,7 @@ def _series(_ctx: click.Context, param: click.Parameter, values: tuple[str, ...]
     metavar="N",
     help="A fixed number of replicas. Several, and policies, are compared.",
 )
-@profile_option
-@click.option(
-    "--prefix-caching",
-    type=click.Choice(["on", "off"]),
-    help="Whether beginnings of prompts are found again, by the trace's hash_ids.  [default: the profile's]",
-)
-@click.option(
-    "--hash-block-tokens",
-    type=click.IntRange(1, 1_000_000),
-    default=512,
-    metavar="N",
-    help="With prefix caching: how many prompt tokens one of the hash_ids stands for.",
-)
-@click.option(
-    "--startup",
-    default="warm-node",
-    metavar="NAME[+NAME…]|SECONDS",
-    shell_complete=complete_startup,
-    help="How a replica starts: components or a preset, joined by + (see `autoscale startup --components`).",
-)
+@replica_options
 @click.option(
     "--startup-spread",
     type=click.Choice(["on", "off"]),
@@ -95,17 +77,6 @@ def _series(_ctx: click.Context, param: click.Parameter, values: tuple[str, ...]
     metavar="S",
     help="With --nodes: how long a free node stays.",
 )
-@click.option(
-    "--price",
-    metavar="USD|machine=NAME|spot",
-    help="Dollars a GPU-hour, or whose list price.  [default: on demand, where it is known]",
-)
-@click.option(
-    "--routing",
-    type=click.Choice(["least-loaded", "round-robin", "random"]),
-    default="least-loaded",
-    help="How requests find a replica.",
-)
 @trace_options
 @click.option(
     "--scrape-interval",
@@ -123,10 +94,26 @@ def _series(_ctx: click.Context, param: click.Parameter, values: tuple[str, ...]
 )
 @click.option(
     "--initial-replicas",
-    type=click.IntRange(0, 10_000),
-    metavar="N",
-    help="Replicas that are ready at 0.  [default: the policy's minReplicas]",
+    type=InitialReplicas(),
+    default="auto",
+    metavar="auto|min|N",
+    help="Replicas that are ready at 0: the fewest that reach the goal for ten minutes, the policy's "
+    "minReplicas, or a number.",
 )
+@goal_options
+@click.option(
+    "--baseline",
+    type=click.Choice(["on", "off"]),
+    default="on",
+    help="Whether the fewest fixed replicas that reach the goal are looked for, by more replays.",
+)
+@click.option(
+    "--bound",
+    type=click.Choice(["on", "off"]),
+    default="off",
+    help="Whether each run is compared with the clairvoyant bound (see `autoscale bound`).",
+)
+@click.option("--check", is_flag=True, help="End with status 3 when a run misses the goal.")
 @click.option(
     "--clock-start",
     type=TimeType(),
@@ -141,7 +128,6 @@ def _series(_ctx: click.Context, param: click.Parameter, values: tuple[str, ...]
     metavar="NAME=FILE",
     help="Recorded values (timestamp_s,value[,pod]) for the metric NAME, which has a free query.",
 )
-@click.option("--seed", type=int, default=0, help="For start-up times and --routing random.")
 @click.option(
     "--json", "json_file", type=_FILE, metavar="FILE", help="Write the results; - for standard output."
 )
@@ -164,7 +150,7 @@ def _series(_ctx: click.Context, param: click.Parameter, values: tuple[str, ...]
     help="Write every observation and decision.",
 )
 @click.pass_context
-def simulate(ctx: click.Context, /, **given: Any) -> None:
+def simulate(ctx: click.Context, /, **given: Any) -> int:
     """Replay the requests of TRACE through simulated vLLM replicas.
 
     \b
@@ -178,4 +164,4 @@ def simulate(ctx: click.Context, /, **given: Any) -> None:
     from autoscaler.cli.simulate.runs import run
 
     defaults = tuple(name for name in given if ctx.get_parameter_source(name) is ParameterSource.DEFAULT)
-    run(Options(**given, defaults=defaults))
+    return run(Options(**given, defaults=defaults))

@@ -51,7 +51,12 @@ class Options:
     slo: Mapping[str, float]
     scrape_interval: float
     metrics_lag: float
-    initial_replicas: int | None
+    initial_replicas: int | Literal["auto", "min"]
+    goal: float
+    count: Literal["avoidable", "all"]
+    baseline: Literal["on", "off"]
+    bound: Literal["on", "off"]
+    check: bool
     clock_start: float
     series: Mapping[str, Path]
     seed: int

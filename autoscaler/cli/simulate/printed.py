@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from autoscaler.cli.simulate.options import DEFAULT_POLICY, FOR_POLICIES, Options
+from simulator.report.formats import goal as goal_text
 from simulator.scenario import Scenario
+from simulator.verdict.fixed import FixedReplicas
 
 
 def defaults_text(options: Options) -> str:
@@ -25,6 +27,8 @@ def defaults_text(options: Options) -> str:
 
 
 def _shown(name: str, value: object) -> str:
+    if name == "goal" and isinstance(value, float):
+        return goal_text(value)
     if isinstance(value, Mapping):
         return ",".join(f"{name.removesuffix('_s')}={seconds:g}s" for name, seconds in value.items())
     if name == "clock_start" and isinstance(value, float):
@@ -32,6 +36,14 @@ def _shown(name: str, value: object) -> str:
     if value is None:
         return _UNSET[name]
     return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def beginning_text(fewest: FixedReplicas | None, goal: float) -> str:
+    """How many replicas the policies' runs begin with, and why."""
+    if fewest is None:
+        return "Runs begin with minReplicas: the first ten minutes ask for no number in particular"
+    text = f"Runs begin with {fewest.replicas} ready, the fewest that reach {goal_text(goal)} for ten minutes"
+    return textwrap.fill(f"{text} (within each policy's bounds)", 80, subsequent_indent="  ")
 
 
 def startup_text(scenario: Scenario) -> str:
@@ -46,7 +58,6 @@ def startup_text(scenario: Scenario) -> str:
 _UNSET = {
     "span": "all",
     "prefix_caching": "profile's",
-    "initial_replicas": "minReplicas",
     "timeline_interval": "every sync (1 with --replicas)",
     "nodes": "unlimited",
     "price": "list price",
@@ -56,7 +67,7 @@ _UNSET = {
 _NOTHING_BY_DEFAULT = frozenset(
     {
         *("trace", "policies", "fixed", "series", "warm_nodes", "node_idle", "hash_block_tokens"),
-        *("json_file", "html_file", "requests_file", "timeline_file", "decisions_file"),
+        *("json_file", "html_file", "requests_file", "timeline_file", "decisions_file", "check"),
     }
 )
 """Options that do nothing unless they are given (and the policy, which is named first)."""

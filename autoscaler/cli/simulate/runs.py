@@ -4,28 +4,33 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from autoscaler.cli.replica_options import read_profile, read_requests
 from autoscaler.cli.simulate.checks import check_effect, check_nodes, check_pipe, check_queries
+from autoscaler.cli.simulate.judge import Judge, initial_replicas, review
 from autoscaler.cli.simulate.options import DEFAULT_POLICY, STDOUT, Options, Run
 from autoscaler.cli.simulate.outputs import check_outputs, outputs, write_outputs
-from autoscaler.cli.simulate.printed import defaults_text, startup_text
+from autoscaler.cli.simulate.printed import beginning_text, defaults_text, startup_text
 from simulator.nodes import NodeLimits
 from simulator.prices import find_price
-from simulator.profile import Profile, load_profile
 from simulator.replay import simulate
+from simulator.report.formats import goal
 from simulator.report.summary import summarize
 from simulator.report.terminal import render_terminal
 from simulator.result import RunResult, Slo
 from simulator.scenario import Fixed, Scenario
 from simulator.startup import load_startup
 from simulator.trace import Trace, resolve_trace
+from simulator.verdict.goal import Goal
+from simulator.verdict.unavoidable import IdleReplica
 
 if TYPE_CHECKING:
     from autoscaler.policy.load import LoadedPolicy
@@ -33,12 +38,15 @@ if TYPE_CHECKING:
     from simulator.trace_rows import HashedRequest, Request
 
 
+EXIT_MISSED = 3
+"""``--check``: a run missed the goal."""
+
 LONG_DAYS = 31
 """Longer is no trace that anybody has published; an hour in milliseconds is 42 days."""
 
 
-def run(options: Options) -> None:
-    """The whole command.
+def run(options: Options) -> int:
+    """The whole command; returns its exit status.
 
     Raises InputError for what is wrong in a file, click's usage errors for the command line.
     """
@@ -51,20 +59,95 @@ def run(options: Options) -> None:
     trace = Trace(resolve_trace(options.trace), options.bad_rows)
     check_pipe(trace.path, runs)
     click.echo(defaults_text(options), err=True)
+    judge = _judge(trace, scenario, options)
     if any(run.policy for run in runs):  # fixed replicas are there from the start
         click.echo(startup_text(scenario), err=True)
-    results = [_simulate(run, trace, scenario, options) for run in runs]
+    begun = _begun(runs, judge, options)
+    results = [_simulate(run, trace, own, options) for run, own in zip(runs, begun, strict=True)]
     if trace.skipped_rows:
         click.echo(f"{options.trace}: bad rows skipped: {trace.skipped_rows:,}", err=True)
     if (days := max(result.end_s for result in results) / 86400) > LONG_DAYS:
         click.echo(
             f"{options.trace}: its requests span {days:,.0f} days: are its times in seconds?", err=True
         )
-    summaries = [summarize(result) for result in results]
+    summaries = _summaries(runs, results, judge, options)
     write_outputs(results, summaries, options)
     aside = any(path == STDOUT for _, path in outputs(options))
     stream = sys.stderr if aside else sys.stdout
     click.echo(render_terminal(results, summaries, color=stream.isatty()), nl=False, err=aside)
+    return _status(summaries, options)
+
+
+def _status(summaries: Sequence[dict[str, Any]], options: Options) -> int:
+    missing = [summary["label"] for summary in summaries if not summary["verdict"]["holds"]]
+    if not options.check or not missing:
+        return 0
+    click.echo(f"--check: {goal(options.goal)} is missed by {', '.join(missing)}", err=True)
+    return EXIT_MISSED
+
+
+def _judge(trace: Trace, scenario: Scenario, options: Options) -> Judge:
+    again = Trace(trace.path, trace.bad_rows)  # an object of its own: the runs' one counts its skipped rows
+
+    def requests(seconds: float | None) -> Iterable[Any]:
+        rows: Iterable[Any] = _requests(again, scenario, options)
+        return rows if seconds is None else takewhile(lambda row: row[0] < seconds, rows)
+
+    return Judge(
+        scenario, Goal(options.goal, options.count), IdleReplica(scenario), requests, trace.path.is_file()
+    )
+
+
+def _begun(runs: Sequence[Run], judge: Judge, options: Options) -> list[Scenario]:
+    """Each run's scenario, with the replicas that it begins with."""
+    scenario = judge.scenario
+    given = options.initial_replicas
+    if isinstance(given, int):
+        return [replace(scenario, initial_replicas=given)] * len(runs)
+    if given == "min" or options.only_fixed or not judge.rereadable:
+        return [scenario] * len(runs)
+    fewest = judge.fewest_at_first()
+    click.echo(beginning_text(fewest, options.goal), err=True)
+    nodes = None if options.nodes is None else options.nodes - options.warm_nodes
+    return [
+        scenario
+        if run.policy is None
+        else replace(scenario, initial_replicas=initial_replicas(run.policy.policy, fewest, nodes))
+        for run in runs
+    ]
+
+
+def _summaries(
+    runs: Sequence[Run], results: Sequence[RunResult], judge: Judge, options: Options
+) -> list[dict[str, Any]]:
+    """Every run's figures and verdict; the baseline and the bound are the same for all."""
+    sought = options.baseline == "on" and judge.rereadable
+    baseline = judge.baseline(results) if sought else None
+    hours = _bound_hours(judge, options) if options.bound == "on" else None
+    reviews = (
+        review(
+            judge,
+            result,
+            None if run.policy is None else run.policy.policy,
+            baseline,
+            baseline_sought=sought,
+            bound_replica_hours=hours,
+        )
+        for run, result in zip(runs, results, strict=True)
+    )
+    return [summarize(result, one) for result, one in zip(results, reviews, strict=True)]
+
+
+def _bound_hours(judge: Judge, options: Options) -> float | None:
+    from autoscaler.cli.bound_lookup import find_bound
+
+    if options.count == "all":
+        raise click.UsageError("--bound is over avoidable requests: it needs --count avoidable")
+    trace = Trace(resolve_trace(options.trace), options.bad_rows)
+    window = {"start_s": options.start, "span_s": options.span, "rate_scale": options.rate_scale}
+    document = find_bound(trace, window, judge.scenario, (options.goal,), lambda: judge.requests(None))
+    hours: float | None = document["goal_replica_hours"]
+    return hours
 
 
 def _policies(options: Options) -> Iterator[LoadedPolicy]:
@@ -97,7 +180,7 @@ def _labelled(scalings: Sequence[LoadedPolicy | Fixed]) -> list[Run]:
 
 
 def _scenario(options: Options) -> Scenario:
-    profile = _profile(options)
+    profile = read_profile(options.profile, options.prefix_caching)
     startup = load_startup(options.startup)
     return Scenario(
         profile=profile,
@@ -113,23 +196,9 @@ def _scenario(options: Options) -> Scenario:
         keep_requests=bool(options.requests_file or options.html_file),
         keep_decisions=bool(options.decisions_file or options.html_file),
         timeline_interval_s=options.timeline_interval,
-        initial_replicas=options.initial_replicas,
         series=_series(options),
         hash_block_tokens=options.hash_block_tokens,
     )
-
-
-def _profile(options: Options) -> Profile:
-    """The profile, with or without prefix caching as the options say."""
-    profile = load_profile(options.profile)
-    if options.prefix_caching is None:
-        return profile
-    caching = options.prefix_caching == "on"
-    try:
-        return replace(profile, scheduler=replace(profile.scheduler, enable_prefix_caching=caching))
-    except ValueError as error:
-        message = f"{error}: {profile.name} is one"
-        raise click.BadParameter(message, param_hint="--prefix-caching") from None
 
 
 def _series(options: Options) -> dict[str, Series]:
@@ -186,13 +255,11 @@ def _progress(label: str, trace: Trace, options: Options) -> Iterator[Callable[[
 def _requests(
     trace: Trace, scenario: Scenario, options: Options
 ) -> Iterator[Request] | Iterator[HashedRequest]:
-    """What is replayed; what is in the prompts only where it makes a difference."""
-    if not scenario.profile.scheduler.enable_prefix_caching:
-        if "hash_block_tokens" not in options.defaults:
-            raise click.UsageError("--hash-block-tokens needs --prefix-caching on")
-        return _window(trace, options)
-    return trace.hashed_window(
-        scenario.hash_block_tokens,
+    given = "hash_block_tokens" not in options.defaults
+    return read_requests(
+        trace,
+        scenario.profile,
+        options.hash_block_tokens if given else None,
         start_s=options.start,
         span_s=options.span,
         rate_scale=options.rate_scale,

@@ -252,7 +252,7 @@ def _inputs(label: str, seed: int, run: _Run) -> dict[str, object]:
 def counted(records: Iterable[DecisionRecord]) -> DecisionCounts:
     counts = DecisionCounts(written=True)
     for record in records:
-        counts.add(record.decision)
+        counts.add(record.decision, record.now)
     return counts
 
 

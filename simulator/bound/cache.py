@@ -1,0 +1,50 @@
+"""Bounds that were computed before, under the user's cache folder."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+METHOD = 1
+"""Counts up with every change that gives other bounds for the same inputs."""
+
+
+def cache_folder() -> Path:
+    """``$XDG_CACHE_HOME/vllm-autoscaler/bounds``, or under ``~/.cache``."""
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(home) / "vllm-autoscaler" / "bounds"
+
+
+def digest(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+class BoundCache:
+    """One file a bound, named by all that the bound depends on. A file that is damaged is ignored."""
+
+    def __init__(self, folder: Path, inputs: Mapping[str, Any]) -> None:
+        text = json.dumps({"method": METHOD, **inputs}, sort_keys=True, default=str)
+        self.path = folder / f"{hashlib.sha256(text.encode()).hexdigest()[:32]}.json"
+
+    def read(self) -> dict[str, Any] | None:
+        """The document that was kept; None without one."""
+        try:
+            document = json.loads(self.path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        return document if isinstance(document, dict) else None
+
+    def write(self, document: Mapping[str, Any]) -> None:
+        """Keeps a document; a folder that cannot be written keeps none, which costs time only."""
+        with suppress(OSError):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            draft = self.path.with_name(f".{self.path.name}.{os.getpid()}")
+            draft.write_text(json.dumps(document), encoding="utf-8")
+            draft.replace(self.path)

@@ -1,0 +1,33 @@
+"""Requests and servers in, the document of their bound out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from simulator.bound.document import Document, bound_document
+from simulator.bound.search import Progress, search_bound
+from simulator.bound.workload import prepare
+from simulator.scenario import Scenario
+from simulator.trace_rows import HashedRequest, Request
+
+
+def bound_of(
+    requests: Iterable[Request | HashedRequest],
+    scenario: Scenario,
+    goals: Sequence[float],
+    processes: int | None = None,
+    progress: Progress = lambda _stage, _share: None,
+) -> Document:
+    """The bound at the first of ``goals``, with a frontier that the others extend.
+
+    ``goals``: attainments over avoidable requests, 0 to 1. ``processes``: None takes all processors.
+
+    Raises:
+        TraceError: while the requests are read.
+    """
+    workload = prepare(requests, scenario)
+    progress("requests", 1.0)
+    bound = search_bound(workload, goals, processes=processes, progress=progress)
+    return bound_document(
+        bound, scenario.slo, workload.startup_s, scenario.profile.gpus_per_replica, scenario.price
+    )

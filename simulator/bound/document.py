@@ -1,0 +1,56 @@
+"""A bound as the JSON document that is printed, written and cached."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from simulator.bound.search import Bound, Point
+from simulator.bound.windows import WINDOW_S
+from simulator.prices import Price
+from simulator.result import Slo
+
+_DECIMALS = 6
+
+Document = dict[str, Any]
+
+
+def bound_document(
+    bound: Bound, slo: Slo, startup_s: float, gpus_per_replica: int, price: Price | None
+) -> Document:
+    """All that a bound says, JSON-ready; what the goal was not reached with is None.
+
+    ``goal_replicas`` and ``goal_replica_hours`` are those of the cheapest plan that reaches the goal.
+    Times in seconds; attainments are over avoidable requests, 0 to 1, unless they say otherwise.
+    """
+    best = bound.best
+    hours = None if best is None else best.replica_hours * gpus_per_replica
+    return {
+        "goal": bound.goal,
+        "slo": {"ttft_s": slo.ttft_s, "tpot_s": slo.tpot_s},
+        "requests": bound.requests,
+        "unavoidable": bound.unavoidable,
+        "startup_s": _rounded(startup_s),
+        "window_s": WINDOW_S,
+        "goal_replicas": None if best is None else _rounded(best.replicas),
+        "goal_replica_hours": None if best is None else _rounded(best.replica_hours),
+        "goal_gpu_hours": _rounded(hours),
+        "goal_cost_usd": None if hours is None or price is None else _rounded(hours * price.usd_per_gpu_hour),
+        "best": None if best is None else _point(best),
+        "cheapest_fixed": None if bound.cheapest_fixed is None else _point(bound.cheapest_fixed),
+        "frontier": [_point(point) for point in bound.frontier],
+    }
+
+
+def _point(point: Point) -> Document:
+    return {
+        "attainment": _rounded(point.attainment),
+        "attainment_of_all": _rounded(point.attainment_of_all),
+        "planned_attainment": _rounded(point.planned),
+        "replicas": _rounded(point.replicas),
+        "replica_hours": _rounded(point.replica_hours),
+        "plan": point.plan[0] if point.fixed else list(point.plan),
+    }
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, _DECIMALS)

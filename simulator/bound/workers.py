@@ -1,0 +1,74 @@
+"""The two kinds of work of a bound, spread over processes: windows of the table, and full replays."""
+
+from __future__ import annotations
+
+import copyreg
+import multiprocessing
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+
+from simulator.bound.follow import Followed, follow
+from simulator.bound.programme import Plan
+from simulator.bound.windows import Misses, Window, window_misses
+from simulator.bound.workload import Workload
+from simulator.result import Slo
+
+# A frozen dataclass that was compiled can be pickled, but not read again: it forbids its own fields.
+copyreg.pickle(Slo, lambda slo: (Slo, (slo.ttft_s, slo.tpot_s)))
+
+_CHUNK = 8
+_workload: Workload | None = None
+
+
+class Workers:
+    """Runs both kinds of work: in this process, or in a pool of others that have the workload."""
+
+    def __init__(self, workload: Workload, pool: Executor | None, count: int) -> None:
+        self.count = count
+        self._workload = workload
+        self._pool = pool
+
+    def table(self, windows: Sequence[Window]) -> Iterator[Misses]:
+        """The misses of each window, in order."""
+        work = partial(window_misses, scenario=self._workload.scenario, hopeless=self._workload.hopeless)
+        if self._pool is None:
+            return map(work, windows)
+        return self._pool.map(work, windows, chunksize=_CHUNK)
+
+    def follow(self, plans: Iterable[Plan]) -> Iterator[Followed]:
+        """Full replays of plans, in order."""
+        if self._pool is None:
+            return (follow(self._workload, plan) for plan in plans)
+        return self._pool.map(_follow, plans)
+
+
+@contextmanager
+def workers(workload: Workload, processes: int | None = None) -> Iterator[Workers]:
+    """``processes``: None takes one for each processor that this process may use; 1 starts none."""
+    count = processes or available_processors()
+    if count == 1:
+        yield Workers(workload, None, 1)
+        return
+    # Fresh processes: a fork of a process with threads may stand still.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(count, context, initializer=_begin, initargs=(workload,)) as pool:
+        yield Workers(workload, pool, count)
+
+
+def available_processors() -> int:
+    """The processors that this process may use."""
+    affinity: Callable[[int], set[int]] | None = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
+def _begin(workload: Workload) -> None:
+    global _workload
+    _workload = workload
+
+
+def _follow(plan: Plan) -> Followed:
+    assert _workload is not None
+    return follow(_workload, plan)

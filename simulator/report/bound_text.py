@@ -1,0 +1,60 @@
+"""A bound for the terminal: plain text of at most 80 columns."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator
+from typing import Any
+
+from simulator.report import formats
+
+_WIDTH = 80
+
+
+def render_bound(document: dict[str, Any], *, frontier: bool) -> str:
+    """The goal's plan in a few sentences; with ``frontier``, the table of the frontier's points."""
+    lines = [*_sentences(document)]
+    if frontier:
+        lines += ["", *_table(document["frontier"])]
+    return "\n".join(lines) + "\n"
+
+
+def _sentences(document: dict[str, Any]) -> Iterator[str]:
+    goal = formats.goal(document["goal"])
+    best = document["best"]
+    if best is None:
+        best_seen = max(point["attainment"] for point in document["frontier"])
+        yield from _wrap(
+            f"No plan was found that reaches {goal}: the best one reaches {formats.share(best_seen)}."
+        )
+    else:
+        yield from _wrap(
+            f"{goal} takes {document['goal_replicas']:.2f} replicas on average when the future is known: "
+            f"{formats.decimal(document['goal_gpu_hours'])} GPU-hours"
+            + (f", {formats.dollars(document['goal_cost_usd'])}" if document["goal_cost_usd"] else "")
+            + f". Planned {formats.share(best['planned_attainment'])}, "
+            f"replayed {formats.share(best['attainment'])}."
+        )
+    fixed = document["cheapest_fixed"]
+    if fixed is not None:
+        reached = formats.share(fixed["attainment"])
+        yield from _wrap(f"The fewest fixed replicas that reach it: {fixed['plan']} ({reached}).")
+    missed = document["unavoidable"]
+    if missed:
+        yield from _wrap(
+            f"{missed:,} of {document['requests']:,} requests miss even on an idle replica; "
+            "they do not count."
+        )
+
+
+def _table(points: list[dict[str, Any]]) -> Iterator[str]:
+    yield f"{'attainment':>12}{'planned':>12}{'replicas':>12}{'replica-hours':>16}"
+    for point in points:
+        yield (
+            f"{formats.share(point['attainment']):>12}{formats.share(point['planned_attainment']):>12}"
+            f"{point['replicas']:>12.2f}{point['replica_hours']:>16.2f}"
+        )
+
+
+def _wrap(text: str) -> list[str]:
+    return textwrap.wrap(text, _WIDTH)

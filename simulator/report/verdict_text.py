@@ -1,0 +1,79 @@
+"""The sentences that open a summary: who holds the goal, by how much, for what, and what is cheapest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from simulator.report import formats
+
+Summary = dict[str, Any]
+
+
+def opening(summaries: Sequence[Summary]) -> str:
+    """One sentence on all runs and the cheapest fixed number; empty where no run was held to a goal."""
+    if not summaries or summaries[0]["verdict"] is None or summaries[0]["slo_attainment"] is None:
+        return ""
+    clauses = "; ".join(_run_clause(summary) for summary in summaries)
+    return f"{clauses}. {_cheapest(summaries)}"
+
+
+def _run_clause(summary: Summary) -> str:
+    verdict = summary["verdict"]
+    goal, attainment = formats.goal(verdict["goal"]), formats.share(verdict["attainment"])
+    points = 100 * abs(verdict["margin"])
+    how = "holds" if verdict["holds"] else "misses"
+    relation = "above" if verdict["holds"] else "below"
+    reached = f"{attainment}, {points:.2f} points {relation}"
+    return f"{summary['label']} {how} {goal}: {reached}, for {_spent(summary)}"
+
+
+def _spent(figures: Summary) -> str:
+    hours = f"{formats.decimal(figures['gpu_hours'])} GPU-hours"
+    cost = figures["cost_usd"]
+    return hours if cost is None else f"{formats.dollars(cost)} ({hours})"
+
+
+def _cheapest(summaries: Sequence[Summary]) -> str:
+    verdict = summaries[0]["verdict"]
+    fixed = verdict["cheapest_fixed"]
+    holding = [(one["gpu_hours"], one["label"]) for one in summaries if one["verdict"]["holds"]]
+    if fixed is not None:
+        name = _replicas(fixed["replicas"])
+        told = f"The fewest fixed replicas that hold: {fixed['replicas']}, for {_spent(fixed)}. "
+        candidates = [*holding, (fixed["gpu_hours"], f"{name} fixed")]
+    else:
+        told = "No fixed number of replicas holds. " if verdict["baseline_sought"] else ""
+        candidates = holding
+    if not candidates:
+        return f"{told}None of the runs holds."
+    least = min(hours for hours, _ in candidates)
+    winners = list(dict.fromkeys(label for hours, label in candidates if hours == least))
+    return f"{told}Cheapest that holds: {' and '.join(winners)}."
+
+
+def _replicas(count: int) -> str:
+    return f"{count} replica{'' if count == 1 else 's'}"
+
+
+def remarks(summary: Summary) -> Iterator[str]:
+    """A run's unavoidable misses, and its regret where the bound is known."""
+    verdict = summary["verdict"]
+    if verdict is None:
+        return
+    if verdict["unavoidable"]:
+        yield (
+            f"Unavoidable: {verdict['unavoidable']:,} of {verdict['missed']:,} misses would have missed on "
+            f"an idle replica too; without them {formats.share(verdict['attainment_of_avoidable'])}, "
+            f"of all {formats.share(summary['slo_attainment'])}"
+        )
+    if verdict["regret"] is not None:
+        bound = formats.decimal(verdict["bound_replica_hours"])
+        yield f"Regret: {verdict['regret']:.2f} times the {bound} replica-hours of the clairvoyant bound"
+
+
+def findings(summary: Summary) -> Sequence[dict[str, str]]:
+    """A run's findings, each with ``field`` and ``message``."""
+    verdict = summary["verdict"]
+    found: Sequence[dict[str, str]] = () if verdict is None else verdict["findings"]
+    return found

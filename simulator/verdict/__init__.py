@@ -1,0 +1,9 @@
+"""Runs held against a goal: what they reach, what they could not have, and what would be cheaper.
+
+::
+
+    unavoidable.py   misses that an idle replica would have had as well
+    goal.py          one run against the goal
+    fixed.py         the fewest fixed replicas that reach it: the baseline, and where runs begin
+    findings.py      what in a policy kept a run from it, each with the field to change
+"""

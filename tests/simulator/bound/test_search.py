@@ -1,0 +1,80 @@
+"""The bound on workloads so small that every plan can be replayed."""
+
+from itertools import product
+from random import Random
+
+import pytest
+
+from simulator.bound.follow import follow
+from simulator.bound.search import search_bound
+from simulator.bound.workload import prepare
+from simulator.profile import load_profile
+from simulator.result import Slo
+from simulator.scenario import Scenario
+from simulator.startup import load_startup
+
+SLO = Slo(ttft_s=2.0, tpot_s=0.2)
+STARTUP = "45"
+
+
+def scenario():
+    return Scenario(load_profile("llama3.1-8b-l4"), load_startup(STARTUP), SLO)
+
+
+def swings(seed, rates):
+    """Requests of chat-like sizes whose rate is another one every two minutes."""
+    random = Random(seed)
+    rows, now = [], 0.0
+    while now < 120.0 * len(rates):
+        now += random.expovariate(rates[min(len(rates) - 1, int(now / 120.0))])
+        rows.append((now, int(random.lognormvariate(6.5, 0.8)) + 1, int(random.lognormvariate(4.5, 0.7)) + 1))
+    return rows[:-1]
+
+
+def cheapest_of_all(workload, goal, most):
+    """The fewest replica-hours of any plan that reaches the goal."""
+    count = int(workload.requests[-1][0] // 120.0) + 1
+    plans = product(range(1, most + 1), repeat=count)
+    runs = (follow(workload, plan) for plan in plans)
+    return min((run.replica_s / 3600.0 for run in runs if run.attainment >= goal), default=None)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("seed", "rates"), [(1, (0.5, 2.0, 0.4)), (2, (2.0, 0.3, 1.5)), (3, (0.3, 0.6, 2.4))]
+)
+@pytest.mark.parametrize("goal", [0.9, 0.97, 0.995])
+def test_no_plan_is_better_by_more_than_two_percent(seed, rates, goal):
+    workload = prepare(swings(seed, rates), scenario())
+    bound = search_bound(workload, [goal], processes=1)
+    best = cheapest_of_all(workload, goal, most=4)
+    if best is None:
+        assert bound.best is None or max(bound.best.plan) > 4
+    else:
+        assert bound.best is not None
+        assert bound.best.replica_hours <= 1.02 * best
+
+
+def test_it_is_never_dearer_than_the_cheapest_fixed_number():
+    workload = prepare(swings(4, (0.8, 0.8)), scenario())
+    bound = search_bound(workload, [0.95], processes=1)
+    assert bound.best is not None
+    assert bound.cheapest_fixed is not None
+    assert bound.best.replica_hours <= bound.cheapest_fixed.replica_hours
+    assert bound.best.attainment >= 0.95
+
+
+def test_processes_change_nothing():
+    workload = prepare(swings(5, (0.8, 1.6)), scenario())
+    assert search_bound(workload, [0.95], processes=1) == search_bound(workload, [0.95], processes=2)
+
+
+def test_what_an_idle_replica_misses_is_not_held_against_the_plans():
+    rows = [(1.0, 20_000, 10), *swings(6, (0.5,))]
+    rows.sort()
+    workload = prepare(rows, scenario())
+    assert workload.unavoidable == 1
+    bound = search_bound(workload, [0.99], processes=1)
+    assert bound.best is not None
+    assert bound.best.attainment >= 0.99
+    assert bound.best.attainment_of_all < bound.best.attainment
