@@ -5,22 +5,41 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import inf
 
 from autoscaler.decision import evaluate, initial_state, record_scale
-from autoscaler.decision.types import Decision, Observation, Pod, PodPhase, Reading, Sample, ScalingState
+from autoscaler.decision.types import Decision, Observation, Pod, PodPhase, Reading, ScalingState
+from autoscaler.observe import reading
 from autoscaler.policy.models import Metric, ScalingPolicy, Signal
+from autoscaler.ports import Answer, Buckets, Point
+
+NAMESPACE = "chat"
 
 CAPACITY = 20.0
 """Requests that one pod runs at a time; more of them wait."""
+LATENCIES = (0.5, 1.0, 2.0, 4.0, inf)
+"""The buckets of a pod's time to the first token, in seconds."""
+ASKING = 3.0
+"""With fewer requests for a pod all that run are long ones, and nobody waits for a first token."""
 
 
 def signal_of(signal: Signal | None, requests: float) -> float:
     """What a pod with so many requests says."""
+    if signal is Signal.REJECTED_RATE:
+        return 0.0
     if signal is Signal.WAITING:
         return max(0.0, requests - CAPACITY)
     if signal is Signal.KV_CACHE_USAGE:
         return min(1.0, requests / (1.2 * CAPACITY))
     return min(requests, CAPACITY) if signal is Signal.RUNNING else requests
+
+
+def latencies(requests: float) -> tuple[float, ...]:
+    """The cumulative rates of a pod's histogram: late once requests wait, and none where nobody asks."""
+    if requests < ASKING:
+        return (0.0,) * len(LATENCIES)
+    late = 0.0 if requests > CAPACITY else 1.0
+    return (late, late, late, 1.0, 1.0)
 
 
 @dataclass
@@ -66,10 +85,19 @@ class Truth:
         """Whether a pod was ready then."""
         return name in self.born and at - self.born[name] >= self.start_seconds
 
-    def value(self, signal: Signal | None, at: float) -> float:
-        """What each ready pod said then."""
-        ready = sum(self.is_ready(name, at) for name in self.born)
-        return signal_of(signal, self.load(at) / max(ready, 1))
+    def requests(self, at: float) -> float:
+        """Those of each pod that was ready then."""
+        return self.load(at) / max(sum(self.is_ready(name, at) for name in self.born), 1)
+
+    def answer(self, signal: Signal | None, at: float, stamp: float) -> Answer:
+        """What the pods that are ready now said then, as of ``stamp``."""
+        requests = self.requests(at)
+        ready = [pod.name for pod in self.pods() if pod.ready]
+        if signal is Signal.TTFT:
+            rates = latencies(requests)
+            return Answer(buckets=tuple(Buckets(LATENCIES, rates, stamp, NAMESPACE, pod) for pod in ready))
+        value = signal_of(signal, requests)
+        return Answer(tuple(Point(value, stamp, NAMESPACE, pod) for pod in ready))
 
 
 @dataclass
@@ -119,6 +147,5 @@ class Oracle:
 
     def _reading(self, metric: Metric, lag: float) -> Reading:
         truth = self.truth
-        value = truth.value(metric.signal, truth.now - lag)
-        samples = (Sample(value, truth.now, pod.name) for pod in truth.pods() if pod.ready)
-        return Reading(metric.name, tuple(samples))
+        answer = truth.answer(metric.signal, truth.now - lag, truth.now)
+        return reading(metric, answer, NAMESPACE, truth.pods(), truth.now)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from math import ceil
 
 from autoscaler.controller.action import Actor
 from autoscaler.controller.clock import Clock
@@ -13,12 +14,11 @@ from autoscaler.controller.observation import QueryRights
 from autoscaler.controller.reconcile import Reconciler
 from autoscaler.controller.recording import Recorder
 from autoscaler.decision.types import Pod
-from autoscaler.errors import ConflictError
+from autoscaler.errors import ClusterError, ConflictError
 from autoscaler.policy.models import ScalingPolicy
 from autoscaler.ports import (
     Answer,
     AnyPolicy,
-    Point,
     Question,
     RefusedPolicy,
     Scale,
@@ -28,7 +28,7 @@ from autoscaler.ports import (
 )
 from autoscaler.telemetry.metrics import Metrics
 from tests.controller.fakes import FakeEvents, FakeFence, FakeOwners, FakeStore
-from tests.faults.faults import API, METRICS, SOURCE
+from tests.faults.faults import ANSWERED, API, FREEZING, METRICS, SOURCE
 from tests.faults.truth import Oracle, Truth
 
 SYNC_SECONDS = 15.0
@@ -37,6 +37,10 @@ JUMP_SECONDS = 3600.0
 STALE_SYNCS = 2
 SYNCS_TO_LIST = 3
 """A watch that stays silent is followed by a list after 45 s."""
+BELIEVED_SECONDS = 60.0
+"""How long a copy is believed of which nothing is heard."""
+FOREIGN = (Pod("batch-0"), Pod("batch-1"))
+"""Pods of another workload, which nobody scrapes."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +109,7 @@ class FaultyWorld:
 
     def _sync(self) -> None:
         tick = round(self.truth.now / SYNC_SECONDS)
-        if not any(self.is_on(fault) for fault in ("stale samples",)):
+        if not any(map(self.is_on, FREEZING)):
             self.frozen.clear()
         if self.is_on("somebody scales by hand") and tick % 4 == 0:
             self._set(max(1, self.truth.replicas + (1 if tick % 8 else -1)))
@@ -163,6 +167,8 @@ class FaultyWorld:
 
     def read(self, _target: TargetKey, *, fresh: bool = False) -> Scale:
         self._fail("read")
+        if fresh:
+            self._fail("fresh")
         shown = self._scale() if fresh else self._shown()[0]
         if int(shown.resource_version) < self._called:  # as KubeTargets: a call has said more by now
             shown = self._scale()
@@ -174,7 +180,10 @@ class FaultyWorld:
         return self._shown()[1]
 
     def own_pods(self, target: TargetKey, selector: str) -> TargetPods:
-        return TargetPods(tuple(self.pods(target.namespace, selector)))
+        pods = tuple(self.pods(target.namespace, selector))
+        if self.is_on("owners cannot be read"):
+            return TargetPods(pods + FOREIGN, selector_only="replicasets is forbidden")
+        return TargetPods(pods, ("2 of Deployment batch",) if self.is_on("foreign pods") else ())
 
     def _shown(self) -> tuple[Scale, tuple[Pod, ...]]:
         if self.is_on("the watch is stale"):
@@ -182,10 +191,22 @@ class FaultyWorld:
         listed = self._seen[(len(self._seen) - 1) // SYNCS_TO_LIST * SYNCS_TO_LIST]
         scale = listed[0] if self.is_on("the watch on the target is silent") else self._scale()
         pods = listed[1] if self.is_on("the watch on pods is silent") else self.truth.pods()
-        return scale, pods
+        return scale, self._heard(pods)
+
+    def _heard(self, pods: tuple[Pod, ...]) -> tuple[Pod, ...]:
+        """Neither watches nor lists say anything of them: what is known is believed for a while."""
+        silence = "nothing is heard of pods"
+        begins = [span.begin for span in self.spans if span.fault == silence and self.is_on(silence)]
+        if not begins:
+            return pods
+        silent = self.truth.now - begins[0]
+        if silent > BELIEVED_SECONDS:
+            raise ClusterError(f"/api/v1/pods is {silent:.0f} s old")
+        return self._seen[max(0, len(self._seen) - 1 - ceil(silent / SYNC_SECONDS))][1]
 
     def _scale(self) -> Scale:
-        return Scale(self.truth.replicas, self.truth.replicas, "app=vllm", str(self.version))
+        more = 2 * self.is_on("more replicas are reported than pods listed")
+        return Scale(self.truth.replicas, self.truth.replicas + more, "app=vllm", str(self.version))
 
     def write(self, _target: TargetKey, scale: Scale, replicas: int) -> Scale:
         fault = next((name for name in API if "write" in API[name].faults and self.is_on(name)), None)
@@ -237,12 +258,8 @@ class FaultyWorld:
             if self.is_on(name):
                 return Answer(error=error)
         self.asked = question
-        now = self.truth.now
-        value = self.truth.value(question.signal, now)
-        answer = Answer(
-            points=tuple(Point(value, self.now, "chat", pod.name) for pod in self.truth.pods() if pod.ready)
-        )
-        for name, change in METRICS.items():
+        answer = self.truth.answer(question.signal, self.truth.now, self.now)
+        for name, change in (METRICS | ANSWERED).items():
             if self.is_on(name):
                 answer = change(answer, self)
         return answer
