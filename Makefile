@@ -157,7 +157,7 @@ dashboards: setup ## write deploy/dashboards/*.json from panels.yaml
 
 .PHONY: picture
 picture: demo ## take docs/images/demo.png anew from the demo's report, with Chromium
-	@sed 's|</head>|<style>.toolbar, header, \#comparison { display: none } main, .run { margin: 0; padding: 0; border: 0 }</style></head>|' demo-report/report.html > demo-report/picture.html
+	@sed 's|</head>|<style>.toolbar, header, .opening, \#comparison { display: none } main, .run { margin: 0; padding: 0; border: 0 }</style></head>|' demo-report/report.html > demo-report/picture.html
 	@"$(CHROMIUM)" --headless --no-sandbox --disable-gpu --disable-background-networking --no-first-run \
 		--user-data-dir=demo-report/browser --hide-scrollbars --window-size=1210,735 \
 		--virtual-time-budget=5000 --screenshot=docs/images/demo.png "file://$(CURDIR)/demo-report/picture.html" 2>/dev/null

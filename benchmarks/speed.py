@@ -28,6 +28,8 @@ from simulator.trace import resolve_trace
 
 LOOP = "x=0\nfor i in range(10_000_000): x+=i&7"
 SCALINGS = (("--replicas", "8"), ("--policy", "chat"))
+SINGLE = {"--replicas": ("--baseline", "off"), "--policy": ("--baseline", "off", "--initial-replicas", "min")}
+"""What keeps a process to one replay of the trace."""
 
 Commands = dict[str, list[str]]
 
@@ -41,9 +43,9 @@ def seconds(command: list[str]) -> float:
 
 def ours(trace: str, out: Path) -> Commands:
     """Our own processes on a trace, by what they are called in the table."""
-    simulate = [sys.executable, "-m", "autoscaler", "simulate", trace]
+    simulate = [sys.executable, "-m", "autoscaler", "simulate", trace, "--json", str(out)]
     return {
-        f"{Path(trace).name} {' '.join(scaling)}": [*simulate, *scaling, "--json", str(out)]
+        f"{Path(trace).name} {' '.join(scaling)}": [*simulate, *scaling, *SINGLE[scaling[0]]]
         for scaling in SCALINGS
     }
 

@@ -21,23 +21,53 @@ pytestmark = pytest.mark.slow
 
 def replay(arguments: str, folder: Path) -> dict[str, dict]:
     """The summaries of a documented ``autoscale simulate``, by their labels; compiled, as users have it."""
-    out = folder / "summary.json"
-    command = [sys.executable, "-m", "autoscaler", "simulate", *shlex.split(arguments), "--json", str(out)]
+    return {run["label"]: run for run in autoscale("simulate", arguments, folder)["runs"]}
+
+
+def autoscale(name: str, arguments: str, folder: Path) -> dict:
+    """What a documented command writes with ``--json``."""
+    out = folder / f"{name}.json"
+    command = [sys.executable, "-m", "autoscaler", name, *shlex.split(arguments), "--json", str(out)]
     compiled = {name: value for name, value in os.environ.items() if name != "AUTOSCALE_PURE"}
     subprocess.run(command, check=True, capture_output=True, env=compiled, cwd=ROOT)
-    return {run["label"]: run for run in json.loads(out.read_text())["runs"]}
+    found: dict = json.loads(out.read_text())
+    return found
 
 
-def test_the_readme_tells_what_the_demo_shows(tmp_path):
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory) -> tuple[str, dict[str, dict]]:
+    """The README's text in one line, and the summaries of `make demo`."""
     makefile = (ROOT / "Makefile").read_text()
     [arguments] = re.findall(r"autoscale simulate (azure-conv .*) \\\n", makefile)
-    runs = replay(arguments, tmp_path)
     readme = " ".join((ROOT / "README.md").read_text().split())
+    return readme, replay(arguments, tmp_path_factory.mktemp("demo"))
+
+
+def test_the_readme_tells_what_the_demo_shows(demo):
+    readme, runs = demo
     chat, queue = runs["chat"], runs["queue-size"]
     assert 0.9999 < chat["slo_attainment"] < 1
     assert "more than 99.99 % of 19,366 requests" in readme
     assert f"for {chat['gpu_hours']:.2f} GPU-hours" in readme
     assert f"kept {100 * queue['slo_attainment']:.2f} %" in readme
+
+
+def test_the_readme_says_what_the_demo_s_verdict_says_against_us(demo):
+    readme, runs = demo
+    chat, queue = runs["chat"]["verdict"], runs["queue-size"]["verdict"]
+    assert (chat["holds"], queue["holds"]) == (True, False)
+    fixed = chat["cheapest_fixed"]
+    assert fixed["replicas"] == 2
+    assert f"(${runs['chat']['cost_usd']:.2f})" in readme
+    never_scale = f"Two replicas that never scale would have held 99 % for ${fixed['cost_usd']:.2f}"
+    assert never_scale in readme
+    assert fixed["cost_usd"] < runs["chat"]["cost_usd"], "then the README argues against us for no reason"
+
+
+def test_the_readme_tells_what_a_known_future_costs(demo, tmp_path):
+    readme, _ = demo
+    bound = autoscale("bound", "azure-conv --rate-scale 2 --cache off", tmp_path)
+    assert f"would pay ${bound['goal_cost_usd']:.2f}" in readme
 
 
 def test_the_guide_to_signals_tells_what_its_commands_show(tmp_path):

@@ -10,6 +10,9 @@ from simulator.report import formats
 
 _WIDTH = 80
 
+CHECKED_UP_TO = 0.995
+"""The highest goal for which bounds were held against all plans (docs/bound.md)."""
+
 
 def render_bound(document: dict[str, Any], *, frontier: bool) -> str:
     """The goal's plan in a few sentences; with ``frontier``, the table of the frontier's points."""
@@ -35,6 +38,11 @@ def _sentences(document: dict[str, Any]) -> Iterator[str]:
             + f". Planned {formats.share(best['planned_attainment'])}, "
             f"replayed {formats.share(best['attainment'])}."
         )
+        if document["goal"] > CHECKED_UP_TO:
+            yield from _wrap(
+                f"Above {formats.goal(CHECKED_UP_TO)} a handful of misses decides: how much cheaper another "
+                "plan could be is not known."
+            )
     fixed = document["cheapest_fixed"]
     if fixed is not None:
         reached = formats.share(fixed["attainment"])
