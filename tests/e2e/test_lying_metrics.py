@@ -52,10 +52,9 @@ def test_an_answer_that_is_partial_by_its_own_word_takes_nothing_away(three, sou
     falls_to_one_when_idle(policy, script)
 
 
-@pytest.mark.parametrize("field", ["infos", "warnings"])
-def test_remarks_about_a_query_are_no_missing_data(three, source, script, field):
+def test_remarks_about_a_query_are_no_missing_data(three, source, script):
     policy, _ = three
-    source.lie = says(**{field: REMARKS})
+    source.lie = says(infos=REMARKS, warnings=REMARKS)
     falls_to_one_when_idle(policy, script)
 
 

@@ -16,13 +16,13 @@ HANGING = calls("GET", "/engines/", "/scale")
 DENIED = Refusal(403, "Forbidden")
 
 
-@pytest.mark.parametrize("count", [24, 48])
 def test_targets_that_hang_do_not_keep_the_others_waiting(
-    cluster, namespace, proxy, through, start, script, engines, count
+    cluster, namespace, proxy, through, start, script, engines
 ):
+    """48 of them, three for each worker."""
     cluster.api.apply(deployment(namespace, replicas=2))
     script.change(lambda _: vllm(running=10))
-    others = engines(namespace, count)
+    others = engines(namespace, 48)
     policy = Policy(cluster, namespace, spec())
     with proxy.fault(HANGING, Fault(hangs=True)):
         controller = start(kubeconfig=through)
