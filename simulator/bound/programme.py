@@ -47,7 +47,11 @@ class Programme:
 
     def misses(self, plan: Plan, seen: Seen) -> float:
         """What a plan is expected to miss."""
-        return sum(seen.get(step, self._rows[step.window][step.after]) for step in passages(plan))
+        return sum(seen.get(step, self._row(step)) for step in passages(plan))
+
+    def _row(self, step: Passage) -> float:
+        """The table's misses; more replicas than it has save nothing more."""
+        return self._rows[step.window][min(step.after, self.most)]
 
     def cheapest(self, price_s: float, seen: Seen) -> Plan:
         """The plan of the least cost where a miss costs ``price_s`` replica-seconds."""
@@ -91,7 +95,9 @@ class Programme:
         """By window and replicas: what was seen instead of the table, as a difference in cost."""
         found: dict[int, dict[int, list[tuple[int, float]]]] = {}
         for step, missed in seen.items():
-            extra_s = price_s * (missed - self._rows[step.window][step.after])
+            if max(step.before, step.after) > self.most:  # a fixed number beyond the table's
+                continue
+            extra_s = price_s * (missed - self._row(step))
             found.setdefault(step.window, {}).setdefault(step.after, []).append((step.before, extra_s))
         return found
 

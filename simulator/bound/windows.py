@@ -75,7 +75,8 @@ def window_misses(window: Window, scenario: Scenario, hopeless: frozenset[Shape]
         return known[replicas]
 
     replicas = _FIRST_GUESS
-    while at(replicas) and replicas < MOST_REPLICAS and not _is_flat(known, replicas):
+    most = min(MOST_REPLICAS, max(_FIRST_GUESS, len(window.requests)))
+    while at(replicas) and replicas < most and not _is_flat(known, replicas, own):
         replicas += 1
     replicas = min(known)
     while replicas > 1 and at(replicas) < _TOO_MANY * own:
@@ -84,9 +85,11 @@ def window_misses(window: Window, scenario: Scenario, hopeless: frozenset[Shape]
     return known
 
 
-def _is_flat(known: Misses, replicas: int) -> bool:
+def _is_flat(known: Misses, replicas: int, own: int) -> bool:
+    """Whether more replicas save nothing; where most requests miss, there are far too few to tell."""
     before = known.get(replicas - _PATIENCE)
-    return before is not None and before - known[replicas] <= 0
+    missed = known[replicas]
+    return before is not None and before <= missed < _TOO_MANY * own
 
 
 def _simulate(window: Window, scenario: Scenario, hopeless: frozenset[Shape], replicas: int) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from simulator.report.comparison import ROWS, Row, best
+from simulator.report.comparison import Row, best, rows_of
 from simulator.report.formats import (
     cost_remark,
     count,
@@ -35,7 +35,7 @@ def rejections(summary: dict[str, Any]) -> tuple[Markup, ...]:
 def comparison_table(summaries: Sequence[dict[str, Any]]) -> Markup:
     """Every figure of every run: green holds the goal, red misses it, the best of other rows is bold."""
     rows = []
-    for row in ROWS:
+    for row in rows_of(summaries):
         winners = best(row, summaries)
         cells = (
             element("td", row.text(one), class_=f"number {_mark(row, one, index in winners)}".rstrip())

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from simulator.report import formats
 from simulator.report.billing import pending_remark
-from simulator.report.comparison import ROWS, Row, best
+from simulator.report.comparison import Row, best, rows_of
 from simulator.report.inputs import Pairs, shared_and_own
 from simulator.report.sparkline import sparkline
 from simulator.report.verdict_text import findings, opening, remarks
@@ -62,7 +62,7 @@ class _Paint:
 def _table(summaries: Sequence[dict[str, Any]], columns: range, paint: _Paint) -> Iterator[str]:
     labels = (f"{_fit(summaries[index]['label'], _COLUMN - 2):>{_COLUMN}}" for index in columns)
     yield paint(_BOLD, " " * _TITLES + "".join(labels))
-    for row in ROWS:
+    for row in rows_of(summaries):
         winners = best(row, summaries)
         cells = (
             paint(_code(row, summaries[index], index in winners), f"{row.text(summaries[index]):>{_COLUMN}}")

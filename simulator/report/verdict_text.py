@@ -20,6 +20,8 @@ def opening(summaries: Sequence[Summary]) -> str:
 
 def _run_clause(summary: Summary) -> str:
     verdict = summary["verdict"]
+    if verdict["attainment"] is None:
+        return f"{summary['label']}: every request misses even on an idle replica, for {_spent(summary)}"
     goal, attainment = formats.goal(verdict["goal"]), formats.share(verdict["attainment"])
     points = 100 * abs(verdict["margin"])
     how = "holds" if verdict["holds"] else "misses"
@@ -62,14 +64,16 @@ def remarks(summary: Summary) -> Iterator[str]:
     if verdict is None:
         return
     if verdict["unavoidable"]:
+        rest = verdict["attainment_of_avoidable"]
+        without = f"without them {formats.share(rest)}, " if rest is not None else ""
         yield (
             f"Unavoidable: {verdict['unavoidable']:,} of {verdict['missed']:,} misses would have missed on "
-            f"an idle replica too; without them {formats.share(verdict['attainment_of_avoidable'])}, "
-            f"of all {formats.share(summary['slo_attainment'])}"
+            f"an idle replica too; {without}of all {formats.share(summary['slo_attainment'])}"
         )
     if verdict["regret"] is not None:
         bound = formats.decimal(verdict["bound_replica_hours"])
-        yield f"Regret: {verdict['regret']:.2f} times the {bound} replica-hours of the clairvoyant bound"
+        but = "" if verdict["holds"] else ", and the goal is missed"
+        yield f"Regret: {verdict['regret']:.2f} times the {bound} replica-hours of the clairvoyant bound{but}"
 
 
 def findings(summary: Summary) -> Sequence[dict[str, str]]:

@@ -46,6 +46,10 @@ def beginning_text(fewest: FixedReplicas | None, goal: float) -> str:
     return textwrap.fill(f"{text} (within each policy's bounds)", 80, subsequent_indent="  ")
 
 
+PIPE_TEXT = "A pipe is read once: no baseline is sought, and runs begin with minReplicas"
+"""What takes a trace that can be read before and after the runs is left out."""
+
+
 def startup_text(scenario: Scenario) -> str:
     """The components of a start, those that go without saying among them."""
     startup = scenario.startup

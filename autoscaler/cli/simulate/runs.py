@@ -18,7 +18,7 @@ from autoscaler.cli.simulate.checks import check_effect, check_nodes, check_pipe
 from autoscaler.cli.simulate.judge import Judge, initial_replicas, review
 from autoscaler.cli.simulate.options import DEFAULT_POLICY, STDOUT, Options, Run
 from autoscaler.cli.simulate.outputs import check_outputs, outputs, write_outputs
-from autoscaler.cli.simulate.printed import beginning_text, defaults_text, startup_text
+from autoscaler.cli.simulate.printed import PIPE_TEXT, beginning_text, defaults_text, startup_text
 from simulator.nodes import NodeLimits
 from simulator.prices import find_price
 from simulator.replay import simulate
@@ -62,6 +62,8 @@ def run(options: Options) -> int:
     judge = _judge(trace, scenario, options)
     if any(run.policy for run in runs):  # fixed replicas are there from the start
         click.echo(startup_text(scenario), err=True)
+    if not judge.rereadable and {"initial_replicas", "baseline"} & set(options.defaults):
+        click.echo(PIPE_TEXT, err=True)
     begun = _begun(runs, judge, options)
     results = [_simulate(run, trace, own, options) for run, own in zip(runs, begun, strict=True)]
     if trace.skipped_rows:

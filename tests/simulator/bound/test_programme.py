@@ -63,3 +63,10 @@ def test_what_a_replay_saw_takes_the_table_s_place():
     assert programme.cheapest(45.0, {}) == (1, 2, 1)
     seen = {Passage(1, 1, 2): 5}
     assert programme.cheapest(45.0, seen) == (1, 1, 1), "the second replica came too late to help"
+
+
+def test_more_replicas_than_the_table_has_save_nothing_more():
+    """Fixed numbers are tried beyond the table, and what they missed was seen for them alone."""
+    programme = Programme([{1: 5, 2: 0}], STARTUP_S)
+    assert programme.misses((7,), {}) == 0
+    assert programme.cheapest(1000.0, {Passage(0, 7, 7): 3}) == (2,)

@@ -78,3 +78,13 @@ def test_what_an_idle_replica_misses_is_not_held_against_the_plans():
     assert bound.best is not None
     assert bound.best.attainment >= 0.99
     assert bound.best.attainment_of_all < bound.best.attainment
+
+
+def test_a_load_of_many_replicas_is_not_taken_for_one_that_none_would_save():
+    """With four to seven replicas every request misses alike; thirty serve them all."""
+    rows = [(1.0, 2000, 100)] * 30
+    workload = prepare(rows, Scenario(load_profile("llama3.1-8b-l4"), load_startup(STARTUP), Slo(0.9, 0.2)))
+    assert workload.unavoidable == 0
+    bound = search_bound(workload, [0.99], processes=1)
+    assert bound.best is not None
+    assert bound.best.attainment == 1.0

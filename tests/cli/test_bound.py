@@ -1,0 +1,160 @@
+"""`autoscale bound`: what it prints and writes, what it keeps, and how it fails."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from autoscaler.cli.main import cli
+from autoscaler.errors import InputError
+
+SHORT = ("azure-conv", "--span", "120", "--processes", "1")
+HEADER = "timestamp_s,prompt_tokens,output_tokens\n"
+KEYS = [
+    *("goal", "slo", "requests", "unavoidable", "startup_s", "window_s"),
+    *("goal_replicas", "goal_replica_hours", "goal_gpu_hours", "goal_cost_usd"),
+    *("best", "cheapest_fixed", "frontier", "inputs"),
+]
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch) -> Path:
+    """The folder of the bounds that are kept."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "vllm-autoscaler" / "bounds"
+
+
+def run(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(cli, ["bound", *map(str, arguments)])
+
+
+def test_it_says_what_the_goal_takes_and_writes_the_plan(tmp_path):
+    out = tmp_path / "bound.json"
+    result = run(*SHORT, "--json", out)
+    assert result.exit_code == 0
+    assert result.stdout.startswith("99% takes 1.00 replicas on average when the future is known: ")
+    assert "The fewest fixed replicas that reach it: 1 (100%)." in result.stdout
+    document = json.loads(out.read_text())
+    assert list(document) == KEYS
+    assert document["goal_replicas"] == document["best"]["replicas"] == 1
+    assert document["best"]["plan"] == 1
+    assert document["inputs"]["trace"] == "azure-conv"
+
+
+def test_the_document_goes_to_standard_output_and_the_text_aside():
+    result = run(*SHORT, "--json", "-")
+    assert json.loads(result.stdout)["goal"] == 0.99
+    assert "when the future is known" in result.stderr
+
+
+def test_a_bound_that_was_kept_is_the_same_to_the_byte(cache):
+    first = run(*SHORT, "--json", "-").stdout
+    [kept] = cache.iterdir()
+    assert run(*SHORT, "--json", "-").stdout == first
+    kept.write_text("{")
+    assert run(*SHORT, "--json", "-").stdout == first, "a file that is damaged is computed again"
+
+
+@pytest.mark.parametrize(
+    "other", [("--goal", "95%"), ("--startup", "60"), ("--span", "100"), ("--slo", "ttft=1s,tpot=100ms")]
+)
+def test_what_the_bound_depends_on_gives_it_a_place_of_its_own(cache, other):
+    run(*SHORT)
+    run(*SHORT, *other)
+    assert len(list(cache.iterdir())) == 2
+
+
+def test_without_the_cache_nothing_is_kept(cache):
+    assert run(*SHORT, "--cache", "off").exit_code == 0
+    assert not cache.exists()
+
+
+def test_the_frontier_is_a_table_that_rises():
+    busy = ("azure-conv", "--span", "240", "--rate-scale", "12", "--processes", "1", "--frontier")
+    result = run(*busy)
+    heading, *rows = result.stdout.split("\n\n")[1].splitlines()
+    assert heading.split() == ["attainment", "planned", "replicas", "replica-hours"]
+    hours = [float(row.split()[-1]) for row in rows]
+    assert len(rows) > 1
+    assert hours == sorted(hours)
+    assert max(map(len, result.stdout.splitlines())) <= 80
+
+
+def test_above_what_was_checked_it_says_so():
+    assert "how much cheaper another plan could be is not known" in " ".join(
+        run(*SHORT, "--goal", "99.9%").stdout.split()
+    )
+
+
+def test_a_goal_that_no_plan_reaches_is_an_answer(tmp_path):
+    """Forty requests at once, spread by chance: some replica gets two of them, however many there are."""
+    trace, out = tmp_path / "wall.csv", tmp_path / "out.json"
+    trace.write_text(HEADER + "1.0,2000,200\n" * 40)
+    limits = ("--profile", "llama3.1-8b-l4", "--slo", "ttft=700ms,tpot=70ms", "--routing", "random")
+    result = run(trace, *limits, "--processes", "1", "--json", out)
+    assert result.exit_code == 0
+    assert result.stdout.startswith("No plan was found that reaches 99%: the best one reaches ")
+    document = json.loads(out.read_text())
+    assert document["best"] is document["goal_replicas"] is document["goal_cost_usd"] is None
+    assert document["frontier"]
+
+
+@pytest.mark.parametrize(
+    ("rows", "options", "problem"),
+    [
+        ("", (), "has a header but no rows"),
+        ("0.5,10,10\n", ("--start", "100"), "has no request from 100 s on"),
+        ("0.5,ten,10\n", (), "prompt_tokens"),
+    ],
+)
+def test_a_trace_without_requests_is_wrong(tmp_path, rows, options, problem):
+    trace = tmp_path / "trace.csv"
+    trace.write_text(HEADER + rows)
+    result = run(trace, *options, "--processes", "1")
+    assert isinstance(result.exception, InputError)
+    assert problem in str(result.exception.problems[0])
+
+
+@pytest.mark.parametrize(
+    ("given", "problem"), [("100%", "out of range"), ("99", "has no unit"), ("x", "is not a share")]
+)
+def test_a_goal_that_cannot_be_is_refused(given, problem):
+    result = run(*SHORT, "--goal", given)
+    assert result.exit_code == 2
+    assert problem in result.stderr
+
+
+def test_a_trace_from_a_pipe_is_read_and_not_kept(cache):
+    command = [sys.executable, "-m", "autoscaler", "bound", "/dev/stdin", "--processes", "1"]
+    done = subprocess.run(command, input=HEADER + "0.5,10,10\n", capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("99% takes 1.00 replicas")
+    assert done.stderr == ""
+    assert not cache.exists()
+
+
+def test_on_a_terminal_a_bar_runs_to_its_end():
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "autoscaler", "bound", *SHORT]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=theirs) as process:
+        os.close(theirs)
+        seen = b""
+        while True:
+            try:
+                part = os.read(ours, 4096)
+            except OSError:  # the other end is closed
+                break
+            if not part:
+                break
+            seen += part
+        assert process.stdout is not None
+        assert process.stdout.read().startswith(b"99% takes 1.00 replicas")
+    os.close(ours)
+    assert process.returncode == 0
+    assert b"100%" in seen.split(b"\r")[-2] or b"100%" in seen[-200:]
