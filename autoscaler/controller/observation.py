@@ -13,6 +13,8 @@ from autoscaler.ports import Answer, Question, Scale, StoredPolicy
 
 Answers = Mapping[Question, Answer]
 
+_ENDED = (PodPhase.FAILED, PodPhase.SUCCEEDED)
+
 
 @dataclass(frozen=True, slots=True)
 class QueryRights:
@@ -68,7 +70,7 @@ def unseen_replicas(ref: ScaleTargetRef, status_replicas: int, pods: Iterable[Po
     """
     kind = ref.api_version.rpartition("/")[0], ref.kind
     if kind == ("apps", "Deployment"):
-        seen = sum(not pod.deleting and pod.phase is not PodPhase.FAILED for pod in pods)
+        seen = sum(not pod.deleting and pod.phase not in _ENDED for pod in pods)
     elif kind in (("apps", "StatefulSet"), ("leaderworkerset.x-k8s.io", "LeaderWorkerSet")):
         seen = sum(1 for _ in pods)
     else:

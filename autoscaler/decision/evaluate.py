@@ -29,6 +29,7 @@ from autoscaler.decision.guards import (
     hold_rejected_requests,
     hold_remaining_capacity,
     lasting_gap,
+    unseen_pods,
 )
 from autoscaler.decision.rate import limit_rate, limit_rate_classic, store_event
 from autoscaler.decision.recommend import Basis, combine, propose
@@ -296,10 +297,13 @@ def _without_answer(sync: _Sync, judged: Judged, drivers: tuple[Proposal, ...]) 
     failing_since = _failing_since(sync, drivers)
     fallback = fall_back(sync.spec, sync.current, failing_since, sync.now)
     if fallback is not None:
-        _, recommendations = _stabilized(sync, fallback.replicas)
-        limited = _limited(sync, fallback.replicas)
-        steps += (fallback, limited)
-        conditions += (_limiting(fallback, limited),)
+        guarded = fallback.replicas < sync.current and hold_rejected_requests(judged, sync.current)
+        steps += (fallback, guarded) if guarded else (fallback,)
+        last = steps[-1]
+        _, recommendations = _stabilized(sync, last.replicas)
+        limited = _limited(sync, last.replicas)
+        steps += (limited,)
+        conditions += (_limiting(last, limited),)
     return _Course(steps, conditions, recommendations, failing_since, _proposals(judged))
 
 
@@ -320,7 +324,9 @@ def _with_answer(sync: _Sync, judged: Judged, step: Step) -> _Course:
     if step.replicas < sync.current:
         held = hold_incomplete_data(sync.spec, judged, sync.current) or _hold_unseen(sync)
         if held is not None:
-            return _Course((step, held), (_ABLE, active), _kept(sync), None, _proposals(judged))
+            lags = held.reason is Reason.FEWER_PODS and _gap(sync) is None
+            kept = sync.recommendations if lags else _kept(sync)
+            return _Course((step, held), (_ABLE, active), kept, None, _proposals(judged))
         guarded = (
             _pending(sync)
             or hold_rejected_requests(judged, sync.current)
@@ -335,9 +341,15 @@ def _with_answer(sync: _Sync, judged: Judged, step: Step) -> _Course:
 
 
 def _hold_unseen(sync: _Sync) -> Step | None:
-    """Pods that are not in sight may carry load: without them nobody knows how much."""
-    gap = _gap(sync)
-    return None if gap is None else Step("completeData", sync.current, Reason.FEWER_PODS, gap)
+    """Pods that are not in sight may carry load: without them nobody knows how much.
+
+    A difference that may be a watch's lag holds as well, for it may be the first look at a lasting one.
+    """
+    seen = sync.observation
+    if _unseen_since(sync) is None:
+        return None
+    message = _gap(sync) or unseen_pods(seen.unseen_replicas, seen.status_replicas)
+    return Step("completeData", sync.current, Reason.FEWER_PODS, message)
 
 
 def _kept(sync: _Sync) -> Recommendations:

@@ -38,16 +38,18 @@ def hold_incomplete_data(spec: Spec, judged: Iterable[tuple[Metric, Proposal]], 
 def lasting_gap(unseen: int, status_replicas: int, since: float | None, now: float) -> str | None:
     """What to say of replicas that the pods do not account for, once that lasts; None where it does not.
 
-    The target and its pods are watched apart and a little late, so for ``LAG_SECONDS`` a difference says
-    nothing. Pods that cannot start are there and are seen, and replicas for which no pod could be made
-    (a quota) are not in the target's status: neither makes a gap.
+    The target and its pods are watched apart and a little late, so for ``LAG_SECONDS`` a difference is no
+    trouble to report. Pods that cannot start are there and are seen, and replicas for which no pod could be
+    made (a quota) are not in the target's status: neither makes a gap.
     """
     if since is None or now - since < LAG_SECONDS:
         return None
-    return (
-        f"{unseen} of the {status_replicas} replicas in the target's status are not among its pods, "
-        f"for {now - since:.0f} s"
-    )
+    return f"{unseen_pods(unseen, status_replicas)}, for {now - since:.0f} s"
+
+
+def unseen_pods(unseen: int, status_replicas: int) -> str:
+    """How many of a target's replicas the pods do not account for, in a sentence."""
+    return f"{unseen} of the {status_replicas} replicas in the target's status are not among its pods"
 
 
 def hold_pending_replicas(

@@ -55,6 +55,26 @@ def test_what_a_watch_lags_by_is_no_contradiction(chat: World) -> None:
     assert "FewerPodsThanReplicas" not in chat.events.reasons
 
 
+def test_the_first_look_at_a_contradiction_holds_as_well() -> None:
+    """Between two syncs far apart, two pods came up and took load, and the watch on pods was silent."""
+    at_once = policy(
+        metric(5, signal="waiting"),
+        maxReplicas=10,
+        syncPeriodSeconds=60,
+        behavior={"scaleDown": {"stabilizationWindowSeconds": 0}},
+    )
+    with world(at_once) as chat:
+        chat.chat.replicas = 5
+        chat.sync(load=5)
+        chat.chat.hidden = 2
+        chat.sync(load=0, after=60)
+        assert chat.chat.replicas == 5
+        assert chat.status["lastDecision"]["reason"] == "FewerPodsThanReplicas"
+        assert chat.condition("PodsKnown")[0] == "True"
+        chat.chat.hidden = 0
+        assert chat.sync(load=0, after=60).outcome.action is Action.SCALED
+
+
 def test_a_scale_up_waits_for_no_pods(chat: World) -> None:
     chat.chat.hidden = 2
     chat.sync(load=5)
@@ -117,6 +137,7 @@ def test_a_condition_that_lasts_keeps_the_time_of_its_change(chat: World) -> Non
 
 READY, PENDING = Pod("a"), Pod("b", PodPhase.PENDING, ready=False)
 GOING, ENDED = Pod("c", deleting=True), Pod("d", PodPhase.FAILED, ready=False)
+DONE = Pod("e", PodPhase.SUCCEEDED, ready=False)
 LWS = "leaderworkerset.x-k8s.io/v1"
 
 
@@ -127,6 +148,7 @@ LWS = "leaderworkerset.x-k8s.io/v1"
         ("apps/v1", "Deployment", 3, (READY, PENDING), 1),
         ("apps/v1", "Deployment", 1, (READY, PENDING), 0),  # one that the status does not count yet
         ("apps/v1", "Deployment", 3, (READY, GOING, ENDED), 2),  # evicted pods stay, and count nowhere
+        ("apps/v1", "Deployment", 2, (READY, DONE), 1),  # a node that shut down ended it
         ("apps/v1", "StatefulSet", 3, (READY, GOING, ENDED), 0),  # these it has made, and still counts
         ("apps/v1", "StatefulSet", 3, (READY, GOING), 1),
         (LWS, "LeaderWorkerSet", 2, (READY, PENDING), 0),  # the leaders: one for each group

@@ -55,6 +55,15 @@ def test_the_smallest_rate_is_above_0() -> None:
     assert decide(quick(), seen([0.0, 1e-9, 0.0, 0.0])).reason == "RejectedRequests"
 
 
+def test_a_static_fallback_removes_nothing_while_requests_are_refused() -> None:
+    falls = quick(fallback={"replicas": 2, "afterSeconds": 60, "behavior": "Static"})
+    state = replace(remembering((4, 1000.0)), failing_since=NOW - 60)
+    for rate, replicas in ((1.5, 4), (0.0, 2)):
+        told = per_pod([rate] * 4, GUARD)
+        decision, _ = evaluate(falls, observe(4, failed(), told), state, NOW)
+        assert decision.desired_replicas == replicas, stages(decision)
+
+
 def test_when_none_is_refused_the_replicas_go() -> None:
     assert decide(quick(), seen([0.0] * 4)).desired_replicas == 2
 
