@@ -128,6 +128,7 @@ bench: compile setup ## reproduce the figures of docs/: equality, starts, speed,
 	$(BIN)/python -m benchmarks.startup_machines
 	$(BIN)/python -m benchmarks.speed
 	$(BIN)/python -m benchmarks.endurance
+	$(BIN)/python -m benchmarks.bound
 	$(BIN)/python -m benchmarks.fidelity
 	$(BIN)/python -m benchmarks.recorded_runs
 	$(BIN)/python -W ignore -m benchmarks.adapter_load
@@ -159,7 +160,7 @@ dashboards: setup ## write deploy/dashboards/*.json from panels.yaml
 picture: demo ## take docs/images/demo.png anew from the demo's report, with Chromium
 	@sed 's|</head>|<style>.toolbar, header, .opening, \#comparison { display: none } main, .run { margin: 0; padding: 0; border: 0 }</style></head>|' demo-report/report.html > demo-report/picture.html
 	@"$(CHROMIUM)" --headless --no-sandbox --disable-gpu --disable-background-networking --no-first-run \
-		--user-data-dir=demo-report/browser --hide-scrollbars --window-size=1210,735 \
+		--user-data-dir=demo-report/browser --hide-scrollbars --window-size=1210,765 \
 		--virtual-time-budget=5000 --screenshot=docs/images/demo.png "file://$(CURDIR)/demo-report/picture.html" 2>/dev/null
 
 .PHONY: sbom

@@ -7,6 +7,7 @@ import pytest
 
 from simulator.bound.follow import follow
 from simulator.bound.search import search_bound
+from simulator.bound.windows import window_misses, windows
 from simulator.bound.workload import prepare
 from simulator.profile import load_profile
 from simulator.result import Slo
@@ -80,11 +81,12 @@ def test_what_an_idle_replica_misses_is_not_held_against_the_plans():
     assert bound.best.attainment_of_all < bound.best.attainment
 
 
+@pytest.mark.slow
 def test_a_load_of_many_replicas_is_not_taken_for_one_that_none_would_save():
-    """With four to seven replicas every request misses alike; thirty serve them all."""
-    rows = [(1.0, 2000, 100)] * 30
-    workload = prepare(rows, Scenario(load_profile("llama3.1-8b-l4"), load_startup(STARTUP), Slo(0.9, 0.2)))
-    assert workload.unavoidable == 0
-    bound = search_bound(workload, [0.99], processes=1)
-    assert bound.best is not None
-    assert bound.best.attainment == 1.0
+    """From four to seven replicas every request of the window misses alike; eighteen serve them all."""
+    rows = [(index / 20, 2000, 100) for index in range(180 * 20)]
+    workload = prepare(rows, scenario())
+    window = windows(workload)[1]
+    misses = window_misses(window, workload.scenario, workload.hopeless)
+    assert misses[4] == misses[7] == len(window.own)
+    assert min(misses.values()) < 0.02 * len(window.own)
