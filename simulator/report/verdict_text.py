@@ -36,21 +36,27 @@ def _spent(figures: Summary) -> str:
     return hours if cost is None else f"{formats.dollars(cost)} ({hours})"
 
 
+def _price(figures: Summary) -> float:
+    """What runs are compared by: money, which has idle nodes in it, or GPU-hours where no price is known."""
+    price: float = figures["gpu_hours"] if figures["cost_usd"] is None else figures["cost_usd"]
+    return price
+
+
 def _cheapest(summaries: Sequence[Summary]) -> str:
     verdict = summaries[0]["verdict"]
     fixed = verdict["cheapest_fixed"]
-    holding = [(one["gpu_hours"], one["label"]) for one in summaries if one["verdict"]["holds"]]
+    holding = [(_price(one), one["label"]) for one in summaries if one["verdict"]["holds"]]
     if fixed is not None:
         name = _replicas(fixed["replicas"])
         told = f"The fewest fixed replicas that hold: {fixed['replicas']}, for {_spent(fixed)}. "
-        candidates = [*holding, (fixed["gpu_hours"], f"{name} fixed")]
+        candidates = [*holding, (_price(fixed), f"{name} fixed")]
     else:
         told = "No fixed number of replicas holds. " if verdict["baseline_sought"] else ""
         candidates = holding
     if not candidates:
         return f"{told}None of the runs holds."
-    least = min(hours for hours, _ in candidates)
-    winners = list(dict.fromkeys(label for hours, label in candidates if hours == least))
+    least = min(price for price, _ in candidates)
+    winners = list(dict.fromkeys(label for price, label in candidates if price == least))
     return f"{told}Cheapest that holds: {' and '.join(winners)}."
 
 

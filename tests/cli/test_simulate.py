@@ -545,3 +545,22 @@ def test_the_bound_gives_each_run_its_regret(tmp_path, monkeypatch):
     verdict = json.loads(out.read_text())["verdict"]
     assert verdict["regret"] == pytest.approx(2.0, rel=0.1), "one replica is enough"
     assert len(list((tmp_path / "vllm-autoscaler" / "bounds").iterdir())) == 1
+
+
+def test_a_bound_for_all_requests_is_refused_before_anything_runs():
+    result = run("azure-conv", *SHORT, "--bound", "on", "--count", "all")
+    assert result.exit_code == 2
+    assert "--bound is over avoidable requests: it needs --count avoidable" in result.stderr
+    assert "Defaults" not in result.stderr
+
+
+def test_a_pipe_has_no_baseline_and_begins_cold(tmp_path):
+    pipe = tmp_path / "pipe.csv"
+    os.mkfifo(pipe)
+    text = "timestamp_s,prompt_tokens,output_tokens\n0.5,10,10\n"
+    writer = Thread(target=pipe.write_text, args=(text,))
+    writer.start()
+    result = run(pipe)
+    writer.join()
+    assert "A pipe is read once: no baseline is sought, and runs begin with minReplicas" in result.stderr
+    assert "fewest fixed replicas" not in result.stdout

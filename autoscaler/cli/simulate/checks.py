@@ -15,6 +15,8 @@ from simulator.scenario import Fixed
 def check_effect(runs: Sequence[Run], options: Options) -> None:
     """What is given does something. Raises a usage error that names the option."""
     policies = [run.policy.policy for run in runs if run.policy is not None]
+    if options.bound == "on" and options.count == "all":
+        raise click.UsageError("--bound is over avoidable requests: it needs --count avoidable")
     for name, why in FOR_POLICIES.items():
         if options.only_fixed and name not in options.defaults:
             option = name.removesuffix("_file").replace("_", "-")

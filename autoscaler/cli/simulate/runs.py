@@ -143,8 +143,6 @@ def _summaries(
 def _bound_hours(judge: Judge, options: Options) -> float | None:
     from autoscaler.cli.bound_lookup import find_bound
 
-    if options.count == "all":
-        raise click.UsageError("--bound is over avoidable requests: it needs --count avoidable")
     trace = Trace(resolve_trace(options.trace), options.bad_rows)
     window = {"start_s": options.start, "span_s": options.span, "rate_scale": options.rate_scale}
     document = find_bound(trace, window, judge.scenario, (options.goal,), lambda: judge.requests(None))

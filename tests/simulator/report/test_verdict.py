@@ -69,6 +69,14 @@ def test_the_opening_ends_with_what_is_known_to_hold(reviews: tuple[Review, ...]
     assert sentence(*reviews).endswith(end)
 
 
+def test_the_cheapest_is_who_costs_least_idle_nodes_included() -> None:
+    """The run has fewer GPU-hours, and nodes that stood idle."""
+    _, summaries = reviewed(HOLDS)
+    summaries[0] |= {"gpu_hours": 1.0, "cost_usd": 50.0}
+    summaries[0]["verdict"]["cheapest_fixed"]["cost_usd"] = 20.0
+    assert opening(summaries).endswith("Cheapest that holds: 2 replicas fixed.")
+
+
 def test_where_every_request_misses_on_an_idle_replica_too_there_is_no_margin() -> None:
     hopeless = Review(verdict(1000, unavoidable=1000))
     assert sentence(hopeless).startswith("chat: every request misses even on an idle replica, for ")
