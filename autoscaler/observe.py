@@ -1,8 +1,9 @@
 """From a policy's metrics to questions, and from answers and the live pods to readings. Pure.
 
-An answer is about every workload in sight; here it is joined with the pods of one. A pod that is
-gone never counts, however long its last value lingers in the source, and a pod without a value is
-missing, never 0.
+The controller, the adapter and the simulator read by the same functions. An answer is about every workload
+in sight; here it is joined with the pods of one. A pod that is gone never counts, however long its last value
+lingers in the source, and a pod without a value is missing, never 0. A pod that is being deleted is never
+missed, and its latencies count: its requests are real.
 """
 
 from __future__ import annotations
@@ -145,19 +146,20 @@ def _is_usable(buckets: Buckets, now: float, max_age_seconds: float) -> bool:
 def _quantile(
     metric: Metric, histograms: Iterable[Buckets], pods: Collection[Pod], left_out: tuple[str, ...]
 ) -> Reading:
-    """One quantile over the live pods, as old as the oldest histogram in it.
+    """One quantile over the live and the draining pods, as old as the oldest histogram in it.
 
     Without a request in the window there is no sample, since no latency is not a latency of 0: where all
     histograms are there and did not grow, the reading is idle.
     """
     fleet = survey(pods, exact=False)
-    counted = [one for one in histograms if one.pod in fleet.live]
+    counted = [one for one in histograms if one.pod in fleet.live or one.pod in fleet.draining]
     seen = {one.pod for one in counted}
     missing = tuple(pod for pod in fleet.serving if pod not in seen) + left_out
     bounds, rates = merged([(one.bounds, one.rates) for one in counted])
     value = histogram_quantile(metric.quantile or DEFAULT_QUANTILE, bounds, rates)
     if value is None:
-        whole = bool(counted) and not missing and all(one.bounds[-1:] == (inf,) for one in counted)
+        there = not fleet.live.isdisjoint(seen) and not missing
+        whole = there and all(one.bounds[-1:] == (inf,) for one in counted)
         idle = NO_REQUEST.format(metric.window_seconds) if whole and not any(rates) else None
         return Reading(metric.name, missing=missing, idle=idle)
     oldest = min(one.timestamp for one in counted)

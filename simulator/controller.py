@@ -21,17 +21,21 @@ class Controller:
     def __init__(self, policy: ScalingPolicy, scenario: Scenario, initial_replicas: int) -> None:
         self.policy = policy
         self.scraper = Scraper(
-            policy.spec.inputs, scenario.scrape_interval_s, scenario.metrics_lag_s, scenario.series
+            policy.spec, scenario.scrape_interval_s, scenario.metrics_lag_s, scenario.series
         )
         self.counts = DecisionCounts(written=policy.spec.mode is Mode.ACTIVE)
         self.records: list[DecisionRecord] = []
         self._keep_records = scenario.keep_decisions
         self._clock_start = scenario.clock_start
+        self._on_answers = scenario.on_answers
         self._state = initial_state(initial_replicas, 0.0)
 
     def sync(self, cluster: Cluster, now: float) -> None:
         """One sync at ``now``; the cluster has been advanced to it."""
-        observation = self.scraper.observe(cluster, now, self._open_schedules(now))
+        answers = self.scraper.answers(now)
+        observation = self.scraper.observe(cluster, answers, now, self._open_schedules(now))
+        if self._on_answers is not None:
+            self._on_answers(now, answers)
         before = self._state
         decision, self._state = evaluate(self.policy, observation, before, now)
         self.counts.add(decision, now)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ from simulator.startup import StartUp
 
 if TYPE_CHECKING:
     from autoscaler.policy.models import ScalingPolicy
+    from autoscaler.ports import Answer, Question
     from simulator.prices import Price
     from simulator.series import Series
 
@@ -49,7 +50,8 @@ class Scenario:
     ``keep_decisions``, ``keep_timeline``: whether the result has a row for each, or only what the
     summary needs. ``nodes`` None: there is always one more node. ``server``: the engine inside a replica,
     ``simulator.stepped.SteppedReplica`` to check the fast one. ``hash_block_tokens``: how many prompt
-    tokens one of the trace's ``hash_ids`` stands for.
+    tokens one of the trace's ``hash_ids`` stands for. ``on_answers``: called with the time of each sync and
+    what the metric source answered in it.
     """
 
     profile: Profile
@@ -70,6 +72,7 @@ class Scenario:
     price: Price | None = None
     server: type[VllmServer] = Replica
     hash_block_tokens: int = HASH_BLOCK_TOKENS
+    on_answers: Callable[[float, Mapping[Question, Answer]], None] | None = None
 
     def timeline_s(self, scaling: ScalingPolicy | Fixed | Planned) -> float:
         """Seconds between two points of the timeline."""

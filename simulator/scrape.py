@@ -1,4 +1,4 @@
-"""What the autoscaler sees of the cluster: samples as Prometheus would hold them.
+"""The simulated cluster as a metric source: answers as a Prometheus source gives them.
 
 Every ready pod is scraped at the same times; a scrape becomes visible ``lag`` seconds later, with
 the time of the scrape as its samples' own. Units are those of the live signals: counts for waiting
@@ -9,17 +9,22 @@ quantiles, per second for rates.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import accumulate
 from math import inf
+from operator import sub
 
-from autoscaler.decision.types import NO_REQUEST, Observation, Pod, PodPhase, Reading, Sample
-from autoscaler.histograms import histogram_quantile
-from autoscaler.policy.models import DEFAULT_QUANTILE, Metric, Signal
+from autoscaler.decision.types import Observation, Pod, PodPhase
+from autoscaler.observe import question, questions, readings
+from autoscaler.policy.models import Signal, Spec
+from autoscaler.ports import Answer, Buckets, Point, Question
 from simulator.cluster import Cluster, PodState, SimulatedPod
 from simulator.series import Series
 from simulator.server import VllmServer
+
+NAMESPACE = "simulated"
+"""The namespace of every simulated pod."""
 
 TTFT_EDGES = (
     *(0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0),
@@ -92,21 +97,23 @@ class Scrape:
 
 
 class Scraper:
-    """Keeps the scrapes that a policy's inputs look back on, and turns them into readings."""
+    """A metric source over the simulated cluster: answers what a Prometheus that scrapes it would.
 
-    def __init__(
-        self, inputs: tuple[Metric, ...], interval_s: float, lag_s: float, series: Mapping[str, Series]
-    ) -> None:
+    It keeps the scrapes that a policy's inputs look back on.
+    """
+
+    def __init__(self, spec: Spec, interval_s: float, lag_s: float, series: Mapping[str, Series]) -> None:
         """``series`` holds the recorded values of free queries, by metric name."""
-        self._inputs = inputs
+        self._spec = spec
         self._lag_s = lag_s
-        self._series = series
-        self._needs_latency = any(metric.signal in _QUANTILE_OF for metric in inputs)
-        self._keep_s = max(metric.window_seconds for metric in inputs) + interval_s + lag_s
+        self._questions = questions(spec)
+        self._recorded = {question(one): series[one.name] for one in spec.inputs if one.signal is None}
+        self._needs_latency = any(asked.signal in _HISTOGRAMS for asked in self._questions)
+        self._keep_s = max(metric.window_seconds for metric in spec.inputs) + interval_s + lag_s
         self._scrapes: deque[Scrape] = deque()
 
     def new_observer(self) -> LatencyHistograms | None:
-        """What a new replica is told to count; nothing where no quantile is asked for."""
+        """Counts a new replica's latencies; None where no quantile is asked for."""
         return LatencyHistograms() if self._needs_latency else None
 
     def scrape(self, cluster: Cluster, now: float) -> None:
@@ -121,45 +128,49 @@ class Scraper:
         while len(self._scrapes) > 2 and self._scrapes[1].time_s < now - self._keep_s:
             self._scrapes.popleft()
 
-    def observe(self, cluster: Cluster, now: float, active_schedules: tuple[str, ...]) -> Observation:
-        """The observation of a sync at ``now``: live pods, and readings of what is visible."""
+    def answers(self, now: float) -> dict[Question, Answer]:
+        """One answer for each of the policy's questions, from the scrapes that can be queried at ``now``."""
         visible = [scrape for scrape in self._scrapes if scrape.time_s + self._lag_s <= now]
+        return {asked: self._answer(asked, visible, now) for asked in self._questions}
+
+    def observe(
+        self,
+        cluster: Cluster,
+        answers: Mapping[Question, Answer],
+        now: float,
+        active_schedules: tuple[str, ...] = (),
+    ) -> Observation:
+        """The observation of a sync at ``now``: the pods, and the readings of ``answers`` about them."""
+        pods = tuple(observed_pod(pod, now) for pod in cluster.pods)
         return Observation(
             spec_replicas=cluster.desired,
             status_replicas=sum(pod.state is not PodState.DRAINING for pod in cluster.pods),
-            pods=tuple(observed_pod(pod, now) for pod in cluster.pods),
-            readings=tuple(self._read(metric, visible, cluster, now) for metric in self._inputs),
+            pods=pods,
+            readings=readings(self._spec, answers, NAMESPACE, pods, now),
             active_schedules=active_schedules,
         )
 
-    def _read(self, metric: Metric, visible: list[Scrape], cluster: Cluster, now: float) -> Reading:
-        if metric.signal is None:
-            return Reading(metric.name, self._series[metric.name].samples(now - self._lag_s))
+    def _answer(self, asked: Question, visible: list[Scrape], now: float) -> Answer:
+        if asked.signal is None:
+            samples = self._recorded[asked].samples(now - self._lag_s)
+            return Answer(tuple(Point(one.value, one.timestamp, NAMESPACE, one.pod) for one in samples))
         if not visible:
-            return Reading(metric.name, error="not scraped yet")
-        if metric.signal in _QUANTILE_OF:
-            return _quantile(_window(visible, metric), metric, _ready(cluster))
-        samples = self._samples(metric, visible)
-        if metric.signal is not Signal.REJECTED_RATE:
-            return Reading(metric.name, samples)
-        rated, last = {sample.pod for sample in samples}, visible[-1].pods
-        counting = [name for name in _ready(cluster) if name in last and last[name].refused is not None]
-        missing = tuple(name for name in counting if name not in rated)
-        return Reading(metric.name, samples, missing=missing)
-
-    def _samples(self, metric: Metric, visible: list[Scrape]) -> tuple[Sample, ...]:
-        last = visible[-1]
-        signal = metric.signal
+            return Answer(error="not scraped yet")
+        last, signal = visible[-1], asked.signal
+        if signal in _HISTOGRAMS:
+            return Answer(buckets=_buckets(_window(visible, asked), *_HISTOGRAMS[signal]))
         if signal is Signal.GATEWAY_QUEUE:
-            return (Sample(float(last.gateway_queue), last.time_s),)
+            return Answer((Point(float(last.gateway_queue), last.time_s, NAMESPACE),))
         if signal in _GAUGES:
             gauge = _GAUGES[signal]
-            return tuple(Sample(gauge(pod), last.time_s, name) for name, pod in last.pods.items())
+            return Answer(
+                tuple(Point(gauge(pod), last.time_s, NAMESPACE, name) for name, pod in last.pods.items())
+            )
         if signal is Signal.GPU_UTILIZATION:
-            return _rates(visible[-2:], lambda pod: pod.busy_s)
-        if signal is Signal.REJECTED_RATE and all(pod.refused is None for pod in last.pods.values()):
-            return ()
-        return _rates(_window(visible, metric), _COUNTERS[signal])
+            return Answer(_rates(visible[-2:], lambda pod: pod.busy_s))
+        if signal is not Signal.REJECTED_RATE:
+            return Answer(_rates(_window(visible, asked), _COUNTERS[signal]))
+        return _rejections(_window(visible, asked))
 
 
 def observed_pod(pod: SimulatedPod, now: float) -> Pod:
@@ -201,56 +212,52 @@ _COUNTERS: dict[Signal | None, Callable[[PodScrape], float]] = {
     Signal.PROMPT_TOKENS_RATE: lambda pod: pod.prompt_tokens,
     Signal.GENERATION_TOKENS_RATE: lambda pod: pod.generated_tokens,
     Signal.REQUESTS_RATE: lambda pod: pod.finished,
-    Signal.REJECTED_RATE: lambda pod: pod.refused or 0,
 }
 
-_QUANTILE_OF: dict[Signal | None, tuple[tuple[float, ...], Callable[[PodScrape], tuple[int, ...]]]] = {
+_HISTOGRAMS: dict[Signal | None, tuple[tuple[float, ...], Callable[[PodScrape], tuple[int, ...]]]] = {
     Signal.TTFT: (TTFT_EDGES, lambda pod: pod.ttft),
     Signal.ITL: (ITL_EDGES, lambda pod: pod.itl),
 }
 
 
-def _ready(cluster: Cluster) -> list[str]:
-    return [replica.name for replica in cluster.ready]
-
-
-def _window(visible: list[Scrape], metric: Metric) -> list[Scrape]:
-    since = visible[-1].time_s - metric.window_seconds
+def _window(visible: list[Scrape], asked: Question) -> list[Scrape]:
+    since = visible[-1].time_s - asked.window_seconds
     return [scrape for scrape in visible if scrape.time_s >= since]
 
 
-def _rates(window: list[Scrape], counter: Callable[[PodScrape], float]) -> tuple[Sample, ...]:
-    """Each pod's increase per second over the scrapes that have it; none from a single scrape."""
+def _grown(window: list[Scrape]) -> Iterator[tuple[str, PodScrape, PodScrape, float]]:
+    """Each pod that was scraped twice: its first and last scrape, and the seconds between them."""
     last = window[-1]
-    samples = []
     for name, pod in last.pods.items():
         first = next(scrape for scrape in window if name in scrape.pods)
         if first is not last:
-            increase = counter(pod) - counter(first.pods[name])
-            samples.append(Sample(increase / (last.time_s - first.time_s), last.time_s, name))
-    return tuple(samples)
+            yield name, first.pods[name], pod, last.time_s - first.time_s
 
 
-def _quantile(window: list[Scrape], metric: Metric, ready: list[str]) -> Reading:
-    """``histogram_quantile`` over all pods' increases.
-
-    No sample where nothing was observed: idle, if each of the ``ready`` pods was scraped twice.
-    """
-    edges, histogram = _QUANTILE_OF[metric.signal]
-    last = window[-1]
-    counts = [0] * len(edges)
-    for name, pod in last.pods.items():
-        first = next(scrape for scrape in window if name in scrape.pods)
-        before = histogram(first.pods[name]) if first is not last else (0,) * len(edges)
-        for index, (now, then) in enumerate(zip(histogram(pod), before, strict=True)):
-            counts[index] += now - then
-    value = histogram_quantile(metric.quantile or DEFAULT_QUANTILE, edges, tuple(accumulate(counts)))
-    if value is not None:
-        return Reading(metric.name, (Sample(value, last.time_s),))
-    whole = bool(ready) and all(name in last.pods and _scraped_twice(name, window) for name in ready)
-    return Reading(metric.name, idle=NO_REQUEST.format(metric.window_seconds) if whole else None)
+def _rates(window: list[Scrape], counter: Callable[[PodScrape], float]) -> tuple[Point, ...]:
+    """Each pod's increase per second over the scrapes that have it; none from a single scrape."""
+    time_s = window[-1].time_s
+    return tuple(
+        Point((counter(last) - counter(first)) / seconds, time_s, NAMESPACE, name)
+        for name, first, last, seconds in _grown(window)
+    )
 
 
-def _scraped_twice(pod: str, window: list[Scrape]) -> bool:
-    """Whether a rate over the window is known of a pod."""
-    return sum(pod in scrape.pods for scrape in window) > 1
+def _rejections(window: list[Scrape]) -> Answer:
+    """The rates of refused requests, of the pods that count them."""
+    counting = {name for name, pod in window[-1].pods.items() if pod.refused is not None}
+    points = tuple(point for point in _rates(window, lambda pod: pod.refused or 0) if point.pod in counting)
+    rated = {point.pod for point in points}
+    return Answer(points, unrated=frozenset((NAMESPACE, name) for name in counting if name not in rated))
+
+
+def _buckets(
+    window: list[Scrape], edges: tuple[float, ...], histogram: Callable[[PodScrape], tuple[int, ...]]
+) -> tuple[Buckets, ...]:
+    """Each pod's histogram of the window; none from a single scrape."""
+    found = []
+    for name, first, last, seconds in _grown(window):
+        increases = map(sub, histogram(last), histogram(first))
+        rates = tuple(count / seconds for count in accumulate(increases))
+        found.append(Buckets(edges, rates, window[-1].time_s, NAMESPACE, name))
+    return tuple(found)

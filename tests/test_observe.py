@@ -182,6 +182,22 @@ def test_a_pod_that_starts_or_leaves_is_not_missed():
     assert told.missing == ()
 
 
+DRAINING = (PODS[0], Pod("chat-1", deleting=True))
+
+
+def test_a_draining_pods_latencies_are_real_and_an_ended_pods_are_over():
+    answer = Answer(buckets=(latencies("chat-0", 3, 0), latencies("chat-1", 0, 9)))
+    assert read(TTFT, answer, pods=DRAINING).samples == (Sample(1 + 3 / 9, NOW),)
+    ended = (PODS[0], Pod("chat-1", PodPhase.SUCCEEDED, ready=False, deleting=True))
+    assert read(TTFT, answer, pods=ended).samples == (Sample(0.5, NOW),)
+
+
+def test_a_draining_pod_alone_is_not_idle():
+    assert read(TTFT, Answer(buckets=quiet("chat-1")), pods=DRAINING[1:]).idle is None
+    both = Answer(buckets=quiet("chat-0", "chat-1"))
+    assert read(TTFT, both, pods=DRAINING).idle == "no request in the last 60 s"
+
+
 def quiet(*pods: str, at: float = NOW) -> tuple[Buckets, ...]:
     return tuple(latencies(pod, 0, 0, at) for pod in pods)
 

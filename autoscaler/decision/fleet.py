@@ -15,8 +15,10 @@ class Fleet:
     ``listed``: how many there are, whatever their state. ``serving``: names of the pods that
     should have a sample. ``unready``: how many cannot have a meaningful one yet. ``aside``: names
     of the pods whose samples PodsAverage leaves out (the unready ones and those that leave).
-    ``live``: names of all that do not leave. ``ready``: how many a ``Value`` target multiplies by.
-    ``available``: how many are ready and stay; what pending replicas are counted against.
+    ``live``: names of all that do not leave. ``draining``: names of those that are being deleted and have
+    not ended: no capacity, but the requests that end in them are real. ``ready``: how many a ``Value``
+    target multiplies by. ``available``: how many are ready and stay; what pending replicas are counted
+    against.
     """
 
     listed: int
@@ -24,6 +26,7 @@ class Fleet:
     unready: int
     aside: frozenset[str]
     live: frozenset[str]
+    draining: frozenset[str]
     ready: int
     available: int
 
@@ -34,18 +37,21 @@ def survey(pods: Iterable[Pod], exact: bool) -> Fleet:
     HPA takes a pod for a serving one as soon as it has a sample, unless it is Pending or has Failed:
     a Running pod that is not Ready, and a Succeeded one (up to Kubernetes 1.37). It counts a Ready pod
     that is being deleted for ``Value`` targets. Otherwise a pod serves only when it is Ready, and one
-    that has ended or is being deleted counts nowhere.
+    that has ended or is being deleted is no capacity.
     """
     ended = (PodPhase.FAILED,) if exact else (PodPhase.FAILED, PodPhase.SUCCEEDED)
     serving: list[str] = []
     unready: list[str] = []
     leaving: list[str] = []
+    draining: list[str] = []
     available = leaving_ready = 0
     for pod in pods:
         up = pod.phase is PodPhase.RUNNING and pod.ready
         if pod.deleting or pod.phase in ended:
             leaving.append(pod.name)
             leaving_ready += up
+            if pod.phase not in ended:
+                draining.append(pod.name)
             continue
         available += up
         (serving if up or (exact and pod.phase is not PodPhase.PENDING) else unready).append(pod.name)
@@ -55,6 +61,7 @@ def survey(pods: Iterable[Pod], exact: bool) -> Fleet:
         unready=len(unready),
         aside=frozenset(unready + leaving),
         live=frozenset(serving + unready),
+        draining=frozenset(draining),
         ready=available + leaving_ready if exact else available,
         available=available,
     )

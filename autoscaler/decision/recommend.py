@@ -20,7 +20,16 @@ from autoscaler.decision.replicas import (
 )
 from autoscaler.decision.samples import Screen, Screened, bounds_of, screen_samples
 from autoscaler.decision.types import Proposal, Reading, Reason, Step
-from autoscaler.policy.models import CLUSTER_SIGNALS, Metric, MissingData, Role, Signal, Spec, TargetType
+from autoscaler.policy.models import (
+    CLUSTER_SIGNALS,
+    ENDED_REQUESTS_SIGNALS,
+    Metric,
+    MissingData,
+    Role,
+    Signal,
+    Spec,
+    TargetType,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +187,7 @@ def _screened(metric: Metric, reading: Reading | None, basis: Basis) -> Screened
         max_age_seconds=basis.spec.max_age_seconds(metric),
         strict=not basis.exact,
         bounds=bounds_of(metric.signal, strict=not basis.exact),
-        pods=None if basis.exact or not _of_own_pods(metric) else basis.fleet.live,
+        pods=None if basis.exact or not _of_own_pods(metric) else basis.fleet.live | _draining(metric, basis),
         needs_pod=metric.target.type is TargetType.PODS_AVERAGE,
     )
     screened = screen_samples(reading.samples, screen)
@@ -189,6 +198,12 @@ def _screened(metric: Metric, reading: Reading | None, basis: Basis) -> Screened
     reason = Reason.STALE_METRIC if screened.stale else _failure_reason(metric)
     refused = f": {screened.refused[0]}" if screened.refused else ""
     raise _UnusableError(reason, f"no usable sample{refused}", screened.refused)
+
+
+def _draining(metric: Metric, basis: Basis) -> frozenset[str]:
+    """The draining pods whose samples count: in a sum, and never as capacity. None do in HPA."""
+    counts = metric.signal in ENDED_REQUESTS_SIGNALS and not basis.exact
+    return basis.fleet.draining if counts else frozenset()
 
 
 def _counts_zero(metric: Metric, basis: Basis) -> bool:
@@ -230,6 +245,7 @@ def _pod_loads(metric: Metric, screened: Screened, basis: Basis) -> tuple[tuple[
     if not fleet.listed:
         raise _UnusableError(Reason.FAILED_PODS_METRIC, "the target has no pods", screened.refused)
     counted = [milli for pod, milli in values.items() if pod not in fleet.aside]
+    leaving = sum(values.get(pod, 0) for pod in _draining(metric, basis))
     expected = _expected(metric, basis)
     missing = tuple(pod for pod in expected if pod not in values)
     blank = len(missing)
@@ -239,7 +255,7 @@ def _pod_loads(metric: Metric, screened: Screened, basis: Basis) -> tuple[tuple[
     if not count:
         message = "no sample of a pod that counts (pods might be unready)"
         raise _UnusableError(Reason.FAILED_PODS_METRIC, message, screened.refused)
-    total = sum(counted) if basis.exact else min(sum(counted), MAX_INT64)
+    total = sum(counted) if basis.exact else min(sum(counted) + leaving, MAX_INT64)
     return missing, PodLoads(total, count, ready, fleet.unready, blank, wraps=basis.exact)
 
 

@@ -25,6 +25,7 @@ from autoscaler.policy.rules import (
 )
 from autoscaler.policy.vocabulary import BOUNDS as BOUNDS
 from autoscaler.policy.vocabulary import CLUSTER_SIGNALS as CLUSTER_SIGNALS
+from autoscaler.policy.vocabulary import ENDED_REQUESTS_SIGNALS as ENDED_REQUESTS_SIGNALS
 from autoscaler.policy.vocabulary import FRACTION_SIGNALS as FRACTION_SIGNALS
 from autoscaler.policy.vocabulary import QUANTILE_SIGNALS as QUANTILE_SIGNALS
 from autoscaler.policy.vocabulary import ZERO_REPLICA_SIGNALS as ZERO_REPLICA_SIGNALS

@@ -41,6 +41,10 @@ ZERO_REPLICA_SIGNALS = frozenset({Signal.GATEWAY_QUEUE})
 """Signals that exist while there are no replicas."""
 
 
+ENDED_REQUESTS_SIGNALS = frozenset({Signal.REQUESTS_RATE, Signal.REJECTED_RATE})
+"""Counts of requests that ended. Those that end in a draining pod are as real as any others."""
+
+
 @dataclass(frozen=True, slots=True)
 class Bounds:
     """What a value can be, in its signal's unit; NaN and the infinities never are."""

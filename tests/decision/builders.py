@@ -17,7 +17,7 @@ from autoscaler.decision.types import (
     Sample,
     ScalingState,
 )
-from autoscaler.policy.models import ScalingPolicy
+from autoscaler.policy.models import Metric, ScalingPolicy
 
 NOW = 100_000.0
 
@@ -38,7 +38,7 @@ def metric(
     return {**name, **source, "target": {"type": kind, key: target}, **fields}
 
 
-def policy(*metrics: Mapping[str, Any], **spec: Any) -> ScalingPolicy:
+def policy(*metrics: Mapping[str, Any] | Metric, **spec: Any) -> ScalingPolicy:
     """A policy of 1 to 100 replicas in the default (LLM) semantics."""
     return ScalingPolicy.model_validate(
         {

@@ -17,15 +17,17 @@ from autoscaler.controller.action import Actor
 from autoscaler.controller.clock import Clock
 from autoscaler.controller.observation import QueryRights
 from autoscaler.controller.reconcile import Memory, Reconciler
+from autoscaler.decision.types import Observation
 from autoscaler.errors import TargetError
 from autoscaler.observe import question
 from autoscaler.policy.models import ScalingPolicy
-from autoscaler.ports import Scale, StoredPolicy, TargetKey
+from autoscaler.ports import Answer, Point, Question, Scale, StoredPolicy, TargetKey
+from simulator.scrape import NAMESPACE
 from tests.controller.fakes import FakeFence, FakeOwners, FakeSelectors
 
 from . import scenarios
 from .naive_hpa import Hpa
-from .playback import NAMESPACE, Playback
+from .playback import Playback
 from .test_exact_mode import as_policy, conditions, observation, remembered
 
 
@@ -43,8 +45,8 @@ class Refusing(Playback):
 class Live:
     """A controller with one policy and nothing else."""
 
-    def __init__(self, policy: ScalingPolicy) -> None:
-        self.world = Refusing(policy)
+    def __init__(self) -> None:
+        self.world = Refusing()
         self.selectors = FakeSelectors()
         clock = Clock(wall=lambda: self.world.now, steady=lambda: self.world.now)
         actor = Actor(self.world, FakeOwners(), FakeFence())
@@ -54,14 +56,25 @@ class Live:
 
     def sync(self, policy: ScalingPolicy, sync: scenarios.Sync, replicas: int, now: float) -> Any:
         world = self.world
-        world.policy, world.now, world.refuses = policy, now, not sync.written
+        world.now, world.refuses = now, not sync.written
         world.observation = observation(sync, replicas, max(0, replicas + sync.surge))
         self.selectors.found = world.observation.selected_by
-        answers = world.answers({question(metric) for metric in policy.spec.inputs})
+        answers = answered(policy, world.observation)
         stored = StoredPolicy(NAMESPACE, policy.metadata.name, policy)
         made = self.reconciler.sync(stored, self.memory, lambda: answers).made
         assert made is not None
         return made
+
+
+def answered(policy: ScalingPolicy, seen: Observation) -> dict[Question, Answer]:
+    """The answers that read as these readings; none of them is a histogram."""
+    return {
+        question(metric): Answer(
+            points=tuple(Point(one.value, one.timestamp, NAMESPACE, one.pod) for one in reading.samples),
+            error=reading.error,
+        )
+        for metric, reading in zip(policy.spec.inputs, seen.readings, strict=True)
+    }
 
 
 @settings(max_examples=30)
@@ -82,7 +95,7 @@ def play(rng: Random, syncs: int) -> None:
     """One HPA and one controller live through the same."""
     spec = scenarios.spec(rng)
     hpa, policy = Hpa(spec), as_policy(spec)
-    live = Live(policy)
+    live = Live()
     now, replicas = 1000.0, rng.randint(0, 20)
     for drawn in scenarios.syncs(rng, spec, syncs):
         sync = without_gone_pods(drawn)

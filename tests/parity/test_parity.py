@@ -1,7 +1,8 @@
-"""The controller and the simulator, fed the same observations, decide the same."""
+"""The controller and the simulator, given the same pods and raw answers, observe and decide the same."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import accumulate
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from autoscaler.policy.library import library_names, library_path
 from autoscaler.policy.load import load_policies
 from autoscaler.policy.models import ScalingPolicy
-from autoscaler.records import DecisionRecord
+from autoscaler.ports import Answer, Question
 from simulator.profile import load_profile
 from simulator.replay import simulate
 from simulator.result import Slo
@@ -19,20 +20,23 @@ from simulator.scenario import Scenario
 from simulator.startup import load_startup
 from simulator.trace import Trace, bundled_trace
 from tests.decision.builders import metric, policy
-from tests.parity.playback import controlled, simulated
+from tests.parity.playback import Run, controlled, simulated
 
 PROFILE = load_profile("gemma2-9b-h100")
 SLO = Slo(2.0, 0.1)
 Requests = list[tuple[float, int, int]]
 
 
-def recorded(scaling: ScalingPolicy, requests: Requests, **scenario: object) -> tuple[DecisionRecord, ...]:
+def recorded(scaling: ScalingPolicy, requests: Requests, **scenario: object) -> Run:
     given_: dict = {"profile": PROFILE, "startup": load_startup("60"), "slo": SLO, "clock_start": 0.0}
-    return simulate(requests, scaling, Scenario(**given_ | scenario)).decisions
+    raw: list[Mapping[Question, Answer]] = []
+    given_["on_answers"] = lambda _now, answers: raw.append(answers)
+    decisions = simulate(requests, scaling, Scenario(**given_ | scenario)).decisions
+    return list(zip(decisions, raw, strict=True))
 
 
-def same(scaling: ScalingPolicy, records: tuple[DecisionRecord, ...]) -> None:
-    assert controlled(scaling, records) == simulated(records)
+def same(scaling: ScalingPolicy, run: Run) -> None:
+    assert controlled(scaling, run) == simulated(run)
 
 
 @pytest.fixture(scope="module")
@@ -44,15 +48,17 @@ def busy() -> Requests:
 @pytest.mark.parametrize("name", library_names())
 def test_every_policy_of_the_library(name: str, busy: Requests) -> None:
     (loaded,) = load_policies(library_path(name))
-    records = recorded(loaded.policy, busy)
-    assert len(records) >= 10
-    same(loaded.policy, records)
+    run = recorded(loaded.policy, busy)
+    assert len(run) >= 10
+    same(loaded.policy, run)
 
 
 @pytest.mark.parametrize(
     "scaling",
     [
         policy(metric("500m", "Value", signal="ttft"), maxReplicas=8),
+        policy(metric("1500m", signal="requestsPerSecond"), maxReplicas=8),
+        policy(metric(3, "AverageValue", signal="running"), semantics="HPA"),
         policy(metric(3, signal="waiting"), mode="DryRun"),
         policy(metric(3, signal="waiting"), semantics="HPA"),
         policy(metric(3, "AverageValue", signal="gatewayQueue"), metric(8, signal="running"), minReplicas=0),
@@ -62,12 +68,12 @@ def test_every_policy_of_the_library(name: str, busy: Requests) -> None:
         ),
         policy(metric(20, signal="running"), freeze="ScaleDown", syncPeriodSeconds=7),
     ],
-    ids=["ttft", "dry run", "HPA", "from zero", "schedules", "frozen"],
+    ids=["ttft", "requests", "HPA's sum", "dry run", "HPA", "from zero", "schedules", "frozen"],
 )
 def test_every_way_to_decide(scaling: ScalingPolicy, busy: Requests) -> None:
-    records = recorded(scaling, busy)
-    assert len({record.decision.reason for record in records}) >= 2
-    same(scaling, records)
+    run = recorded(scaling, busy)
+    assert len({record.decision.reason for record, _ in run}) >= 2
+    same(scaling, run)
 
 
 ARRIVALS = st.lists(
@@ -81,6 +87,6 @@ def test_any_traffic_and_any_lag(gaps: Requests, interval: float, lag: float) ->
     times = accumulate(gap for gap, _, _ in gaps)
     requests = [(time, prompt, output) for time, (_, prompt, output) in zip(times, gaps, strict=True)]
     scaling = policy(metric(2, signal="waiting"), metric("400m", signal="kvCacheUsage"), maxReplicas=6)
-    records = recorded(scaling, requests, scrape_interval_s=interval, metrics_lag_s=lag)
-    if records:
-        same(scaling, records)
+    run = recorded(scaling, requests, scrape_interval_s=interval, metrics_lag_s=lag)
+    if run:
+        same(scaling, run)

@@ -13,6 +13,7 @@ from simulator.cluster import Cluster
 from simulator.result import RequestTable
 from simulator.scrape import ITL_EDGES, TTFT_EDGES, LatencyHistograms, Scraper
 from simulator.startup import StartUp
+from tests.decision.builders import policy
 from tests.simulator.profiles import make_profile
 
 
@@ -26,7 +27,7 @@ def make(signal: Metric, replicas: int = 2, lag_s: float = 0.0, **profile: Any) 
     table = RequestTable()
     cluster = Cluster(make_profile(**profile), startup, table, "round-robin", 0, LatencyHistograms)
     cluster.start_ready(replicas)
-    return Scraper((signal,), 15.0, lag_s, {}), cluster
+    return Scraper(policy(signal).spec, 15.0, lag_s, {}), cluster
 
 
 def arrive(cluster: Cluster, now: float, output: int = 100, prompt: int = 10) -> None:
@@ -40,7 +41,7 @@ def scrape(scraper: Scraper, cluster: Cluster, *times: float) -> None:
 
 
 def read(scraper: Scraper, cluster: Cluster, now: float) -> Reading:
-    return scraper.observe(cluster, now, ()).readings[0]
+    return scraper.observe(cluster, scraper.answers(now), now).readings[0]
 
 
 def values(reading: Reading) -> list[float]:
@@ -66,7 +67,7 @@ def test_a_pod_that_still_starts_has_no_sample_and_a_draining_one_does():
     cluster.scale(2, 3.0)
     scrape(scraper, cluster, 15.0)
     assert [sample.pod for sample in read(scraper, cluster, 15.0).samples] == ["vllm-0", "vllm-1"]
-    pods = scraper.observe(cluster, 15.0, ()).pods
+    pods = scraper.observe(cluster, {}, 15.0).pods
     assert [(pod.name, pod.ready, pod.deleting) for pod in pods] == [
         ("vllm-0", True, False),
         ("vllm-1", True, True),
@@ -79,7 +80,7 @@ def test_status_replicas_do_not_count_draining_pods():
     arrive(cluster, 0.0, output=10_000)
     arrive(cluster, 0.0, output=10_000)
     cluster.scale(1, 1.0)
-    observation = scraper.observe(cluster, 2.0, ())
+    observation = scraper.observe(cluster, {}, 2.0)
     assert (observation.spec_replicas, observation.status_replicas, len(observation.pods)) == (1, 1, 2)
 
 
@@ -161,17 +162,33 @@ def test_ttft_quantiles_come_from_vllms_buckets_over_all_pods():
 def test_latency_without_a_request_in_the_window_is_idle_once_every_ready_pod_was_scraped_twice():
     scraper, cluster = make(metric("ttft", "Value", windowSeconds=30), replicas=2)
     scrape(scraper, cluster, 15.0)
-    assert read(scraper, cluster, 15.0) == Reading("ttft")
+    assert read(scraper, cluster, 15.0) == Reading("ttft", missing=("vllm-0", "vllm-1"))
     scrape(scraper, cluster, 30.0)
     assert read(scraper, cluster, 30.0) == Reading("ttft", idle="no request in the last 30 s")
     cluster.scale(3, 30.0)
     scrape(scraper, cluster, 45.0)
     assert read(scraper, cluster, 45.0).idle is not None, "a pod that starts is not asked"
+    scrape(scraper, cluster, 75.0)
     cluster.bring_up(90.0)
     scrape(scraper, cluster, 90.0)
-    assert read(scraper, cluster, 90.0) == Reading("ttft"), "the third was scraped once"
+    assert read(scraper, cluster, 90.0) == Reading("ttft", missing=("vllm-2",)), "it was scraped once"
     scrape(scraper, cluster, 105.0)
     assert read(scraper, cluster, 105.0).idle is not None
+
+
+@pytest.mark.parametrize(("signal", "kind"), [("ttft", "Value"), ("requestsPerSecond", "PodsAverage")])
+def test_what_ends_in_a_draining_pod_counts_until_the_pod_is_gone(signal, kind):
+    scraper, cluster = make(metric(signal, kind), replicas=2)
+    scrape(scraper, cluster, 0.0)
+    leaving = cluster.pods[1].replica
+    for output in (10, 3_000):
+        leaving.submit(cluster.requests.add(1.0, 10, output), 1.0)
+    scrape(scraper, cluster, 15.0)
+    cluster.scale(1, 16.0)
+    assert sum(values(read(scraper, cluster, 16.0))) > 0
+    scrape(scraper, cluster, 30.0, 45.0)
+    assert len(cluster.pods) == 1
+    assert sum(values(read(scraper, cluster, 45.0))) == 0
 
 
 def test_itl_of_a_run_that_slows_down_falls_into_the_buckets_its_steps_belong_to():
