@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from autoscaler.decision import evaluate, record_scale
 from autoscaler.decision.recommend import is_rejection_guard
-from autoscaler.decision.types import Decision, Observation, Reading, ScalingState
+from autoscaler.decision.types import Decision, Observation, Reading, Reason, ScalingState
 from autoscaler.policy.models import Metric, ScalingPolicy
 from autoscaler.policy.schedule import active_schedules
 from autoscaler.policy.vocabulary import Action
@@ -56,7 +56,7 @@ def replay(records: Iterable[LogLine]) -> Iterator[Replayed]:
             yield Replayed(record, None)
             continue
         decision, memory.state = _again(memory.policy, record, record.observation, memory.state)
-        yield Replayed(record, decision)
+        yield Replayed(record, _without_unasked(decision, record))
 
 
 def replay_with(
@@ -80,6 +80,15 @@ def replay_with(
         observation = _as_asked(record, memory.policy, policy, clock_start)
         decision, memory.state = _again(policy, record, observation, memory.state)
         yield Replayed(record, decision)
+
+
+def _without_unasked(decision: Decision, record: DecisionRecord) -> Decision:
+    """The decision as a log has it from before refused requests were asked for: that guard abstains."""
+    logged = {one.metric for one in record.decision.proposals}
+    proposals = tuple(
+        one for one in decision.proposals if one.reason is not Reason.NOT_EXPORTED or one.metric in logged
+    )
+    return replace(decision, proposals=proposals)
 
 
 def unrecorded(recorded: ScalingPolicy, other: ScalingPolicy) -> tuple[str, ...]:

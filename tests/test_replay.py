@@ -51,6 +51,21 @@ def recorded(loads: Sequence[float | None], scaling: ScalingPolicy = CHAT) -> li
     return records
 
 
+def test_a_log_from_before_refused_requests_were_asked_for_replays_to_itself() -> None:
+    earlier = []
+    for record in recorded([4.0, 9.0, 2.0]):
+        proposals = tuple(one for one in record.decision.proposals if not one.metric.startswith("rejected"))
+        readings = tuple(one for one in record.observation.readings if not one.metric.startswith("rejected"))
+        earlier.append(
+            replace(
+                record,
+                decision=replace(record.decision, proposals=proposals),
+                observation=replace(record.observation, readings=readings),
+            )
+        )
+    assert [one.decision for one in replay(earlier)] == [one.decision for one in earlier]
+
+
 LOADS = st.lists(st.one_of(st.none(), st.floats(0, 40)), min_size=1, max_size=60)
 
 
