@@ -74,8 +74,9 @@ def pod_buckets(results: Iterable[Result]) -> tuple[Buckets, ...]:
 
 
 def _keep_larger(found: dict[_Key, float], key: _Key, value: float) -> None:
+    """One that is negative or not a number is kept, for whoever judges it to refuse: it hides no load."""
     known = found.get(key)
-    if known is None or isnan(value) or value > known:
+    if known is None or isnan(value) or value < 0 or (value > known and not known < 0):
         found[key] = value
 
 

@@ -73,6 +73,9 @@ def test_a_series_that_is_twice_in_an_answer_counts_once_with_its_larger_value()
     for odd in (["NaN", "1"], ["1", "NaN"]):
         both = vector(*((of("a"), text) for text in odd), (of("a", **TIME), "9"))
         assert isnan(points([both])[0].value)
+    for odd in (["-5", "0"], ["0", "-5"]):
+        both = vector(*((of("a"), text) for text in odd), (of("a", **TIME), "9"))
+        assert points([both])[0].value == -5  # which is refused, as a 0 would not be
 
 
 def test_a_value_without_a_time_and_a_time_without_a_value_are_no_sample():
