@@ -2,7 +2,8 @@
 
 Jobs whose last run was quick go first. A namespace never holds all threads, so that the hanging
 targets of one tenant leave some to the others; jobs that were slow last time have a quarter of the
-threads together, and jobs that never ran have half. Within these shares namespaces take turns.
+threads together, and jobs that never ran have half. Within these shares namespaces take turns. Where
+there are more quick jobs than the threads can do, the others still get some.
 
 The threads are started at once: a process that has no more threads later still has these. They do
 not hold up the end of the process.
@@ -18,6 +19,9 @@ from enum import IntEnum
 from typing import Any, TypeVar
 
 from autoscaler.threads import BackgroundThread
+
+PATIENCE = 8
+"""So many jobs of other lanes in a row may go before one that waits."""
 
 _Result = TypeVar("_Result")
 
@@ -62,6 +66,8 @@ class Workers:
         """The jobs of each namespace, whose turn comes in the order of the keys."""
         self._running: Counter[Lane | str] = Counter()
         """Running jobs by lane and by namespace."""
+        self._passed: Counter[Lane] = Counter()
+        """How many jobs of other lanes were taken since one of a lane that waits."""
         self._changed = threading.Condition()
         self._closed = False
         self._threads = [BackgroundThread(f"sync-{number}", self._run) for number in range(count)]
@@ -124,14 +130,20 @@ class Workers:
 
     def _pick(self) -> _Job | None:
         """The next job that its lane and its namespace have a thread for."""
-        for lane, queues in self._queues.items():
+        for lane in sorted(Lane, key=lambda lane: self._passed[lane] < PATIENCE):
             if self._running[lane] >= self._shares[lane]:
                 continue
+            queues = self._queues[lane]
             for namespace, jobs in queues.items():
                 if self._running[namespace] < self._share:
                     job = jobs.popleft()
                     del queues[namespace]
                     if jobs:
                         queues[namespace] = jobs  # behind the others
+                    self._count_passed(lane)
                     return job
         return None
+
+    def _count_passed(self, taken: Lane) -> None:
+        for lane, queues in self._queues.items():
+            self._passed[lane] = self._passed[lane] + 1 if queues and lane is not taken else 0

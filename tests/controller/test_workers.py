@@ -8,7 +8,7 @@ from concurrent.futures import Future
 
 import pytest
 
-from autoscaler.controller.workers import Lane, Workers
+from autoscaler.controller.workers import PATIENCE, Lane, Workers
 
 
 @pytest.fixture
@@ -73,6 +73,12 @@ def order(*jobs: tuple[str, Lane]) -> list[str]:
 def test_namespaces_take_turns_and_quick_jobs_go_first() -> None:
     quick = [("a", Lane.QUICK)] * 3 + [("b", Lane.QUICK)]
     assert order(("slow", Lane.SLOW), ("new", Lane.NEW), *quick) == ["a", "b", "a", "a", "new", "slow"]
+
+
+def test_more_quick_jobs_than_can_be_done_leave_no_other_waiting_for_ever() -> None:
+    quick = [("quick", Lane.QUICK)] * 40
+    done = order(("new", Lane.NEW), ("slow", Lane.SLOW), *quick)
+    assert {"new", "slow"} <= set(done[: PATIENCE + 2])
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 16])
