@@ -45,6 +45,7 @@ class Options:
     bad_rows: Literal["stop", "skip"]
     slo: Mapping[str, float]
     json_file: Path | None
+    html_file: Path | None
     processes: int | None
     cache: Literal["on", "off"]
 
@@ -61,6 +62,13 @@ class Options:
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
     help="Write the plan and the frontier; - for standard output.",
+)
+@click.option(
+    "--html",
+    "html_file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write a page with the plan beside the demand, and the frontier.",
 )
 @click.option(
     "--processes",
@@ -84,16 +92,31 @@ def bound(**given: Any) -> None:
 
 
 def _run(options: Options) -> None:
-    from simulator.outputs import atomic_writer
     from simulator.report.bound_text import render_bound
 
-    if options.json_file:
-        check_files([("--json", options.json_file)], [options.trace, options.profile])
+    check_files(_outputs(options), [options.trace, options.profile])
     document = _document(options)
+    _write(document, options)
+    aside = any(path == _STDOUT for _, path in _outputs(options))
+    click.echo(render_bound(document, frontier=options.frontier), err=aside, nl=False)
+
+
+def _outputs(options: Options) -> list[tuple[str, Path]]:
+    given = (("--json", options.json_file), ("--html", options.html_file))
+    return [(option, path) for option, path in given if path is not None]
+
+
+def _write(document: Document, options: Options) -> None:
+    from simulator.outputs import atomic_writer
+
     if options.json_file:
         with atomic_writer(options.json_file, "--json") as file:
             file.write(json.dumps(document, indent=2, allow_nan=False) + "\n")
-    click.echo(render_bound(document, frontier=options.frontier), err=options.json_file == _STDOUT, nl=False)
+    if options.html_file:
+        from simulator.report.bound_page import render_bound_html
+
+        with atomic_writer(options.html_file, "--html") as file:
+            file.write(render_bound_html(document))
 
 
 def _document(options: Options) -> Document:

@@ -28,6 +28,4 @@ def bound_of(
     workload = prepare(requests, scenario)
     progress("requests", 1.0)
     bound = search_bound(workload, goals, processes=processes, progress=progress)
-    return bound_document(
-        bound, scenario.slo, workload.startup_s, scenario.profile.gpus_per_replica, scenario.price
-    )
+    return bound_document(bound, workload)

@@ -2,35 +2,36 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 from simulator.bound.search import Bound, Point
 from simulator.bound.windows import WINDOW_S
-from simulator.prices import Price
-from simulator.result import Slo
+from simulator.bound.workload import Workload
 
 _DECIMALS = 6
 
 Document = dict[str, Any]
 
 
-def bound_document(
-    bound: Bound, slo: Slo, startup_s: float, gpus_per_replica: int, price: Price | None
-) -> Document:
+def bound_document(bound: Bound, workload: Workload) -> Document:
     """All that a bound says, JSON-ready; what the goal was not reached with is None.
 
     ``goal_replicas`` and ``goal_replica_hours`` are those of the cheapest plan that reaches the goal.
     Times in seconds; attainments are over avoidable requests, 0 to 1, unless they say otherwise.
     """
     best = bound.best
-    hours = None if best is None else best.replica_hours * gpus_per_replica
+    scenario = workload.scenario
+    slo, price = scenario.slo, scenario.price
+    hours = None if best is None else best.replica_hours * scenario.profile.gpus_per_replica
     return {
         "goal": bound.goal,
         "slo": {"ttft_s": slo.ttft_s, "tpot_s": slo.tpot_s},
         "requests": bound.requests,
         "unavoidable": bound.unavoidable,
-        "startup_s": _rounded(startup_s),
+        "startup_s": _rounded(workload.startup_s),
         "window_s": WINDOW_S,
+        "requests_by_window": _by_window(workload),
         "goal_replicas": None if best is None else _rounded(best.replicas),
         "goal_replica_hours": None if best is None else _rounded(best.replica_hours),
         "goal_gpu_hours": _rounded(hours),
@@ -38,7 +39,13 @@ def bound_document(
         "best": None if best is None else _point(best),
         "cheapest_fixed": None if bound.cheapest_fixed is None else _point(bound.cheapest_fixed),
         "frontier": [_point(point) for point in bound.frontier],
+        "fixed": [_point(point) for point in bound.points if point.fixed],
     }
+
+
+def _by_window(workload: Workload) -> list[int]:
+    counts = Counter(int(row[0] // WINDOW_S) for row in workload.requests)
+    return [counts[window] for window in range(max(counts) + 1)]
 
 
 def _point(point: Point) -> Document:

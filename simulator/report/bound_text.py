@@ -16,40 +16,40 @@ CHECKED_UP_TO = 0.995
 
 def render_bound(document: dict[str, Any], *, frontier: bool) -> str:
     """The goal's plan in a few sentences; with ``frontier``, the table of the frontier's points."""
-    lines = [*_sentences(document)]
+    lines = [line for text in sentences(document) for line in _wrap(text)]
     if frontier:
         lines += ["", *_table(document["frontier"])]
     return "\n".join(lines) + "\n"
 
 
-def _sentences(document: dict[str, Any]) -> Iterator[str]:
+def sentences(document: dict[str, Any]) -> Iterator[str]:
+    """What a bound says, one sentence or two at a time."""
     goal = formats.goal(document["goal"])
     best = document["best"]
     if best is None:
         best_seen = max(point["attainment"] for point in document["frontier"])
-        yield from _wrap(
-            f"No plan was found that reaches {goal}: the best one reaches {formats.share(best_seen)}."
-        )
+        yield f"No plan was found that reaches {goal}: the best one reaches {formats.share(best_seen)}."
     else:
-        yield from _wrap(
+        cost = formats.dollars(document["goal_cost_usd"])
+        yield (
             f"{goal} takes {document['goal_replicas']:.2f} replicas on average when the future is known: "
             f"{formats.decimal(document['goal_gpu_hours'])} GPU-hours"
-            + (f", {formats.dollars(document['goal_cost_usd'])}" if document["goal_cost_usd"] else "")
+            + (f", {cost}" if document["goal_cost_usd"] else "")
             + f". Planned {formats.share(best['planned_attainment'])}, "
             f"replayed {formats.share(best['attainment'])}."
         )
         if document["goal"] > CHECKED_UP_TO:
-            yield from _wrap(
+            yield (
                 f"Above {formats.goal(CHECKED_UP_TO)} a handful of misses decides: how much cheaper another "
                 "plan could be is not known."
             )
     fixed = document["cheapest_fixed"]
     if fixed is not None:
         reached = formats.share(fixed["attainment"])
-        yield from _wrap(f"The fewest fixed replicas that reach it: {fixed['plan']} ({reached}).")
+        yield f"The fewest fixed replicas that reach it: {fixed['plan']} ({reached})."
     missed = document["unavoidable"]
     if missed:
-        yield from _wrap(
+        yield (
             f"{missed:,} of {document['requests']:,} requests miss even on an idle replica; "
             "they do not count."
         )

@@ -31,14 +31,15 @@ def render_html(results: Sequence[RunResult], summaries: Sequence[dict[str, Any]
     title = "Simulated: " + ", ".join(result.label for result in results)
     document = element(
         "html",
-        element("head", *_head(title)),
+        element("head", *head(title)),
         element("body", _page(results, summaries), *_scripts(results)),
         lang="en",
     )
     return f"<!doctype html>\n{document}\n"
 
 
-def _head(title: str) -> Iterator[Markup]:
+def head(title: str) -> Iterator[Markup]:
+    """What stands in a page's head: the policy that forbids it every request, and the styles."""
     yield element("meta", charset="utf-8")
     yield element("meta", http_equiv="Content-Security-Policy", content=_POLICY)
     yield element("meta", name="viewport", content="width=device-width, initial-scale=1")

@@ -18,9 +18,9 @@ from autoscaler.errors import InputError
 SHORT = ("azure-conv", "--span", "120", "--processes", "1")
 HEADER = "timestamp_s,prompt_tokens,output_tokens\n"
 KEYS = [
-    *("goal", "slo", "requests", "unavoidable", "startup_s", "window_s"),
+    *("goal", "slo", "requests", "unavoidable", "startup_s", "window_s", "requests_by_window"),
     *("goal_replicas", "goal_replica_hours", "goal_gpu_hours", "goal_cost_usd"),
-    *("best", "cheapest_fixed", "frontier", "inputs"),
+    *("best", "cheapest_fixed", "frontier", "fixed", "inputs"),
 ]
 
 
@@ -85,6 +85,20 @@ def test_the_frontier_is_a_table_that_rises():
     assert len(rows) > 1
     assert hours == sorted(hours)
     assert max(map(len, result.stdout.splitlines())) <= 80
+
+
+def test_the_page_draws_the_plan_and_the_frontier_without_a_script(tmp_path):
+    page = tmp_path / "bound.html"
+    busy = ("azure-conv", "--span", "240", "--rate-scale", "12", "--processes", "1", "--frontier")
+    result = run(*busy, "--html", page)
+    html = page.read_text()
+    assert " ".join(result.stdout.split("\n\n")[0].split()).startswith("99% takes")
+    assert html.count("<svg") == 2
+    assert html.count('class="fixed"') >= 1
+    assert "<script" not in html
+    assert "default-src" in html
+    run(*busy, "--html", page)
+    assert page.read_text() == html
 
 
 def test_above_what_was_checked_it_says_so():
