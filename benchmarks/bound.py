@@ -22,8 +22,9 @@ from subprocess import DEVNULL, run
 from typing import Any, NamedTuple
 
 from benchmarks.recordings import DAY
+from simulator.bound.search import FRONTIER
 from simulator.compiled import describe
-from simulator.report.bound_text import CHECKED_UP_TO
+from simulator.report.bound_text import CHECKED_UP_TO, cheapest
 
 TRACE = str(DAY)
 SERVERS = ("--profile", "llama3.1-8b-l4", "--slo", "ttft=2s,tpot=200ms")
@@ -85,8 +86,9 @@ def main() -> None:
             print(f"above {100 * CHECKED_UP_TO:g} % no one knows how much cheaper another plan could be")
         spent, document = timed((*bound, "--frontier"), out)
         print(f"with the frontier of eight goals: {spent.told(replay)}")
-        for point in document["frontier"]:
-            print(line(point))
+        for goal in FRONTIER:
+            point = cheapest(document["frontier"], goal)
+            print(f"{100 * goal:6g} %: {'not reached' if point is None else line(point)}")
 
 
 if __name__ == "__main__":

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+from simulator.bound.search import FRONTIER
 from simulator.report import formats
 
 _WIDTH = 80
@@ -15,7 +16,7 @@ CHECKED_UP_TO = 0.995
 
 
 def render_bound(document: dict[str, Any], *, frontier: bool) -> str:
-    """The goal's plan in a few sentences; with ``frontier``, the table of the frontier's points."""
+    """The goal's plan in a few sentences; with ``frontier``, what each goal of the frontier takes."""
     lines = [line for text in sentences(document) for line in _wrap(text)]
     if frontier:
         lines += ["", *_table(document["frontier"])]
@@ -55,13 +56,23 @@ def sentences(document: dict[str, Any]) -> Iterator[str]:
         )
 
 
-def _table(points: list[dict[str, Any]]) -> Iterator[str]:
-    yield f"{'attainment':>12}{'planned':>12}{'replicas':>12}{'replica-hours':>16}"
-    for point in points:
+def _table(points: Sequence[dict[str, Any]]) -> Iterator[str]:
+    yield f"{'goal':>8}{'attainment':>12}{'planned':>12}{'replicas':>12}{'replica-hours':>16}"
+    for goal in FRONTIER:
+        point = cheapest(points, goal)
+        if point is None:
+            yield f"{formats.goal(goal):>8}{formats.NOTHING:>12}"
+            continue
         yield (
-            f"{formats.share(point['attainment']):>12}{formats.share(point['planned_attainment']):>12}"
+            f"{formats.goal(goal):>8}{formats.share(point['attainment']):>12}"
+            f"{formats.share(point['planned_attainment']):>12}"
             f"{point['replicas']:>12.2f}{point['replica_hours']:>16.2f}"
         )
+
+
+def cheapest(points: Sequence[dict[str, Any]], goal: float) -> dict[str, Any] | None:
+    """The first of a frontier's points that reaches a goal; None where none does."""
+    return next((point for point in points if point["attainment"] >= goal), None)
 
 
 def _wrap(text: str) -> list[str]:

@@ -80,10 +80,10 @@ def test_the_frontier_is_a_table_that_rises():
     busy = ("azure-conv", "--span", "240", "--rate-scale", "12", "--processes", "1", "--frontier")
     result = run(*busy)
     heading, *rows = result.stdout.split("\n\n")[1].splitlines()
-    assert heading.split() == ["attainment", "planned", "replicas", "replica-hours"]
-    hours = [float(row.split()[-1]) for row in rows]
-    assert len(rows) > 1
-    assert hours == sorted(hours)
+    assert heading.split() == ["goal", "attainment", "planned", "replicas", "replica-hours"]
+    goals, hours = zip(*((row.split()[0], float(row.split()[-1])) for row in rows), strict=True)
+    assert goals == ("90%", "95%", "97%", "98%", "99%", "99.5%", "99.9%", "99.99%")
+    assert list(hours) == sorted(hours)
     assert max(map(len, result.stdout.splitlines())) <= 80
 
 
