@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from math import exp, log
+from typing import NamedTuple
 
 from simulator.bound.follow import Followed
 from simulator.bound.programme import Passage, Plan, Programme, passages
@@ -18,8 +19,16 @@ from simulator.bound.windows import WINDOW_S, Misses, windows
 from simulator.bound.workers import Workers, workers
 from simulator.bound.workload import Workload
 
-PRICE_ROUNDS, SPLICE_ROUNDS = 6, 3
-"""Rounds of two replays each towards one goal: by price, then between the two plans nearest to it."""
+
+class Rounds(NamedTuple):
+    """Rounds of two replays each towards one goal: by price, then between the two plans nearest to it."""
+
+    prices: int
+    splices: int
+
+
+TO_THE_GOAL, TO_THE_FRONTIER = Rounds(6, 3), Rounds(2, 1)
+"""The first goal is asked for; the others are points of the frontier and have its replays behind them."""
 
 CLOSE = 1.05
 """Prices whose ratio is below this give plans that differ by luck alone."""
@@ -97,7 +106,7 @@ def search_bound(
         for index, goal in enumerate(goals):
             progress("plans", index / len(goals))
             search.fixed(goal)
-            search.approach(goal)
+            search.approach(goal, TO_THE_FRONTIER if index else TO_THE_GOAL)
         progress("plans", 1.0)
     return search.result(goals[0])
 
@@ -139,25 +148,25 @@ class _Search:
             else:
                 low = middle
 
-    def approach(self, goal: float) -> None:
+    def approach(self, goal: float, rounds: Rounds) -> None:
         """Tries prices until the cheapest one that reaches the goal is known closely."""
         low, high = self._bracket(goal)
-        for _ in range(PRICE_ROUNDS):
+        for _ in range(rounds.prices):
             prices = _between(low, high, goal)
             for price, point in zip(prices, self._replay(self._plans(prices)), strict=True):
                 self._attained[price] = point.attainment
             low, high = self._bracket(goal)
             if low is not None and high is not None and high / low < CLOSE:
                 break
-        self._splice(goal)
+        self._splice(goal, rounds.splices)
 
-    def _splice(self, goal: float) -> None:
+    def _splice(self, goal: float, rounds: int) -> None:
         """Prices reach no plan between two that are equally dear, so those are pieced together.
 
         Up to some window the plan that just fails is followed, from there on the one that reaches the
         goal; the window is found by trying.
         """
-        for _ in range(SPLICE_ROUNDS):
+        for _ in range(rounds):
             reached = min(
                 (one for one in self._points.values() if one.attainment >= goal), key=_cost, default=None
             )

@@ -24,8 +24,11 @@ MOST_REPLICAS = 512
 _FIRST_GUESS = 4
 _TOO_MANY = 0.5
 """Fewer replicas than with which this share of a window misses are not looked at."""
-_PATIENCE = 3
-"""Replicas more that save nothing any more, before the rest of the misses is taken for lasting."""
+_PATIENCE, _LASTING = 3, 2
+"""Replicas more that save nothing any more, before so few misses are taken for lasting ones. More of them
+come from bursts, which some number of replicas takes up."""
+_LOOK_EVERY = 64
+"""Arrivals between two looks whether a replay is hopeless already."""
 
 Misses: TypeAlias = dict[int, int]
 """Avoidable misses of one window by the number of replicas."""
@@ -62,8 +65,21 @@ def windows(workload: Workload) -> list[Window]:
     return found
 
 
-def window_misses(window: Window, scenario: Scenario, hopeless: frozenset[Shape]) -> Misses:
-    """Misses for every number of replicas that may be worth its cost."""
+def window_misses(parts: Sequence[Window], scenario: Scenario, hopeless: frozenset[Shape]) -> list[Misses]:
+    """For neighbouring windows, the misses with every number of replicas that may be worth its cost.
+
+    The search in each begins where the one before it ended.
+    """
+    found: list[Misses] = []
+    guess = _FIRST_GUESS
+    for window in parts:
+        known = _search(window, scenario, hopeless, guess)
+        found.append(known)
+        guess = min((n for n, missed in known.items() if n and missed <= _LASTING), default=guess)
+    return found
+
+
+def _search(window: Window, scenario: Scenario, hopeless: frozenset[Shape], guess: int) -> Misses:
     own = len(window.own)
     if not own:
         return {0: 0}
@@ -74,9 +90,9 @@ def window_misses(window: Window, scenario: Scenario, hopeless: frozenset[Shape]
             known[replicas] = _simulate(window, scenario, hopeless, replicas)
         return known[replicas]
 
-    replicas = _FIRST_GUESS
-    most = min(MOST_REPLICAS, max(_FIRST_GUESS, len(window.requests)))
-    while at(replicas) and replicas < most and not _is_flat(known, replicas, own):
+    replicas = guess
+    most = min(MOST_REPLICAS, max(guess, len(window.requests)))
+    while at(replicas) and replicas < most and not _is_flat(known, replicas):
         replicas += 1
     replicas = min(known)
     while replicas > 1 and at(replicas) < _TOO_MANY * own:
@@ -85,11 +101,10 @@ def window_misses(window: Window, scenario: Scenario, hopeless: frozenset[Shape]
     return known
 
 
-def _is_flat(known: Misses, replicas: int, own: int) -> bool:
-    """Whether more replicas save nothing; where most requests miss, there are far too few to tell."""
-    before = known.get(replicas - _PATIENCE)
-    missed = known[replicas]
-    return before is not None and before <= missed < _TOO_MANY * own
+def _is_flat(known: Misses, replicas: int) -> bool:
+    """Whether the few misses that are left last."""
+    before, missed = known.get(replicas - _PATIENCE), known[replicas]
+    return before is not None and before <= missed <= _LASTING
 
 
 def _simulate(window: Window, scenario: Scenario, hopeless: frozenset[Shape], replicas: int) -> int:
@@ -103,9 +118,18 @@ def _simulate(window: Window, scenario: Scenario, hopeless: frozenset[Shape], re
         server=scenario.server,
     )
     cluster.start_ready(replicas)
-    for time_s, *rest in window.requests:
+    own = window.own
+    first_s = own[0][0] - window.begin_s
+
+    def missed() -> int:
+        return sum(1 for arrival_s in avoidable_misses(table, hopeless) if arrival_s >= first_s)
+
+    for index, (time_s, *rest) in enumerate(window.requests):
+        if index % _LOOK_EVERY == 0 and missed() >= _TOO_MANY * len(own):
+            return len(own)
         now = time_s - window.begin_s
         cluster.arrive(table.add(now, *rest), now)
+    if missed() >= _TOO_MANY * len(own):
+        return len(own)
     cluster.finish()
-    first_s = window.own[0][0] - window.begin_s
-    return sum(1 for arrival_s in avoidable_misses(table, hopeless) if arrival_s >= first_s)
+    return missed()

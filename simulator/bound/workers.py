@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import contextmanager
 from functools import partial
+from itertools import chain
 
 from simulator.bound.follow import Followed, follow
 from simulator.bound.programme import Plan
@@ -34,9 +35,8 @@ class Workers:
     def table(self, windows: Sequence[Window]) -> Iterator[Misses]:
         """The misses of each window, in order."""
         work = partial(window_misses, scenario=self._workload.scenario, hopeless=self._workload.hopeless)
-        if self._pool is None:
-            return map(work, windows)
-        return self._pool.map(work, windows, chunksize=_CHUNK)
+        parts = [windows[begin : begin + _CHUNK] for begin in range(0, len(windows), _CHUNK)]
+        return chain.from_iterable((map if self._pool is None else self._pool.map)(work, parts))
 
     def follow(self, plans: Iterable[Plan]) -> Iterator[Followed]:
         """Full replays of plans, in order."""

@@ -87,6 +87,6 @@ def test_a_load_of_many_replicas_is_not_taken_for_one_that_none_would_save():
     rows = [(index / 20, 2000, 100) for index in range(180 * 20)]
     workload = prepare(rows, scenario())
     window = windows(workload)[1]
-    misses = window_misses(window, workload.scenario, workload.hopeless)
+    [misses] = window_misses([window], workload.scenario, workload.hopeless)
     assert misses[4] == misses[7] == len(window.own)
     assert min(misses.values()) < 0.02 * len(window.own)
