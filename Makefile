@@ -91,7 +91,7 @@ test-fast: setup ## the fast tests
 
 .PHONY: test-slow
 test-slow: setup ## the tests that take minutes: whole traces, simulated days, the wheel
-	$(BIN)/python -m pytest -q -rs -m "slow and not browser and not e2e" --durations=5
+	$(BIN)/python -m pytest -q -rs -n auto --dist worksteal -m "slow and not browser and not e2e" --durations=5
 
 .PHONY: test-browser
 test-browser: setup ## the HTML report in a real browser; skipped without Chromium
