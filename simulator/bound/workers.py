@@ -5,6 +5,8 @@ from __future__ import annotations
 import copyreg
 import multiprocessing
 import os
+import signal
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import contextmanager
@@ -55,7 +57,13 @@ def workers(workload: Workload, processes: int | None = None) -> Iterator[Worker
     # Fresh processes: a fork of a process with threads may stand still.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(count, context, initializer=_begin, initargs=(workload,)) as pool:
-        yield Workers(workload, pool, count)
+        try:
+            yield Workers(workload, pool, count)
+        except BaseException:  # an interrupt does not wait for a replay of minutes
+            pool.shutdown(wait=False, cancel_futures=True)
+            for process in multiprocessing.active_children():
+                process.terminate()
+            raise
 
 
 def available_processors() -> int:
@@ -67,6 +75,18 @@ def available_processors() -> int:
 def _begin(workload: Workload) -> None:
     global _workload
     _workload = workload
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # a terminal's Ctrl-C reaches all; the parent ends its workers
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """A parent that was killed ends nobody, and its workers would wait for work for ever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _follow(plan: Plan) -> Followed:

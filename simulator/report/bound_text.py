@@ -27,6 +27,9 @@ def sentences(document: dict[str, Any]) -> Iterator[str]:
     """What a bound says, one sentence or two at a time."""
     goal = formats.goal(document["goal"])
     best = document["best"]
+    if document["unavoidable"] == document["requests"]:
+        yield "No request can meet the SLO: each one misses even on an idle replica."
+        return
     if best is None:
         best_seen = max(point["attainment"] for point in document["frontier"])
         yield f"No plan was found that reaches {goal}: the best one reaches {formats.share(best_seen)}."

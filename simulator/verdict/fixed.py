@@ -29,7 +29,8 @@ class FixedReplicas:
 def fewest_fixed(replay: Replay, guess: int) -> FixedReplicas | None:
     """The fewest replicas that reach the goal; None where ``MOST_REPLICAS`` do not.
 
-    ``guess``: where to begin, at least 1. More replicas are taken never to be worse.
+    ``guess``: where to begin, at least 1. More replicas are taken never to be worse. Where no request
+    can meet the SLO, one replay tells.
     """
     found: dict[int, FixedReplicas | None] = {}
 
@@ -38,7 +39,12 @@ def fewest_fixed(replay: Replay, guess: int) -> FixedReplicas | None:
             found[replicas] = _held(replicas, *replay(replicas))
         return found[replicas] is not None
 
-    low, high = _bracket(reaches, min(max(1, guess), MOST_REPLICAS))
+    first = min(max(1, guess), MOST_REPLICAS)
+    result, verdict = replay(first)
+    found[first] = _held(first, result, verdict)
+    if verdict.hopeless:
+        return None
+    low, high = _bracket(reaches, first)
     if high is None:
         return None
     while high - low > 1:

@@ -54,9 +54,16 @@ class Verdict:
         return self.attainment_of_all if self.goal.count == "all" else self.attainment_of_avoidable
 
     @property
+    def hopeless(self) -> bool:
+        """Whether there are requests and none of them can meet the SLO, however many replicas there are."""
+        return bool(self.requests) and self.unavoidable == self.requests
+
+    @property
     def holds(self) -> bool:
-        """Whether the goal was reached; without a request that counts nothing was missed."""
-        return self.attainment is None or self.attainment >= self.goal.attainment
+        """Whether the goal was reached: not where no request can meet the SLO, trivially without requests."""
+        if self.attainment is None:
+            return not self.hopeless
+        return self.attainment >= self.goal.attainment
 
 
 def judge(table: RequestTable, goal: Goal, idle: IdleReplica) -> Verdict:

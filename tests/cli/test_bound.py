@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import os
 import pty
+import signal
 import subprocess
 import sys
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -172,3 +175,31 @@ def test_on_a_terminal_a_bar_runs_to_its_end():
     os.close(ours)
     assert process.returncode == 0
     assert b"100%" in seen.split(b"\r")[-2] or b"100%" in seen[-200:]
+
+
+def children(parent: int) -> list[int]:
+    """The processes that a process has started and not waited for."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # it has ended meanwhile
+            fields = stat.read_text().rpartition(")")[2].split()
+            found += [int(stat.parent.name)] if int(fields[1]) == parent else []
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGKILL, signal.SIGINT])
+def test_an_ended_command_takes_its_workers_along(ending):
+    command = [sys.executable, "-m", "autoscaler", "bound", "azure-conv", "--rate-scale", "4", "--frontier"]
+    command += ["--profile", "llama3.1-8b-l4", "--slo", "ttft=2s,tpot=200ms", "--cache", "off"]
+    command += ["--processes", "2"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        deadline = time.monotonic() + 60
+        while len(workers := children(process.pid)) < 2 and time.monotonic() < deadline:
+            time.sleep(0.1)
+        time.sleep(1.0)
+        process.send_signal(ending)
+        _, errors = process.communicate(timeout=60)  # workers that live on would hold the pipes open
+    assert len(workers) >= 2, "a worker, and the resource tracker of multiprocessing"
+    assert "Traceback" not in errors
+    assert process.returncode == (130 if ending == signal.SIGINT else -ending)

@@ -564,3 +564,29 @@ def test_a_pipe_has_no_baseline_and_begins_cold(tmp_path):
     writer.join()
     assert "A pipe is read once: no baseline is sought, and runs begin with minReplicas" in result.stderr
     assert "fewest fixed replicas" not in result.stdout
+
+
+def test_check_fails_where_no_request_can_meet_the_slo(capsys):
+    arguments = ("simulate", "azure-conv", *SHORT, "--replicas", "1", "--slo", "ttft=1ms,tpot=1ms", "--check")
+    assert main([*map(str, arguments)]) == 3
+    assert "every request misses even on an idle replica" in " ".join(capsys.readouterr().out.split())
+
+
+def test_runs_begin_within_what_an_open_schedule_asks_for(tmp_path):
+    mine = write_policy(tmp_path)
+    schedule = '  schedules: [{ name: day, cron: "0 9 * * *", durationSeconds: 3600, minReplicas: 3 }]\n'
+    mine.write_text(mine.read_text() + schedule)
+    out = tmp_path / "out.json"
+    result = run(
+        "azure-conv", *SHORT, "--policy", mine, "--clock-start", "2024-01-01T09:30:00Z", "--json", out
+    )
+    assert result.exit_code == 0, result.output
+    assert json.loads(out.read_text())["inputs"]["initial_replicas"] == 3
+    assert "Runs begin with 3 ready" in result.stderr
+
+
+def test_a_pipe_cannot_be_read_again_for_the_bound(tmp_path):
+    pipe = tmp_path / "trace.csv"
+    os.mkfifo(pipe)
+    result = run(pipe, "--replicas", 1, "--bound", "on")
+    assert "--bound reads it again" in problems(result)[0]

@@ -63,8 +63,11 @@ def check_nodes(runs: Sequence[Run], options: Options) -> None:
             raise click.BadParameter(message, param_hint="--nodes")
 
 
-def check_pipe(trace: Path, runs: Sequence[Run]) -> None:
-    """A pipe can be read once. Raises TraceError where several runs would read it."""
+def check_pipe(trace: Path, runs: Sequence[Run], options: Options) -> None:
+    """A pipe can be read once. Raises TraceError where several runs, or the bound, would read it."""
+    if options.bound == "on" and not trace.is_file():
+        message = "is a pipe, which can be read once, and --bound reads it again: name a file"
+        raise TraceError([Problem(str(trace), None, "", message)])
     if len(runs) > 1 and not trace.is_file():
         message = f"is a pipe, which can be read once, and there are {len(runs)} runs: name a file"
         raise TraceError([Problem(str(trace), None, "", message)])

@@ -84,9 +84,22 @@ def review(
     return Review(verdict, found, baseline, baseline_sought, bound_replica_hours)
 
 
-def initial_replicas(policy: ScalingPolicy, fewest: FixedReplicas | None, most_nodes: int | None) -> int:
-    """Where a policy's run begins: the fewest replicas that hold at first, within the policy's bounds."""
+def initial_replicas(
+    policy: ScalingPolicy, fewest: FixedReplicas | None, most_nodes: int | None, clock_start: float
+) -> int:
+    """Where a policy's run begins: the fewest replicas that hold at first, within the policy's bounds.
+
+    ``clock_start``: the epoch second at which it begins, for schedules.
+    """
+    from autoscaler.decision.bounds import effective_bounds
+
     spec = policy.spec
-    wanted = spec.min_replicas if fewest is None else fewest.replicas
-    within = min(max(wanted, spec.min_replicas), spec.max_replicas)
-    return within if most_nodes is None else max(spec.min_replicas, min(within, most_nodes))
+    active: tuple[str, ...] = ()
+    if spec.schedules:
+        from autoscaler.policy.schedule import active_schedules  # calendars are slow to import
+
+        active = active_schedules(spec, clock_start)
+    bounds = effective_bounds(spec, active)
+    wanted = bounds.min_replicas if fewest is None else fewest.replicas
+    within = min(max(wanted, bounds.min_replicas), bounds.max_replicas)
+    return within if most_nodes is None else max(bounds.min_replicas, min(within, most_nodes))

@@ -38,12 +38,17 @@ def _shown(name: str, value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def beginning_text(fewest: FixedReplicas | None, goal: float) -> str:
-    """How many replicas the policies' runs begin with, and why."""
+def beginning_text(begun: Mapping[str, int], fewest: FixedReplicas | None, goal: float) -> str:
+    """How many replicas each policy's run begins with, and why."""
+    numbers = set(begun.values())
+    shown = str(numbers.pop()) if len(numbers) == 1 else ", ".join(f"{n} ({run})" for run, n in begun.items())
     if fewest is None:
-        return "Runs begin with minReplicas: the first ten minutes ask for no number in particular"
-    text = f"Runs begin with {fewest.replicas} ready, the fewest that reach {goal_text(goal)} for ten minutes"
-    return textwrap.fill(f"{text} (within each policy's bounds)", 80, subsequent_indent="  ")
+        why = "minReplicas: the first ten minutes ask for no number in particular"
+    else:
+        why = f"{fewest.replicas} is the fewest that reach {goal_text(goal)} for ten minutes"
+        if set(begun.values()) != {fewest.replicas}:
+            why += ", and each policy's bounds and the nodes limit it"
+    return textwrap.fill(f"Runs begin with {shown} ready: {why}", 80, subsequent_indent="  ")
 
 
 PIPE_TEXT = "A pipe is read once: no baseline is sought, and runs begin with minReplicas"

@@ -57,7 +57,7 @@ def run(options: Options) -> int:
     check_nodes(runs, options)
     scenario = _scenario(options)
     trace = Trace(resolve_trace(options.trace), options.bad_rows)
-    check_pipe(trace.path, runs)
+    check_pipe(trace.path, runs, options)
     click.echo(defaults_text(options), err=True)
     judge = _judge(trace, scenario, options)
     if any(run.policy for run in runs):  # fixed replicas are there from the start
@@ -109,14 +109,14 @@ def _begun(runs: Sequence[Run], judge: Judge, options: Options) -> list[Scenario
     if given == "min" or options.only_fixed or not judge.rereadable:
         return [scenario] * len(runs)
     fewest = judge.fewest_at_first()
-    click.echo(beginning_text(fewest, options.goal), err=True)
     nodes = None if options.nodes is None else options.nodes - options.warm_nodes
-    return [
-        scenario
-        if run.policy is None
-        else replace(scenario, initial_replicas=initial_replicas(run.policy.policy, fewest, nodes))
+    begun = {
+        run.label: initial_replicas(run.policy.policy, fewest, nodes, options.clock_start)
         for run in runs
-    ]
+        if run.policy is not None
+    }
+    click.echo(beginning_text(begun, fewest, options.goal), err=True)
+    return [replace(scenario, initial_replicas=begun.get(run.label)) for run in runs]
 
 
 def _summaries(

@@ -48,3 +48,15 @@ def test_a_good_guess_takes_few_replays():
     replays = Replays(enough=5)
     fewest_fixed(replays, guess=5)
     assert len(replays.tried) <= 4
+
+
+def test_where_no_request_can_meet_the_slo_one_replay_tells():
+    tried = []
+
+    def replay(replicas):
+        tried.append(replicas)
+        result = RunResult("", {}, Slo(1.0, 1.0), 1, RequestTable(), (), None, (), (), 0.0)
+        return result, Verdict(Goal(), 100, 100, 100, array("d"))
+
+    assert fewest_fixed(replay, guess=3) is None
+    assert tried == [3]

@@ -77,3 +77,10 @@ def test_no_request_is_no_miss_and_no_attainment():
     verdict = judge(RequestTable(slo=SLO), Goal(), IdleReplica(scenario()))
     assert verdict.attainment is None
     assert verdict.holds
+
+
+def test_a_goal_that_no_request_can_meet_is_missed():
+    result = simulate([(1.0, *HOPELESS)], Fixed(1), scenario())
+    verdict = judge(result.requests, Goal(), IdleReplica(scenario()))
+    assert verdict.hopeless
+    assert not verdict.holds
