@@ -1,4 +1,4 @@
-"""`autoscale bound TRACE`: what somebody who knew the future would need."""
+"""`autoscale bound TRACE`: the fewest replica-hours when the future is known."""
 
 from __future__ import annotations
 

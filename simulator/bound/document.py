@@ -8,8 +8,7 @@ from typing import Any
 from simulator.bound.search import Bound, Point
 from simulator.bound.windows import WINDOW_S
 from simulator.bound.workload import Workload
-
-_DECIMALS = 6
+from simulator.report.formats import rounded
 
 Document = dict[str, Any]
 
@@ -29,13 +28,13 @@ def bound_document(bound: Bound, workload: Workload) -> Document:
         "slo": {"ttft_s": slo.ttft_s, "tpot_s": slo.tpot_s},
         "requests": bound.requests,
         "unavoidable": bound.unavoidable,
-        "startup_s": _rounded(workload.startup_s),
+        "startup_s": rounded(workload.startup_s),
         "window_s": WINDOW_S,
         "requests_by_window": _by_window(workload),
-        "goal_replicas": None if best is None else _rounded(best.replicas),
-        "goal_replica_hours": None if best is None else _rounded(best.replica_hours),
-        "goal_gpu_hours": _rounded(hours),
-        "goal_cost_usd": None if hours is None or price is None else _rounded(hours * price.usd_per_gpu_hour),
+        "goal_replicas": None if best is None else rounded(best.replicas),
+        "goal_replica_hours": None if best is None else rounded(best.replica_hours),
+        "goal_gpu_hours": rounded(hours),
+        "goal_cost_usd": None if hours is None or price is None else rounded(hours * price.usd_per_gpu_hour),
         "best": None if best is None else _point(best),
         "cheapest_fixed": None if bound.cheapest_fixed is None else _point(bound.cheapest_fixed),
         "frontier": [_point(point) for point in bound.frontier],
@@ -50,14 +49,10 @@ def _by_window(workload: Workload) -> list[int]:
 
 def _point(point: Point) -> Document:
     return {
-        "attainment": _rounded(point.attainment),
-        "attainment_of_all": _rounded(point.attainment_of_all),
-        "planned_attainment": _rounded(point.planned),
-        "replicas": _rounded(point.replicas),
-        "replica_hours": _rounded(point.replica_hours),
+        "attainment": rounded(point.attainment),
+        "attainment_of_all": rounded(point.attainment_of_all),
+        "planned_attainment": rounded(point.planned),
+        "replicas": rounded(point.replicas),
+        "replica_hours": rounded(point.replica_hours),
         "plan": point.plan[0] if point.fixed else list(point.plan),
     }
-
-
-def _rounded(value: float | None) -> float | None:
-    return None if value is None else round(value, _DECIMALS)

@@ -29,8 +29,7 @@ _workload: Workload | None = None
 class Workers:
     """Runs both kinds of work: in this process, or in a pool of others that have the workload."""
 
-    def __init__(self, workload: Workload, pool: Executor | None, count: int) -> None:
-        self.count = count
+    def __init__(self, workload: Workload, pool: Executor | None) -> None:
         self._workload = workload
         self._pool = pool
 
@@ -52,13 +51,13 @@ def workers(workload: Workload, processes: int | None = None) -> Iterator[Worker
     """``processes``: None takes one for each processor that this process may use; 1 starts none."""
     count = processes or available_processors()
     if count == 1:
-        yield Workers(workload, None, 1)
+        yield Workers(workload, None)
         return
     # Fresh processes: a fork of a process with threads may stand still.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(count, context, initializer=_begin, initargs=(workload,)) as pool:
         try:
-            yield Workers(workload, pool, count)
+            yield Workers(workload, pool)
         except BaseException:  # an interrupt does not wait for a replay of minutes
             pool.shutdown(wait=False, cancel_futures=True)
             for process in multiprocessing.active_children():

@@ -7,6 +7,15 @@ from typing import Any
 NOTHING = "-"
 
 
+_DECIMALS = 6
+"""Of the figures in JSON: microseconds; digits beyond them are noise of the arithmetic."""
+
+
+def rounded(value: float | None) -> float | None:
+    """A figure as the JSON files hold it."""
+    return None if value is None else round(value, _DECIMALS)
+
+
 def count(value: float | None) -> str:
     """A whole number with thousands separators."""
     return NOTHING if value is None else f"{value:,.0f}"

@@ -7,14 +7,13 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from simulator.report.billing import SECONDS_PER_HOUR, cost_usd, replica_seconds
+from simulator.report.formats import rounded
 from simulator.result import RunResult
 from simulator.verdict.fixed import FixedReplicas
 from simulator.verdict.goal import Verdict
 
 if TYPE_CHECKING:  # findings need the decision engine, which fixed replicas do without
     from simulator.verdict.findings import Finding
-
-_DECIMALS = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,15 +42,15 @@ def verdict_document(review: Review, result: RunResult) -> dict[str, Any]:
         "goal": verdict.goal.attainment,
         "count": verdict.goal.count,
         "holds": verdict.holds,
-        "attainment": _rounded(attainment),
-        "attainment_of_avoidable": _rounded(verdict.attainment_of_avoidable),
-        "margin": _rounded(None if attainment is None else attainment - verdict.goal.attainment),
+        "attainment": rounded(attainment),
+        "attainment_of_avoidable": rounded(verdict.attainment_of_avoidable),
+        "margin": rounded(None if attainment is None else attainment - verdict.goal.attainment),
         "missed": verdict.missed,
         "unavoidable": verdict.unavoidable,
         "baseline_sought": review.baseline_sought,
         "cheapest_fixed": _fixed(review.baseline, result),
-        "bound_replica_hours": _rounded(bound),
-        "regret": _rounded(hours / bound if bound else None),
+        "bound_replica_hours": rounded(bound),
+        "regret": rounded(hours / bound if bound else None),
         "findings": [asdict(finding) for finding in review.findings],
     }
 
@@ -62,12 +61,8 @@ def _fixed(fixed: FixedReplicas | None, result: RunResult) -> dict[str, Any] | N
     billed_s = fixed.replica_hours * SECONDS_PER_HOUR + fixed.idle_node_s
     return {
         "replicas": fixed.replicas,
-        "attainment": _rounded(fixed.attainment),
-        "replica_hours": _rounded(fixed.replica_hours),
-        "gpu_hours": _rounded(fixed.replica_hours * result.gpus_per_replica),
-        "cost_usd": _rounded(cost_usd(result, billed_s)),
+        "attainment": rounded(fixed.attainment),
+        "replica_hours": rounded(fixed.replica_hours),
+        "gpu_hours": rounded(fixed.replica_hours * result.gpus_per_replica),
+        "cost_usd": rounded(cost_usd(result, billed_s)),
     }
-
-
-def _rounded(value: float | None) -> float | None:
-    return None if value is None else round(value, _DECIMALS)

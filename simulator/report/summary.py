@@ -16,12 +16,11 @@ from simulator.report.billing import (
     most_billed,
     replica_seconds,
 )
+from simulator.report.formats import rounded
 from simulator.report.quantiles import distribution
 from simulator.report.review import Review, verdict_document
 from simulator.report.slo import completed
 from simulator.result import ReplicaLife, RunResult, StartPhases
-
-_DECIMALS = 6  # microseconds; digits beyond them are noise of the arithmetic
 
 
 def summarize(result: RunResult, review: Review | None = None) -> dict[str, Any]:
@@ -43,16 +42,16 @@ def summarize(result: RunResult, review: Review | None = None) -> dict[str, Any]
         "rejected": table.rejected,
         "rejected_by": [limit._asdict() | {"requests": count} for limit, count in table.rejected_by.items()],
         "unfinished": requests - table.completed - table.rejected,
-        "slo_attainment": _rounded(done.met / requests if requests else None),
+        "slo_attainment": rounded(done.met / requests if requests else None),
         "verdict": None if review is None else verdict_document(review, result),
         "ttft_s": _distribution(done.ttft_s),
         "tpot_s": _distribution(done.tpot_s),
         "e2e_s": _distribution(done.e2e_s),
-        "replica_hours": _rounded(hours),
-        "gpu_hours": _rounded(hours * result.gpus_per_replica),
+        "replica_hours": rounded(hours),
+        "gpu_hours": rounded(hours * result.gpus_per_replica),
         **_money(result, billed_s),
         "replicas": {
-            "mean": _rounded(billed_s / result.end_s if result.end_s > 0 else None),
+            "mean": rounded(billed_s / result.end_s if result.end_s > 0 else None),
             "max": most_billed(result.replicas),
         },
         "starts": start_means(result.replicas),
@@ -60,7 +59,7 @@ def summarize(result: RunResult, review: Review | None = None) -> dict[str, Any]
         "preemptions": table.preempted,
         "prefix_queried_tokens": table.prefix_queried_tokens,
         "prefix_hit_tokens": table.prefix_hit_tokens,
-        "end_s": _rounded(result.end_s),
+        "end_s": rounded(result.end_s),
         "inputs": result.inputs,
     }
 
@@ -80,7 +79,7 @@ def start_means(lives: Sequence[ReplicaLife]) -> dict[str, float | int | None]:
     means: dict[str, float | int | None] = {"count": len(starts)}
     for field in fields(StartPhases):
         seconds = [getattr(start, field.name) for start in starts]
-        means[field.name] = _rounded(fsum(seconds) / len(seconds)) if seconds else None
+        means[field.name] = rounded(fsum(seconds) / len(seconds)) if seconds else None
     return means
 
 
@@ -90,12 +89,10 @@ def _money(result: RunResult, billed_s: float) -> dict[str, Any]:
     tokens = sum(result.requests.done_output_tokens)
     hours = result.end_s / SECONDS_PER_HOUR
     return {
-        "idle_node_hours": _rounded(result.idle_node_s / SECONDS_PER_HOUR),
-        "cost_usd": _rounded(cost),
-        "cost_usd_per_month": _rounded(
-            cost / hours * HOURS_PER_MONTH if cost is not None and hours else None
-        ),
-        "cost_usd_per_million_output_tokens": _rounded(
+        "idle_node_hours": rounded(result.idle_node_s / SECONDS_PER_HOUR),
+        "cost_usd": rounded(cost),
+        "cost_usd_per_month": rounded(cost / hours * HOURS_PER_MONTH if cost is not None and hours else None),
+        "cost_usd_per_million_output_tokens": rounded(
             cost / tokens * 1e6 if cost is not None and tokens else None
         ),
         "price": None if result.price is None else asdict(result.price),
@@ -103,8 +100,4 @@ def _money(result: RunResult, billed_s: float) -> dict[str, Any]:
 
 
 def _distribution(values: array[float]) -> dict[str, float | None]:
-    return {name: _rounded(value) for name, value in distribution(values).items()}
-
-
-def _rounded(value: float | None) -> float | None:
-    return None if value is None else round(value, _DECIMALS)
+    return {name: rounded(value) for name, value in distribution(values).items()}
