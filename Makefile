@@ -123,7 +123,7 @@ e2e-again: ## only the end-to-end tests that failed last, each named
 
 .PHONY: bench
 bench: compile setup ## reproduce the figures of docs/: equality, starts, speed, memory, fidelity (half an hour)
-	$(BIN)/python -m pytest -q -rs tests/simulator/test_engines_agree.py tests/simulator/test_compiled.py
+	$(BIN)/python -m pytest -q -rs tests/simulator/vllm/test_engines_agree.py tests/simulator/test_compiled.py
 	$(BIN)/python -m benchmarks.startup_totals
 	$(BIN)/python -m benchmarks.startup_machines
 	$(BIN)/python -m benchmarks.speed

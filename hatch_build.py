@@ -35,7 +35,7 @@ class CompiledSimulator(BuildHookInterface[Any]):
         elif version != "editable":
             build_data["pure_python"] = False
             build_data["infer_tag"] = True
-            build_data["artifacts"].append(f"simulator/_compiled/{folder.name}/*")
+            build_data["artifacts"].append(f"simulator/_compiled/{folder.name}/**/*")
 
 
 def compile_into(folder: Path) -> str | None:

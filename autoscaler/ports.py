@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol, TypeAlias
 
+from autoscaler.api.models import CloudMonitoring, ScaleTargetRef, ScalingPolicy, Signal
 from autoscaler.decision.types import Pod
-from autoscaler.policy.models import CloudMonitoring, ScaleTargetRef, ScalingPolicy, Signal
 
 # Metrics
 

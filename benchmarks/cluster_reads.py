@@ -17,10 +17,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
-from autoscaler.kube.api import Api, connect
-from autoscaler.kube.cluster import Cluster
-from autoscaler.policy.status import History, PastRecommendation, PolicyStatus
-from autoscaler.policy.vocabulary import Mode
+from autoscaler.api.status import History, PastRecommendation, PolicyStatus
+from autoscaler.api.vocabulary import Mode
+from autoscaler.kube.client.api import Api, connect
+from autoscaler.kube.controller_ports import Cluster
 from autoscaler.ports import StoredPolicy, TargetKey
 from tests.e2e.kube_world import POLICIES, install_policies, pod, policy, workload
 from tests.servers import api as tests_api

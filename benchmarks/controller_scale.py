@@ -29,7 +29,7 @@ from typing import Any
 
 import requests
 
-from autoscaler.policy.crd import GROUP, VERSION, custom_resource_definition
+from autoscaler.api.crd import GROUP, VERSION, custom_resource_definition
 from tests.servers.api import Api
 from tests.servers.controlplane import ControlPlane
 from tests.servers.eventually import eventually

@@ -19,8 +19,8 @@ from itertools import islice
 from pathlib import Path
 
 from benchmarks.recordings import DAY
-from simulator.trace import Trace
-from simulator.trace_rows import Request
+from simulator.traces.rows import Request
+from simulator.traces.trace import Trace
 
 SCALINGS = (("--replicas", "8"), ("--policy", "chat"))
 LIMIT_MB = 400

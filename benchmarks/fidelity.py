@@ -12,10 +12,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from benchmarks.recordings import VLLM_0_26
-from simulator.fidelity import Errors, errors, replay_recording, signal_errors
-from simulator.fit import fit
-from simulator.profile import Profile, StepTime, load_profile
-from simulator.recording import Recording, read_recording
+from simulator.calibration.fidelity import Errors, errors, replay_recording, signal_errors
+from simulator.calibration.fit import fit
+from simulator.calibration.recording import Recording, read_recording
+from simulator.vllm.profile import Profile, StepTime, load_profile
 
 SPLIT_S = 50.0
 

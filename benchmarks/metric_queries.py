@@ -16,13 +16,13 @@ from pathlib import Path
 
 import requests
 
-from autoscaler.policy.models import Signal
+from autoscaler.api.models import Signal
+from autoscaler.metrics.promql import Area
+from autoscaler.metrics.sources.bounded_queries import Pace
+from autoscaler.metrics.sources.connection import Connection
+from autoscaler.metrics.sources.prometheus import PrometheusSource
 from autoscaler.ports import Question
-from autoscaler.rendering import Area
-from autoscaler.sources.connection import Connection
-from autoscaler.sources.prometheus import PrometheusSource
-from autoscaler.sources.rounds import Pace
-from simulator.scrape import TTFT_EDGES
+from simulator.run.scrape import TTFT_EDGES
 from tests.servers.eventually import eventually
 from tests.servers.exporter import Exporter
 from tests.servers.prometheus import Prometheus

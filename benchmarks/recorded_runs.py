@@ -16,10 +16,10 @@ from typing import NamedTuple
 
 from benchmarks.fidelity import line
 from benchmarks.recordings import VLLM_0_19
-from simulator.fidelity import errors, replay_recording
-from simulator.fit import fit
-from simulator.profile import Memory, Profile, Scheduler, StepTime
-from simulator.recording import Measured, Recording
+from simulator.calibration.fidelity import errors, replay_recording
+from simulator.calibration.fit import fit
+from simulator.calibration.recording import Measured, Recording
+from simulator.vllm.profile import Memory, Profile, Scheduler, StepTime
 
 BUDGET_TOKENS = 2048
 

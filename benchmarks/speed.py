@@ -24,7 +24,7 @@ from pathlib import Path
 
 from benchmarks.recordings import DAY
 from simulator.compiled import describe
-from simulator.trace import resolve_trace
+from simulator.traces.trace import resolve_trace
 
 LOOP = "x=0\nfor i in range(10_000_000): x+=i&7"
 SCALINGS = (("--replicas", "8"), ("--policy", "chat"))

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from benchmarks.startup_totals import LIMIT, QUICK
-from simulator.startup import load_startup
+from simulator.startup.choices import load_startup
 from simulator.startup.plan import REFERENCE, Model, StartUp, sized
 
 MODELS = {

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from statistics import median
 
-from simulator.startup.names import assemble, choose
+from simulator.startup.choices import assemble, choose
 from simulator.startup.plan import sized
 
 LIMIT = 0.15

@@ -10,7 +10,7 @@ from pathlib import Path
 from benchmarks.endurance import end_to_end
 from benchmarks.recordings import RECORDINGS
 from benchmarks.speed import ours, peers
-from simulator.trace import Trace, resolve_trace
+from simulator.traces.trace import Trace, resolve_trace
 
 ROOT = Path(__file__).parents[1]
 HEADER = "timestamp_s,prompt_tokens,output_tokens\n"

@@ -207,7 +207,9 @@ def test_every_command_in_a_document_exists():
 
 def test_works_of_others_are_named_in_the_notice():
     notice = (ROOT / "NOTICE").read_text()
-    data = [path for path in files() if path.parent == ROOT / "simulator/data" and path.suffix != ".md"]
+    data = [
+        path for path in files() if path.parent == ROOT / "simulator/traces/data" and path.suffix != ".md"
+    ]
     licences = [path for path in files() if path.name.endswith(".LICENSE")]
     names = [str(path.relative_to(ROOT)) for path in data + licences]
     assert len(names) >= 2

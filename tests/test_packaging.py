@@ -19,11 +19,11 @@ ROOT = Path(__file__).resolve().parent.parent
 DATA = {
     "autoscaler/py.typed",
     "simulator/py.typed",
-    "simulator/data/azure_llm_2023_conv.csv.gz",
-    "simulator/profiles/gemma2-9b-h100.yaml",
-    "simulator/profiles/llama3-8b-h100.yaml",
+    "simulator/traces/data/azure_llm_2023_conv.csv.gz",
+    "simulator/vllm/profiles/gemma2-9b-h100.yaml",
+    "simulator/vllm/profiles/llama3-8b-h100.yaml",
     "simulator/startup/components.yaml",
-    "simulator/prices.yaml",
+    "simulator/startup/prices.yaml",
     "simulator/report/assets/uPlot.iife.min.js",
     "simulator/report/assets/uPlot.min.css",
 }

@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from autoscaler.policy.library import library_names, library_path
-from autoscaler.policy.load import load_policies
-from simulator.profile import Profile, load_profile
-from simulator.replay import simulate
+from autoscaler.documents.library import library_names, library_path
+from autoscaler.documents.policies import load_policies
 from simulator.report.summary import summarize
-from simulator.result import Slo
-from simulator.scenario import Scenario
-from simulator.startup import load_startup
-from simulator.trace import Trace
+from simulator.run.event_loop import simulate
+from simulator.run.scenario import Scenario
+from simulator.startup.choices import load_startup
+from simulator.traces.trace import Trace
+from simulator.vllm.profile import Profile, load_profile
+from simulator.vllm.request_table import Slo
 
 DAY = Path(__file__).parent / "data" / "servegen_day_20k.csv.gz"
 SLOWER = 100

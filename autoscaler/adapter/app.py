@@ -12,12 +12,12 @@ from typing import Protocol
 
 from aiohttp import web
 
-from autoscaler.adapter.answers import Answers, RefusedError
-from autoscaler.adapter.authenticate import ANONYMOUS, UnauthorizedError
-from autoscaler.adapter.discovery import Document
-from autoscaler.adapter.gate import ForbiddenError, Gate
-from autoscaler.adapter.paths import HEALTH, Asked, access, parse_target
-from autoscaler.adapter.telemetry import Telemetry
+from autoscaler.adapter.adapter_metrics import Telemetry
+from autoscaler.adapter.api_resources import Document
+from autoscaler.adapter.authentication import ANONYMOUS, UnauthorizedError
+from autoscaler.adapter.authorizer import ForbiddenError, Gate
+from autoscaler.adapter.handlers import Answers, RefusedError
+from autoscaler.adapter.requests import HEALTH, Asked, access, parse_target
 from autoscaler.adapter.wire import status
 from autoscaler.errors import ClusterError
 from autoscaler.ports import Access

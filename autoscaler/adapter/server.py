@@ -17,7 +17,7 @@ from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http import HttpVersion10, HttpVersion11, RawRequestMessage
 
 from autoscaler.adapter.app import App, refusal
-from autoscaler.adapter.connections import (
+from autoscaler.adapter.connection_limits import (
     LIMITS,
     RESERVED_FILES,
     Connection,

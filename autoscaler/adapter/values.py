@@ -11,12 +11,12 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
 
-from autoscaler.adapter.served import Measure
+from autoscaler.adapter.registry import Measure
+from autoscaler.api.models import CLUSTER_SIGNALS
 from autoscaler.decision.fleet import survey
 from autoscaler.decision.samples import Screen, bounds_of, fault
 from autoscaler.decision.types import Pod, Reading, Sample
-from autoscaler.observe import reading
-from autoscaler.policy.models import CLUSTER_SIGNALS
+from autoscaler.metrics.readings import reading
 from autoscaler.ports import Answer
 
 

@@ -10,8 +10,8 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
+from autoscaler.api.quantity import from_milli
 from autoscaler.decision.samples import to_milli
-from autoscaler.policy.quantity import from_milli
 from autoscaler.timestamps import to_rfc3339
 
 CUSTOM = "custom.metrics.k8s.io"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, TypeVar
 
-from autoscaler.batch.asks import Ask
+from autoscaler.batch.request_builder import Ask
 from autoscaler.client.completions import INCOMPLETE
 
 T = TypeVar("T", str, int)

@@ -33,45 +33,58 @@ class LazyCommand(NamedTuple):
 
 COMMANDS = {
     "simulate": LazyCommand(
-        "autoscaler.cli.simulate.command:simulate", "Replay a request trace under one or more policies."
+        "autoscaler.cli.commands.simulate.command:simulate",
+        "Replay a request trace under one or more policies.",
     ),
     "bound": LazyCommand(
-        "autoscaler.cli.bound:bound", "Find what a known future would need: the reference for policies."
+        "autoscaler.cli.commands.bound:bound",
+        "Find what a known future would need: the reference for policies.",
     ),
     "startup": LazyCommand(
-        "autoscaler.cli.startup:startup", "Compare ways of starting a replica: seconds and dollars."
+        "autoscaler.cli.commands.startup:startup", "Compare ways of starting a replica: seconds and dollars."
     ),
-    "emulate": LazyCommand("autoscaler.cli.emulate:emulate", "Serve as vLLM does, without a GPU."),
-    "load": LazyCommand("autoscaler.cli.load:load", "Replay a trace against a real server."),
-    "batch": LazyCommand("autoscaler.cli.batch:batch", "Send a file's rows to a server, resumably."),
-    "calibrate": LazyCommand("autoscaler.cli.calibrate:calibrate", "Fit a profile to what a real vLLM did."),
-    "validate": LazyCommand("autoscaler.cli.validate:validate", "Check policy files and list every problem."),
+    "emulate": LazyCommand("autoscaler.cli.commands.emulate:emulate", "Serve as vLLM does, without a GPU."),
+    "load": LazyCommand("autoscaler.cli.commands.load:load", "Replay a trace against a real server."),
+    "batch": LazyCommand("autoscaler.cli.commands.batch:batch", "Send a file's rows to a server, resumably."),
+    "calibrate": LazyCommand(
+        "autoscaler.cli.commands.calibrate:calibrate", "Fit a profile to what a real vLLM did."
+    ),
+    "validate": LazyCommand(
+        "autoscaler.cli.commands.validate:validate", "Check policy files and list every problem."
+    ),
     "policies": LazyCommand(
-        "autoscaler.cli.policies:policies", "List the policies that come along, or print one."
+        "autoscaler.cli.commands.policies:policies", "List the policies that come along, or print one."
     ),
-    "run": LazyCommand("autoscaler.cli.run:run", "Scale the workloads of a cluster by its policies."),
+    "run": LazyCommand(
+        "autoscaler.cli.commands.run:run", "Scale the workloads of a cluster by its policies."
+    ),
     "status": LazyCommand(
-        "autoscaler.cli.status:status", "Show all policies of a cluster, live if you like."
+        "autoscaler.cli.commands.status:status", "Show all policies of a cluster, live if you like."
     ),
     "query": LazyCommand(
-        "autoscaler.cli.query:query", "Show the queries of a policy, and what they answer now."
+        "autoscaler.cli.commands.query:query", "Show the queries of a policy, and what they answer now."
     ),
     "explain": LazyCommand(
-        "autoscaler.cli.explain:explain", "Tell why a policy's replicas are what they are."
+        "autoscaler.cli.commands.explain:explain", "Tell why a policy's replicas are what they are."
     ),
     "replay": LazyCommand(
-        "autoscaler.cli.replay:replay_command", "Decide a decision log again, or by another policy."
+        "autoscaler.cli.commands.replay:replay_command", "Decide a decision log again, or by another policy."
     ),
     "adapter": LazyCommand(
-        "autoscaler.cli.adapter:adapter", "Serve the metrics APIs, so that a stock HPA can read them."
+        "autoscaler.cli.commands.adapter:adapter",
+        "Serve the metrics APIs, so that a stock HPA can read them.",
     ),
-    "certs": LazyCommand("autoscaler.cli.certs:certs", "Issue and renew the adapter's certificate."),
-    "hpa": LazyCommand("autoscaler.cli.hpa:hpa", "Write the HPA manifests for a policy."),
-    "import": LazyCommand("autoscaler.cli.import_:import_", "Turn HPAs and ScaledObjects into policies."),
+    "certs": LazyCommand("autoscaler.cli.commands.certs:certs", "Issue and renew the adapter's certificate."),
+    "hpa": LazyCommand("autoscaler.cli.commands.hpa:hpa", "Write the HPA manifests for a policy."),
+    "import": LazyCommand(
+        "autoscaler.cli.commands.import_:import_", "Turn HPAs and ScaledObjects into policies."
+    ),
     "schema": LazyCommand(
-        "autoscaler.cli.schema:schema", "Print the JSON Schema of a policy for editors, or the CRD."
+        "autoscaler.cli.commands.schema:schema", "Print the JSON Schema of a policy for editors, or the CRD."
     ),
-    "completion": LazyCommand("autoscaler.cli.completion:completion", "Print a shell's completion script."),
+    "completion": LazyCommand(
+        "autoscaler.cli.commands.completion:completion", "Print a shell's completion script."
+    ),
 }
 """In the order of ``--help``: what a newcomer needs first."""
 

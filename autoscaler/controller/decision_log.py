@@ -16,12 +16,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from autoscaler.api.models import ScalingPolicy
+from autoscaler.api.vocabulary import Action
 from autoscaler.controller.reconcile import Sync
 from autoscaler.decision.types import ScalingState
 from autoscaler.errors import InputError, Problem
-from autoscaler.policy.models import ScalingPolicy
-from autoscaler.policy.vocabulary import Action
-from autoscaler.records import DecisionRecord, LogGap, gap_line, record_line
+from autoscaler.history.records import DecisionRecord, LogGap, gap_line, record_line
 from autoscaler.telemetry.background import BackgroundWriter
 
 MAX_WAITING = 4096

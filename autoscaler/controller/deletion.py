@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from math import ceil, inf
 
+from autoscaler.api.models import Signal
 from autoscaler.controller.observation import Answers
 from autoscaler.decision.types import Pod
-from autoscaler.policy.models import Signal
 from autoscaler.ports import Question
 
 RUNNING = Question(signal=Signal.RUNNING)

@@ -14,20 +14,20 @@ from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import Future
 from math import floor
 
-from autoscaler.controller.action import Outcome
+from autoscaler.api.models import ScalingPolicy
+from autoscaler.api.status import read_status
+from autoscaler.api.vocabulary import Action
+from autoscaler.controller.actuator import Outcome
 from autoscaler.controller.clock import Clock
 from autoscaler.controller.observation import Answers, QueryRights, questions
 from autoscaler.controller.pace import Key, Paces, Watch, key_of
 from autoscaler.controller.reconcile import Memory, Reconciler, Sync
-from autoscaler.controller.recording import Recorder
+from autoscaler.controller.recorder import Recorder
 from autoscaler.controller.round import Round, StoppedError
 from autoscaler.controller.workers import Workers
 from autoscaler.errors import ClusterError
-from autoscaler.policy.models import ScalingPolicy
-from autoscaler.policy.status import read_status
-from autoscaler.policy.vocabulary import Action
 from autoscaler.ports import Answer, Fence, MetricSource, PolicyStore, Question, StoredPolicy
-from autoscaler.telemetry.metrics import Metrics
+from autoscaler.telemetry.controller_metrics import Metrics
 
 WORKERS = 16
 LOOK_SECONDS = 0.5

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from autoscaler import observe
+from autoscaler.api.models import ScaleTargetRef
+from autoscaler.api.schedule import active_schedules
 from autoscaler.decision.types import Observation, Pod, PodPhase
-from autoscaler.policy.models import ScaleTargetRef
-from autoscaler.policy.schedule import active_schedules
+from autoscaler.metrics import readings as observe
 from autoscaler.ports import Answer, Question, Scale, StoredPolicy
 
 Answers = Mapping[Question, Answer]

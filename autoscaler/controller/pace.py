@@ -15,7 +15,7 @@ from autoscaler.controller.backoff import Backoff
 from autoscaler.controller.reconcile import Sync
 from autoscaler.controller.workers import Lane
 from autoscaler.ports import AnyPolicy, StoredPolicy
-from autoscaler.telemetry.metrics import Metrics
+from autoscaler.telemetry.controller_metrics import Metrics
 
 SLOW_SECONDS = 2.0
 """A sync that holds a thread for longer is slow."""

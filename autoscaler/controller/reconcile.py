@@ -1,4 +1,4 @@
-"""One policy, one sync: observe, evaluate, act. What comes of it is told elsewhere (recording.py).
+"""One policy, one sync: observe, evaluate, act. What comes of it is told elsewhere (recorder.py).
 
 A conflict means that the target is not what the decision was made for: read its scale again, from the
 API and not from the copy that misled us, and decide for that. Scale events are remembered only for writes
@@ -10,16 +10,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from autoscaler.controller.action import CONFLICT, Actor, Outcome
+from autoscaler.api.status import PolicyStatus
+from autoscaler.api.vocabulary import Action, Semantics
+from autoscaler.controller.actuator import CONFLICT, Actor, Outcome
 from autoscaler.controller.clock import Clock
 from autoscaler.controller.deletion import RUNNING, deletion_costs
-from autoscaler.controller.memory import begin, resume, shift, target_name, wait_out
 from autoscaler.controller.observation import Answers, QueryRights, observed
 from autoscaler.decision import evaluate, record_scale
 from autoscaler.decision.types import Decision, Observation, ScalingState
 from autoscaler.errors import AutoscalerError, ClusterError
-from autoscaler.policy.status import PolicyStatus
-from autoscaler.policy.vocabulary import Action, Semantics
+from autoscaler.history.restore import begin, resume, shift, target_name, wait_out
 from autoscaler.ports import Question, Scale, ScaleTargets, Selectors, StoredPolicy, TargetKey, TargetPods
 
 ATTEMPTS = 3

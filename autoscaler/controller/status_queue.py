@@ -15,11 +15,11 @@ import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping
 
+from autoscaler.api.vocabulary import Action
 from autoscaler.controller.backoff import Backoff
 from autoscaler.errors import ClusterError
-from autoscaler.policy.vocabulary import Action
 from autoscaler.ports import AnyPolicy, Fence, PolicyStore
-from autoscaler.telemetry.metrics import Metrics
+from autoscaler.telemetry.controller_metrics import Metrics
 from autoscaler.threads import BackgroundThread
 
 WRITERS = 4

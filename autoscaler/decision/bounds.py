@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from autoscaler.api.models import Spec
 from autoscaler.decision.types import Reason, Step
-from autoscaler.policy.models import Spec
 
 
 @dataclass(frozen=True, slots=True)

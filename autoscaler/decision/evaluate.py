@@ -20,6 +20,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
+from autoscaler.api.models import Metric, Mode, Role, ScalingPolicy, Semantics, Signal, Spec
 from autoscaler.decision.bounds import Bounds, correct_to_bounds, effective_bounds
 from autoscaler.decision.fallback import fall_back
 from autoscaler.decision.fleet import Fleet, survey
@@ -46,7 +47,6 @@ from autoscaler.decision.types import (
     Step,
 )
 from autoscaler.decision.zero import is_disabled, is_own_zero, keeps_mark, wakes_by_metrics
-from autoscaler.policy.models import Metric, Mode, Role, ScalingPolicy, Semantics, Signal, Spec
 
 Judged = tuple[tuple[Metric, Proposal], ...]
 

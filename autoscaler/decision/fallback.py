@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from autoscaler.api.models import Spec
 from autoscaler.decision.types import Reason, Step
-from autoscaler.policy.models import Spec
 
 
 def fall_back(spec: Spec, current: int, failing_since: float | None, now: float) -> Step | None:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from autoscaler.api.models import Metric, MissingData, Role, Spec
 from autoscaler.decision.recommend import is_rejection_guard
 from autoscaler.decision.types import Proposal, Reason, Step
-from autoscaler.policy.models import Metric, MissingData, Role, Spec
 
 LAG_SECONDS = 5.0
 """How far the watches of a target and of its pods may be apart before they contradict each other."""

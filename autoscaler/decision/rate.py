@@ -11,10 +11,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
+from autoscaler.api.models import EffectiveRules, ScalingPolicyRule, SelectPolicy, Semantics, Spec
 from autoscaler.decision.bounds import Bounds
 from autoscaler.decision.replicas import MAX_INT32, int32, percent_less, percent_more, saturated32
 from autoscaler.decision.types import Reason, ScaleEvent, ScalingState, Step
-from autoscaler.policy.models import EffectiveRules, ScalingPolicyRule, SelectPolicy, Semantics, Spec
 
 Events = tuple[ScaleEvent, ...]
 _Fit = Callable[[int], int]

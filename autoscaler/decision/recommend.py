@@ -5,6 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from autoscaler.api.models import (
+    CLUSTER_SIGNALS,
+    ENDED_REQUESTS_SIGNALS,
+    Metric,
+    MissingData,
+    Role,
+    Signal,
+    Spec,
+    TargetType,
+)
 from autoscaler.decision.fleet import Fleet
 from autoscaler.decision.replicas import (
     MAX_INT64,
@@ -20,16 +30,6 @@ from autoscaler.decision.replicas import (
 )
 from autoscaler.decision.samples import Screen, Screened, bounds_of, screen_samples
 from autoscaler.decision.types import Proposal, Reading, Reason, Step
-from autoscaler.policy.models import (
-    CLUSTER_SIGNALS,
-    ENDED_REQUESTS_SIGNALS,
-    Metric,
-    MissingData,
-    Role,
-    Signal,
-    Spec,
-    TargetType,
-)
 
 
 @dataclass(frozen=True, slots=True)

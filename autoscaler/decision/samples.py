@@ -13,9 +13,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from math import ceil, inf, isfinite, isnan
 
+from autoscaler.api.models import BOUNDS, Bounds, Signal
 from autoscaler.decision.replicas import MAX_INT64
 from autoscaler.decision.types import Sample
-from autoscaler.policy.models import BOUNDS, Bounds, Signal
 
 FUTURE_SECONDS = 60.0
 """How far ahead of ``now`` a timestamp may be: clocks of different machines disagree a little."""

@@ -7,8 +7,8 @@ so that the memory stays as short as HPA's (and of the same length).
 
 from __future__ import annotations
 
+from autoscaler.api.models import Spec
 from autoscaler.decision.types import Reason, Recommendation, Step
-from autoscaler.policy.models import Spec
 
 CLASSIC_WINDOW_SECONDS = 300.0
 """``--horizontal-pod-autoscaler-downscale-stabilization``."""

@@ -9,7 +9,7 @@ minReplicas over a 0 that they allowed, so with them an own 0 always comes back.
 
 from __future__ import annotations
 
-from autoscaler.policy.models import Semantics, Spec, TargetType
+from autoscaler.api.models import Semantics, Spec, TargetType
 
 
 def is_own_zero(spec: Spec, desired: int) -> bool:

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from autoscaler.api.rules import FieldPath
+from autoscaler.documents.document_checks import read_file
+from autoscaler.documents.policies import LoadedPolicy, check_policy_object, load_policy_text
 from autoscaler.errors import PolicyError, Problem
-from autoscaler.exchange.documents import DUMP, Source, read_sources
 from autoscaler.exchange.from_hpa import policy_of_hpa
 from autoscaler.exchange.from_keda import policy_of_scaled_object
-from autoscaler.policy.check import read_file
-from autoscaler.policy.load import LoadedPolicy, check_policy_object, load_policy_text
-from autoscaler.policy.rules import FieldPath
+from autoscaler.exchange.source_documents import DUMP, Source, read_sources
 
 KINDS: Mapping[str, Callable[[Source], dict[str, Any] | None]] = {
     "HorizontalPodAutoscaler": policy_of_hpa,

@@ -6,11 +6,11 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from autoscaler.exchange.documents import Source
-from autoscaler.exchange.names import Meaning, bare_name, kind_of, meaning, prometheus_name, query
+from autoscaler.api.models import API_VERSION
+from autoscaler.api.rules import FieldPath
+from autoscaler.exchange.metric_names import Meaning, bare_name, kind_of, meaning, prometheus_name, query
+from autoscaler.exchange.source_documents import Source
 from autoscaler.exchange.units import in_units_of_the_signal, suits, why_unsuited
-from autoscaler.policy.models import API_VERSION
-from autoscaler.policy.rules import FieldPath
 
 METRICS_ANNOTATION = "vllm-autoscaler.io/metrics"
 """What ``autoscale hpa`` writes next to an HPA: what its metrics are, as JSON by name."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from autoscaler.exchange.documents import Source
+from autoscaler.api.models import API_VERSION
 from autoscaler.exchange.keda_triggers import triggers
-from autoscaler.policy.models import API_VERSION
+from autoscaler.exchange.source_documents import Source
 
 _FALLBACKS = {"static": "Static", "currentReplicasIfHigher": "CurrentReplicasIfHigher"}
 _HOLD = "currentReplicas"

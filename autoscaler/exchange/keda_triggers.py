@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from autoscaler.exchange.documents import Source
-from autoscaler.exchange.names import signal_of_query
+from autoscaler.api.rules import FieldPath
+from autoscaler.api.schedule import window_seconds
+from autoscaler.exchange.metric_names import signal_of_query
+from autoscaler.exchange.source_documents import Source
 from autoscaler.exchange.units import in_units_of_the_signal, suits
-from autoscaler.policy.rules import FieldPath
-from autoscaler.policy.schedule import window_seconds
 
 _KNOWN = {"query", "threshold", "metricName", "activationThreshold", "ignoreNullValues"}
 _CONNECTION = {"serverAddress", "authModes", "unsafeSsl", "customHeaders", "timeout", "cortexOrgID"}

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from autoscaler.api.models import EffectiveRules, Metric, Mode, Role, Semantics, Spec, TargetType
+from autoscaler.api.quantity import from_milli
 from autoscaler.exchange.from_hpa import METRICS_ANNOTATION
-from autoscaler.policy.models import EffectiveRules, Metric, Mode, Role, Semantics, Spec, TargetType
-from autoscaler.policy.quantity import from_milli
 from autoscaler.ports import StoredPolicy
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from math import ceil
 from typing import Any
 
-from autoscaler.exchange.documents import Source
-from autoscaler.exchange.names import Meaning
-from autoscaler.policy.quantity import from_milli, parse_quantity
-from autoscaler.policy.rules import FieldPath, target_type_faults
+from autoscaler.api.quantity import from_milli, parse_quantity
+from autoscaler.api.rules import FieldPath, target_type_faults
+from autoscaler.exchange.metric_names import Meaning
+from autoscaler.exchange.source_documents import Source
 
 
 def suits(meant: Meaning, target: dict[str, Any]) -> bool:

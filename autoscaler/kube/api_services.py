@@ -6,7 +6,7 @@ import base64
 from dataclasses import dataclass
 
 from autoscaler.errors import TargetError
-from autoscaler.kube.api import Api, ApiError, Object
+from autoscaler.kube.client.api import Api, ApiError, Object
 
 COLLECTION = "/apis/apiregistration.k8s.io/v1/apiservices"
 CERT_MANAGER = "cert-manager.io/inject-ca-from"

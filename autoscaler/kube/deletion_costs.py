@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from autoscaler.errors import ClusterError
-from autoscaler.kube.api import Api, ApiError
+from autoscaler.kube.client.api import Api, ApiError
+from autoscaler.kube.client.informer import Watched
 from autoscaler.kube.pods import COST_ANNOTATION, PodIndex
-from autoscaler.kube.watched import Watched
 
 
 class KubeDeletionCosts:

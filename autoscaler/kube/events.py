@@ -16,9 +16,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
+from autoscaler.api.models import API_VERSION
 from autoscaler.errors import ClusterError
-from autoscaler.kube.api import FIELD_MANAGER, Api, ApiError, Object
-from autoscaler.policy.models import API_VERSION
+from autoscaler.kube.client.api import FIELD_MANAGER, Api, ApiError, Object
 from autoscaler.ports import AnyPolicy
 from autoscaler.threads import BackgroundThread
 from autoscaler.timestamps import to_rfc3339

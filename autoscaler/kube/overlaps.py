@@ -7,13 +7,13 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from autoscaler.api.models import Mode, ScaleTargetRef, Semantics
 from autoscaler.errors import AutoscalerError
-from autoscaler.kube.owners import ScalerObjects
-from autoscaler.kube.references import Workload, group_of, workload
+from autoscaler.kube.client.informer import Watched
+from autoscaler.kube.client.references import Workload, group_of, workload
+from autoscaler.kube.conflicts import ScalerObjects
 from autoscaler.kube.targets import KubeTargets
-from autoscaler.kube.watched import Watched
 from autoscaler.kube.workloads import WATCHED_KINDS
-from autoscaler.policy.models import Mode, ScaleTargetRef, Semantics
 from autoscaler.ports import PolicyStore, StoredPolicy, TargetKey
 from autoscaler.selectors import Requirements, matches, parse_selector
 
@@ -44,7 +44,7 @@ class Overlaps:
     """``ports.Selectors`` over watched copies: HPAs, and active policies with ``semantics: HPA``.
 
     Of the kinds that are watched (workloads.py), as a call for each autoscaler would cost too much.
-    Two of one workload are no overlap but rivals, which owners.py finds. ``clock``: seconds, of any origin.
+    Two of one workload are rivals, which conflicts.py finds. ``clock``: seconds, of any origin.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class Overlaps:
         if look is None or now - look.at > LOOK_SECONDS:
             try:
                 look = self._looked(namespace, now)
-            except AutoscalerError:  # then nothing is written either, see owners.py
+            except AutoscalerError:  # then nothing is written either, see conflicts.py
                 return look or _Look(now)
             self._looks[namespace] = look
         return look

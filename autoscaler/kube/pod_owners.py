@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
-from autoscaler.kube.api import Api, Object
-from autoscaler.kube.references import Workload, group_of
-from autoscaler.kube.reflector import USUAL_PACE, Pace
-from autoscaler.kube.watched import Watched
+from autoscaler.kube.client.api import Api, Object
+from autoscaler.kube.client.informer import Watched
+from autoscaler.kube.client.references import Workload, group_of
+from autoscaler.kube.client.reflector import USUAL_PACE, Pace
 
 MAX_LINKS = 6
 """A LeaderWorkerSet's worker is four links away. More is no chain but a circle."""

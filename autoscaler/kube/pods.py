@@ -10,7 +10,7 @@ from functools import lru_cache
 
 from autoscaler.decision.types import Pod, PodPhase
 from autoscaler.errors import TargetError
-from autoscaler.kube.api import Object
+from autoscaler.kube.client.api import Object
 from autoscaler.kube.pod_owners import Owner, controller_of
 from autoscaler.selectors import Requirements, matches, parse_selector
 

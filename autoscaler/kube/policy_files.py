@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from autoscaler.api.models import Mode
+from autoscaler.documents.policies import LoadedPolicy, load_policies
 from autoscaler.errors import PolicyError
-from autoscaler.kube.references import Workload, workload
-from autoscaler.policy.load import LoadedPolicy, load_policies
-from autoscaler.policy.models import Mode
+from autoscaler.kube.client.references import Workload, workload
 from autoscaler.ports import AnyPolicy, RefusedPolicy, StoredPolicy
 
 SUFFIXES = (".yaml", ".yml")

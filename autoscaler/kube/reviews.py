@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from autoscaler.kube.api import Api, Object
+from autoscaler.kube.client.api import Api, Object
 from autoscaler.ports import Access, User
 
 _TOKENS = "authentication.k8s.io/v1"

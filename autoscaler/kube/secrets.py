@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping
 
-from autoscaler.kube.api import Api, Object
+from autoscaler.kube.client.api import Api, Object
 
 
 class Secret:

@@ -9,13 +9,13 @@ from functools import partial
 
 from autoscaler.decision.types import Pod
 from autoscaler.errors import ClusterError, ConflictError, TargetError
-from autoscaler.kube.api import Api, ApiError, Object
-from autoscaler.kube.discovery import Discovery
+from autoscaler.kube.client.api import Api, ApiError, Object
+from autoscaler.kube.client.discovery import Discovery
+from autoscaler.kube.client.informer import Watched
+from autoscaler.kube.client.references import workload
+from autoscaler.kube.client.reflector import USUAL_PACE, Pace
 from autoscaler.kube.pod_owners import Owner, PodOwners, counted
 from autoscaler.kube.pods import PodIndex
-from autoscaler.kube.references import workload
-from autoscaler.kube.reflector import USUAL_PACE, Pace
-from autoscaler.kube.watched import Watched
 from autoscaler.kube.workloads import WATCHED_KINDS, Workloads
 from autoscaler.ports import Scale, TargetKey, TargetPods
 

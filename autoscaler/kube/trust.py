@@ -10,7 +10,7 @@ import threading
 from cryptography import x509
 
 from autoscaler.errors import ClusterError
-from autoscaler.kube.api import Api, Object
+from autoscaler.kube.client.api import Api, Object
 from autoscaler.ports import Trust
 from autoscaler.threads import BackgroundThread
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from autoscaler.kube.api import FIELD_MANAGER, Object
+from autoscaler.kube.client.api import FIELD_MANAGER, Object
 from autoscaler.ports import Scale
 from autoscaler.selectors import selector_of, selector_text
 

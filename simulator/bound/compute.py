@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from simulator.bound.document import Document, bound_document
 from simulator.bound.search import Progress, search_bound
 from simulator.bound.workload import prepare
-from simulator.scenario import Scenario
-from simulator.trace_rows import HashedRequest, Request
+from simulator.run.scenario import Scenario
+from simulator.traces.rows import HashedRequest, Request
 
 
 def bound_of(

@@ -6,9 +6,9 @@ from collections import Counter
 from typing import Any
 
 from simulator.bound.search import Bound, Point
-from simulator.bound.windows import WINDOW_S
+from simulator.bound.trace_windows import WINDOW_S
 from simulator.bound.workload import Workload
-from simulator.report.formats import rounded
+from simulator.figures import rounded
 
 Document = dict[str, Any]
 

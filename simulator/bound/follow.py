@@ -6,11 +6,11 @@ from array import array
 from dataclasses import dataclass
 
 from simulator.bound.programme import Plan
-from simulator.bound.windows import WINDOW_S
+from simulator.bound.trace_windows import WINDOW_S
 from simulator.bound.workload import Workload, avoidable_misses
-from simulator.replay import simulate
-from simulator.report.billing import replica_seconds
-from simulator.scenario import Fixed, Planned
+from simulator.run.billing import replica_seconds
+from simulator.run.event_loop import simulate
+from simulator.run.scenario import Fixed, Planned
 
 
 @dataclass(frozen=True, slots=True)

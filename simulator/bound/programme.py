@@ -13,7 +13,7 @@ from math import inf
 from operator import add
 from typing import NamedTuple, TypeAlias
 
-from simulator.bound.windows import WINDOW_S, Misses
+from simulator.bound.trace_windows import WINDOW_S, Misses
 
 Plan: TypeAlias = tuple[int, ...]
 """The replicas of each window."""

@@ -14,9 +14,9 @@ from math import exp, log
 from typing import NamedTuple
 
 from simulator.bound.follow import Followed
+from simulator.bound.processes import Workers, workers
 from simulator.bound.programme import Passage, Plan, Programme, passages
-from simulator.bound.windows import WINDOW_S, Misses, windows
-from simulator.bound.workers import Workers, workers
+from simulator.bound.trace_windows import WINDOW_S, Misses, windows
 from simulator.bound.workload import Workload
 
 

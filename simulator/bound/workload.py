@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from simulator.result import RequestTable
-from simulator.scenario import Scenario
-from simulator.trace_rows import HashedRequest, Request
+from simulator.run.scenario import Scenario
+from simulator.traces.rows import HashedRequest, Request
 from simulator.verdict.unavoidable import IdleReplica, Shape, missed
+from simulator.vllm.request_table import RequestTable
 
 
 @dataclass(frozen=True, slots=True)

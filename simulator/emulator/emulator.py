@@ -10,8 +10,7 @@ from aiohttp import web
 from simulator.emulator.gpu_exporter import GpuCollector, LabelLayout, gpu_app
 from simulator.emulator.pod import Clock, Pod, PodSettings
 from simulator.emulator.routes import pod_app
-from simulator.startup import StartUp
-from simulator.startup.plan import profile_model
+from simulator.startup.plan import StartUp, profile_model
 
 _FLUSH_S = 5.0  # for a client to read the end of an answer
 _AT_ONCE_S = 0.001  # aiohttp takes 0 for "no limit"

@@ -11,10 +11,10 @@ from time import time
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
-from simulator.emulator.asks import ApiError, Ask, Model
-from simulator.emulator.metrics import Observed, VllmCollector
+from simulator.emulator.openai_requests import ApiError, Ask, Model
 from simulator.emulator.serving import Answer, QueueFullError, Serving
-from simulator.profile import Profile
+from simulator.emulator.vllm_metrics import Observed, VllmCollector
+from simulator.vllm.profile import Profile
 
 TICK_S = 0.010
 """Tokens that are due within so many real seconds leave together, as vLLM's do when its API server lags."""

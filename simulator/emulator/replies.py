@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 from uuid import uuid4
 
-from simulator.emulator.asks import StreamOptions, usage
+from simulator.emulator.openai_requests import StreamOptions, usage
 from simulator.emulator.tokens import text_of
 
 DONE = b"data: [DONE]\n\n"

@@ -8,8 +8,8 @@ from time import perf_counter, time
 from aiohttp import web
 from prometheus_client import CollectorRegistry, Counter, Histogram, Summary
 
-from simulator.emulator.asks import ApiError, Chat, Completion, read_body
 from simulator.emulator.families import exposition
+from simulator.emulator.openai_requests import ApiError, Chat, Completion, read_body
 from simulator.emulator.pod import Pod
 from simulator.emulator.replies import CHAT, COMPLETION, Form, Reply
 

@@ -10,9 +10,9 @@ from heapq import heappop, heappush
 from math import inf, isnan
 from typing import Literal, Protocol
 
-from simulator.engine import Replica
-from simulator.profile import Profile
-from simulator.result import Outcome, RequestTable
+from simulator.vllm.engine import Replica
+from simulator.vllm.profile import Profile
+from simulator.vllm.request_table import Outcome, RequestTable
 
 FinishReason = Literal["stop", "length", "abort"]
 

@@ -6,8 +6,8 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from simulator import figures as formats
 from simulator.bound.search import FRONTIER
-from simulator.report import formats
 
 _WIDTH = 80
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from simulator.report.comparison import Row, best, rows_of
-from simulator.report.formats import (
+from simulator.figures import (
     cost_remark,
     count,
     decimal,
@@ -17,8 +16,9 @@ from simulator.report.formats import (
     rejection_remark,
     share,
 )
+from simulator.report.comparison_rows import Row, best, rows_of
 from simulator.report.markup import Markup, element, table
-from simulator.result import Slo
+from simulator.vllm.request_table import Slo
 
 
 def cards(summary: dict[str, Any], slo: Slo) -> Markup:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from autoscaler.decision.types import Decision, Proposal
-from autoscaler.records import DecisionRecord
-from simulator.report.decision_log import HoldReason, holds, scalings
-from simulator.report.formats import clock, share
+from autoscaler.history.records import DecisionRecord
+from simulator.figures import clock, share
+from simulator.report.decision_groups import HoldReason, holds, scalings
 from simulator.report.markup import Markup, element, join, table
 
 MAX_SHOWN = 600  # of all runs together: some 2 kB each

@@ -6,16 +6,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
+from simulator.figures import clock, limit
 from simulator.report.cards import cards, comparison_table, rejections
 from simulator.report.decision_section import MAX_SHOWN, decision_section
-from simulator.report.formats import clock, limit
 from simulator.report.inputs import brief_pairs, input_pairs
 from simulator.report.markup import Markup, element, join, table
 from simulator.report.plot_data import plot_data, script_json
 from simulator.report.plot_section import comparison_figures, plot, run_figures
 from simulator.report.start_section import start_section
 from simulator.report.verdict_text import findings, opening, remarks
-from simulator.result import RunResult
+from simulator.run.result import RunResult
 
 _STYLES = ("uPlot.min.css", "report.css")
 _SCRIPTS = ("uPlot.iife.min.js", "drawing.js", "plots.js", "page.js")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from simulator.report.quantiles import quantile
-from simulator.result import Outcome, RequestTable, Slo
+from simulator.vllm.request_table import Outcome, RequestTable, Slo
 
 MAX_BINS = 240
 _WIDTHS_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200, 86400)

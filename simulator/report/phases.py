@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import accumulate, pairwise
 
-from simulator.report.billing import SECONDS_PER_HOUR
-from simulator.result import ReplicaLife
+from simulator.run.billing import SECONDS_PER_HOUR
+from simulator.startup.replica_life import ReplicaLife
 
 MAX_POINTS = 3000
 PHASES = ("starting", "ready", "draining")

@@ -10,8 +10,8 @@ from typing import Any
 from simulator.report.latency_bins import bin_width_s, latency_bins
 from simulator.report.overlay import grid, held_at, straight_at
 from simulator.report.phases import lanes, phase_columns, start_edges
-from simulator.report.timeline import timeline_columns
-from simulator.result import RunResult
+from simulator.report.timeline_rows import timeline_columns
+from simulator.run.result import RunResult
 
 _DIGITS = 5  # a plot is at most some thousand pixels wide and high
 

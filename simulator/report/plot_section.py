@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from simulator.report.formats import clock, limit
+from simulator.figures import clock, limit
 from simulator.report.markup import Markup, element
-from simulator.result import RunResult
+from simulator.run.result import RunResult
 
 
 @dataclass(frozen=True, slots=True)

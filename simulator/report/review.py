@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from simulator.report.billing import SECONDS_PER_HOUR, cost_usd, replica_seconds
-from simulator.report.formats import rounded
-from simulator.result import RunResult
+from simulator.figures import rounded
+from simulator.run.billing import SECONDS_PER_HOUR, cost_usd, replica_seconds
+from simulator.run.result import RunResult
 from simulator.verdict.fixed import FixedReplicas
 from simulator.verdict.goal import Verdict
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from simulator.report.billing import pending_remark
-from simulator.report.formats import latency, share
+from simulator.figures import latency, share
 from simulator.report.markup import Markup, element, table
-from simulator.result import ReplicaLife, StartPhases
+from simulator.run.billing import pending_remark
+from simulator.startup.replica_life import ReplicaLife, StartPhases
 
 _TITLES = {
     "waiting_s": "No node to be had",

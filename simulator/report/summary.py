@@ -9,18 +9,19 @@ from dataclasses import asdict, fields
 from math import fsum
 from typing import Any
 
-from simulator.report.billing import (
+from simulator.figures import rounded
+from simulator.report.attainment import completed
+from simulator.report.quantiles import distribution
+from simulator.report.review import Review, verdict_document
+from simulator.run.billing import (
     HOURS_PER_MONTH,
     SECONDS_PER_HOUR,
     cost_usd,
     most_billed,
     replica_seconds,
 )
-from simulator.report.formats import rounded
-from simulator.report.quantiles import distribution
-from simulator.report.review import Review, verdict_document
-from simulator.report.slo import completed
-from simulator.result import ReplicaLife, RunResult, StartPhases
+from simulator.run.result import RunResult
+from simulator.startup.replica_life import ReplicaLife, StartPhases
 
 
 def summarize(result: RunResult, review: Review | None = None) -> dict[str, Any]:

@@ -6,16 +6,16 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from simulator.report import formats
-from simulator.report.billing import pending_remark
-from simulator.report.comparison import Row, best, rows_of
+from simulator import figures as formats
+from simulator.report.comparison_rows import Row, best, rows_of
 from simulator.report.inputs import Pairs, shared_and_own
 from simulator.report.sparkline import sparkline
 from simulator.report.verdict_text import findings, opening, remarks
-from simulator.result import RunResult
+from simulator.run.billing import pending_remark
+from simulator.run.result import RunResult
 
 if TYPE_CHECKING:
-    from simulator.decision_counts import DecisionCounts
+    from simulator.run.decision_counts import DecisionCounts
 
 WIDTH = 80
 _TITLES = 19

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from simulator.report import formats
+from simulator import figures as formats
 
 Summary = dict[str, Any]
 

@@ -1,6 +1,5 @@
 """From "replicas + 1" to a ready pod, in four phases: node, image, weights, engine."""
 
-from simulator.startup.names import load_startup
-from simulator.startup.plan import Spread, StartUp
+from simulator.compiled import prefer_compiled
 
-__all__ = ["Spread", "StartUp", "load_startup"]
+prefer_compiled(__path__, "startup")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from simulator.bundled import read_bundled
+from simulator.documents.bundled import read_bundled
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from math import exp, log
 from random import Random
 
-from simulator.profile import Profile
+from simulator.vllm.profile import Profile
 
 GIB = 2**30
 _LAYERS_EXPONENT = 0.29

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from itertools import pairwise
 from math import inf
 
-from simulator.nodes import NodePool
-from simulator.profile import Profile
-from simulator.result import StartPhases
+from simulator.startup.nodes import NodePool
 from simulator.startup.plan import Draw, StartUp, profile_model
+from simulator.startup.replica_life import StartPhases
 from simulator.startup.sharing import SharedStorage
+from simulator.vllm.profile import Profile
 
 
 @dataclass(slots=True)

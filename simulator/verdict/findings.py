@@ -8,9 +8,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from autoscaler.api.models import Role, Spec
 from autoscaler.decision.types import Reason
-from autoscaler.policy.models import Role, Spec
-from simulator.decision_counts import DecisionCounts, Moment
+from simulator.run.decision_counts import DecisionCounts, Moment
 from simulator.verdict.goal import Verdict
 
 REGRET_S = 600.0

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from simulator.report.billing import SECONDS_PER_HOUR, replica_seconds
-from simulator.result import RunResult
+from simulator.run.billing import SECONDS_PER_HOUR, replica_seconds
+from simulator.run.result import RunResult
 from simulator.verdict.goal import Verdict
 
 MOST_REPLICAS = 512

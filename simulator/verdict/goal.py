@@ -6,8 +6,8 @@ from array import array
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from simulator.result import RequestTable
 from simulator.verdict.unavoidable import IdleReplica, missed
+from simulator.vllm.request_table import RequestTable
 
 Count: TypeAlias = Literal["avoidable", "all"]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TypeAlias
 
-from simulator.cluster import Cluster
-from simulator.result import RequestTable
-from simulator.scenario import Scenario
+from simulator.run.scenario import Scenario
+from simulator.vllm.request_table import RequestTable
+from simulator.world.cluster import Cluster
 
 Shape: TypeAlias = tuple[int, int]
 """Prompt and output tokens of a request."""

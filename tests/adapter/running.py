@@ -12,15 +12,15 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-from autoscaler.adapter.answers import Answers
+from autoscaler.adapter.adapter_metrics import Telemetry
 from autoscaler.adapter.app import App
-from autoscaler.adapter.board import Board
+from autoscaler.adapter.authorizer import Gate
 from autoscaler.adapter.certificates import Keys, utc_now, with_authority, with_certificate
-from autoscaler.adapter.connections import LIMITS, Limit, Stage
-from autoscaler.adapter.gate import Gate
-from autoscaler.adapter.served import Served
+from autoscaler.adapter.connection_limits import LIMITS, Limit, Stage
+from autoscaler.adapter.handlers import Answers
+from autoscaler.adapter.metric_cache import Board
+from autoscaler.adapter.registry import Served
 from autoscaler.adapter.server import listen
-from autoscaler.adapter.telemetry import Telemetry
 from autoscaler.adapter.tls import KeyPair, LiveContext
 
 from .authority import Client

@@ -13,9 +13,9 @@ from autoscaler.adapter.app import PIECE
 from autoscaler.adapter.server import GRACE_SECONDS
 from autoscaler.ports import User
 from autoscaler.timestamps import from_rfc3339
+from tests.adapter.test_authorizer import FRONT, TRUST
 
 from .running import running
-from .test_gate import FRONT, TRUST
 from .world import TTFT, WAITING, Judge, Trusted, buckets, export, points, policy, served
 
 V2 = "/apis/custom.metrics.k8s.io/v1beta2"

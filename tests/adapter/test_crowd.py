@@ -6,7 +6,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from autoscaler.adapter.connections import LIMITS, RESERVED_FILES
+from autoscaler.adapter.connection_limits import LIMITS, RESERVED_FILES
 from tests.adapter.crowd import KINDS, alone, crowd, may_open
 
 OK = "HTTP/1.1 200 OK"

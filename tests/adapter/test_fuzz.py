@@ -8,9 +8,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from yarl import URL
 
+from tests.adapter.test_authorizer import TRUST
+
 from .running import running
 from .test_app import DECLARED, TOKEN, judge
-from .test_gate import TRUST
 from .world import Trusted, points
 
 PARTS = (

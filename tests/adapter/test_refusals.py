@@ -6,9 +6,9 @@ import json
 import pytest
 from aiohttp.test_utils import make_mocked_request
 
+from autoscaler.adapter.adapter_metrics import Telemetry
+from autoscaler.adapter.api_resources import Document
 from autoscaler.adapter.app import MAX_IN_FLIGHT, PIECE, App
-from autoscaler.adapter.discovery import Document
-from autoscaler.adapter.telemetry import Telemetry
 from autoscaler.errors import ClusterError
 
 

@@ -8,11 +8,11 @@ from urllib.parse import urlsplit
 import pytest
 
 from autoscaler.ports import Trust
+from tests.adapter.test_authorizer import CLUSTER, FRONT, TRUST
 
 from .authority import Authority
 from .running import running
 from .test_app import DECLARED, V2, get, judge
-from .test_gate import CLUSTER, FRONT, TRUST
 from .world import Trusted
 
 PROXY = FRONT.client("front-proxy-client")

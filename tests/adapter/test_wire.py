@@ -18,7 +18,7 @@ from autoscaler.adapter.wire import (
     status,
     value_list,
 )
-from autoscaler.policy.quantity import parse_quantity
+from autoscaler.api.quantity import parse_quantity
 
 NEW_YEAR = 1767225600.0  # 2026-01-01T00:00:00Z
 

@@ -6,11 +6,11 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from autoscaler.adapter.served import Served, serve
+from autoscaler.adapter.registry import Served, serve
+from autoscaler.api.models import ScalingPolicy
 from autoscaler.decision.types import Pod
+from autoscaler.documents.exports import MetricExport
 from autoscaler.errors import ClusterError, TargetError
-from autoscaler.policy.exports import MetricExport
-from autoscaler.policy.models import ScalingPolicy
 from autoscaler.ports import (
     Access,
     Answer,

@@ -10,15 +10,15 @@ import aiohttp
 import pytest
 from prometheus_client import CollectorRegistry
 
+from autoscaler.api.models import Signal
+from autoscaler.batch.congestion import Window
 from autoscaler.batch.journal import Journal
-from autoscaler.batch.metrics import BatchCollector, served
+from autoscaler.batch.progress_metrics import BatchCollector, served
 from autoscaler.batch.results import Result
-from autoscaler.batch.run import Run
-from autoscaler.batch.window import Window
+from autoscaler.batch.runner import Run
 from autoscaler.client.endpoint import Endpoint
 from autoscaler.errors import InputError
-from autoscaler.policy.models import Signal
-from autoscaler.signals import CATALOGUE, GATEWAY_QUEUE
+from autoscaler.metrics.signals import CATALOGUE, GATEWAY_QUEUE
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
-from autoscaler.batch.asks import Asking
-from autoscaler.batch.rows import read_rows
+from autoscaler.batch.input_rows import read_rows
+from autoscaler.batch.request_builder import Asking
 from autoscaler.errors import InputError, MissingExtraError
 
 ASKING = Asking("chat", "prompt", {"max_tokens": 5})

@@ -12,16 +12,16 @@ from random import Random
 import pytest
 from aiohttp import web
 
-from autoscaler.batch.asks import Ask
+from autoscaler.batch.congestion import Window
 from autoscaler.batch.journal import Journal
+from autoscaler.batch.request_builder import Ask
 from autoscaler.batch.results import Result
-from autoscaler.batch.run import Run, find_model
-from autoscaler.batch.window import Window
+from autoscaler.batch.runner import Run, find_model
 from autoscaler.client.endpoint import Endpoint
 from autoscaler.errors import InputError, RequestError, ServerError
 from simulator.emulator.emulator import Emulator
 from simulator.emulator.pod import Clock, PodSettings
-from simulator.startup import StartUp
+from simulator.startup.plan import StartUp
 from tests.simulator.profiles import make_profile
 
 

@@ -7,7 +7,7 @@ from random import Random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autoscaler.batch.window import Window
+from autoscaler.batch.congestion import Window
 
 
 def window(most: int = 64) -> Window:

@@ -10,7 +10,7 @@ import pytest
 import requests
 
 from autoscaler.adapter.certificates import Keys, utc_now, with_authority, with_certificate
-from autoscaler.cli.certs import certs, renew
+from autoscaler.cli.commands.certs import certs, renew
 from autoscaler.cli.main import main
 from autoscaler.kube.api_services import ApiService, ServiceRef
 from tests.servers.process import free_port

@@ -14,7 +14,7 @@ from urllib.request import urlopen
 import pytest
 
 from autoscaler.cli.main import main
-from autoscaler.signals import GATEWAY_QUEUE
+from autoscaler.metrics.signals import GATEWAY_QUEUE
 from tests.cli.emulated import emulate
 
 ROWS = 300

@@ -10,11 +10,11 @@ from click.testing import CliRunner, Result
 
 from autoscaler.cli.main import cli
 from autoscaler.errors import InputError
-from simulator.fidelity import replay, replay_with_gauges, signal_errors
-from simulator.fit import fit
-from simulator.kv_capacity import measured_blocks, with_blocks
-from simulator.profile import Profile, load_profile, profile_yaml
-from simulator.recording import Gauges, Measured, Recording, read_recording
+from simulator.calibration.fidelity import replay, replay_with_gauges, signal_errors
+from simulator.calibration.fit import fit
+from simulator.calibration.kv_capacity import measured_blocks, with_blocks
+from simulator.calibration.recording import Gauges, Measured, Recording, read_recording
+from simulator.vllm.profile import Profile, load_profile, profile_yaml
 
 HEADER = "sent_s,prompt_tokens,output_tokens,ttft_s,e2e_s\n"
 TRUE = load_profile("llama3-8b-h100")

@@ -6,9 +6,9 @@ import pytest
 import yaml
 
 from autoscaler.cli.main import main
-from autoscaler.policy.load import load_policies
+from autoscaler.documents.policies import load_policies
+from tests.documents.test_exports import GOOD
 from tests.exchange.test_import import HEAD, KEDA, pods
-from tests.policy.test_exports import GOOD
 
 CPU = "  - type: Resource\n    resource: {name: cpu}\n"
 

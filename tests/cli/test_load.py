@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from autoscaler.cli.load_report import COLUMNS
+from autoscaler.cli.commands.load_report import COLUMNS
 from autoscaler.cli.main import main
-from simulator.profile import load_profile, profile_yaml
-from simulator.recording import read_recording
+from simulator.calibration.recording import read_recording
+from simulator.vllm.profile import load_profile, profile_yaml
 from tests.cli.emulated import emulate
 
 TRACE = "timestamp_s,prompt_tokens,output_tokens\n0.0,50,20\n0.1,100,10\n0.2,10,1\n0.3,7000,2000\n50,10,10\n"

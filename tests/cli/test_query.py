@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from autoscaler.cli.main import cli
-from autoscaler.policy.library import library_path
+from autoscaler.documents.library import library_path
 from tests.servers.managed_prometheus import Fault, ManagedPrometheus
 from tests.servers.metadata import MetadataServer
 from tests.servers.process import free_port

@@ -11,7 +11,7 @@ from autoscaler.cli.main import main
 from autoscaler.controller.decision_log import DecisionLog
 from autoscaler.decision import evaluate
 from autoscaler.decision.types import Reading
-from autoscaler.records import DecisionRecord, read_decisions_jsonl, record_line
+from autoscaler.history.records import DecisionRecord, read_decisions_jsonl, record_line
 from tests.controller.fakes import Workload, world
 from tests.decision.builders import (
     NOW,

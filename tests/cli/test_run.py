@@ -6,7 +6,7 @@ import signal
 from queue import SimpleQueue
 from threading import Timer, get_ident
 
-from autoscaler.cli.run import await_word
+from autoscaler.cli.commands.run import await_word
 
 
 def test_a_signal_that_another_thread_is_given_ends_it_too():

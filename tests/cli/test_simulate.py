@@ -13,8 +13,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from autoscaler.cli.main import cli, main
+from autoscaler.documents.library import library_path
 from autoscaler.errors import InputError
-from autoscaler.policy.library import library_path
 
 SHORT = ("--span", "120")
 

@@ -73,7 +73,7 @@ def test_a_bigger_image_takes_longer_to_pull(capsys):
 
 def test_without_a_price_it_asks_for_one(capsys, tmp_path):
     profile = tmp_path / "p.yaml"
-    from simulator.profile import load_profile, profile_yaml
+    from simulator.vllm.profile import load_profile, profile_yaml
 
     other = replace(load_profile("gemma2-9b-h100"), gpu="NVIDIA L40S")
     profile.write_text(profile_yaml(other))

@@ -7,10 +7,10 @@ from dataclasses import replace
 import click
 import pytest
 
+from autoscaler.api.status import read_status
+from autoscaler.cli.commands.status import table
 from autoscaler.cli.main import main
-from autoscaler.cli.status import table
-from autoscaler.controller.story import story_of_status, tell
-from autoscaler.policy.status import read_status
+from autoscaler.history.explanation import story_of_status, tell
 from autoscaler.ports import Claim, RefusedPolicy
 from tests.controller.fakes import START, Workload, World, world
 from tests.decision.builders import metric, policy

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from autoscaler.cli.validate import validate
-from autoscaler.policy.library import library_folder
+from autoscaler.cli.commands.validate import validate
+from autoscaler.documents.library import library_folder
 
 GOOD = """\
 apiVersion: vllm-autoscaler.io/v1alpha1

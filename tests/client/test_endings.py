@@ -9,16 +9,16 @@ from random import Random
 
 import pytest
 
-from autoscaler.batch.asks import Ask
+from autoscaler.batch.congestion import Window
 from autoscaler.batch.journal import Journal
-from autoscaler.batch.run import Run
-from autoscaler.batch.window import Window
+from autoscaler.batch.request_builder import Ask
+from autoscaler.batch.runner import Run
 from autoscaler.client.endpoint import Endpoint
+from autoscaler.client.load_generator import OpenLoop
 from autoscaler.client.prompts import Prompts
-from autoscaler.client.replay import OpenLoop
 from simulator.emulator.emulator import Emulator
 from simulator.emulator.pod import Clock, Pod, PodSettings
-from simulator.startup import StartUp
+from simulator.startup.plan import StartUp
 from tests.client.service import Service
 from tests.simulator.profiles import make_profile
 

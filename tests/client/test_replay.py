@@ -12,12 +12,12 @@ import pytest
 from aiohttp import web
 
 from autoscaler.client.endpoint import Endpoint
+from autoscaler.client.load_generator import Measured, OpenLoop
 from autoscaler.client.prompts import FIRST_ID, LAST_ID, Prompts
-from autoscaler.client.replay import Measured, OpenLoop
 from autoscaler.errors import RequestError, TraceError
 from simulator.emulator.emulator import Emulator
 from simulator.emulator.pod import Clock, PodSettings
-from simulator.startup import StartUp
+from simulator.startup.plan import StartUp
 from tests.simulator.profiles import make_profile
 
 LONG = 14_000

@@ -8,16 +8,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from autoscaler.controller.action import Actor
+from autoscaler.api.models import ScalingPolicy, Signal
+from autoscaler.controller.actuator import Actor
 from autoscaler.controller.clock import Clock
 from autoscaler.controller.decision_log import DecisionLog
 from autoscaler.controller.loop import Controller
 from autoscaler.controller.observation import QueryRights
 from autoscaler.controller.reconcile import Reconciler, Sync
-from autoscaler.controller.recording import Recorder
+from autoscaler.controller.recorder import Recorder
 from autoscaler.decision.types import Pod, PodPhase
 from autoscaler.errors import ClusterError, ConflictError, TargetError
-from autoscaler.policy.models import ScalingPolicy, Signal
 from autoscaler.ports import (
     Answer,
     AnyPolicy,
@@ -30,7 +30,7 @@ from autoscaler.ports import (
     TargetKey,
     TargetPods,
 )
-from autoscaler.telemetry.metrics import Metrics
+from autoscaler.telemetry.controller_metrics import Metrics
 from tests.decision.builders import metric, policy
 
 START = 1_800_000_000.0

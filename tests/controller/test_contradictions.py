@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from autoscaler.controller.memory import resume, shift
+from autoscaler.api.models import ScaleTargetRef
+from autoscaler.api.vocabulary import Action
 from autoscaler.controller.observation import unseen_replicas
 from autoscaler.decision.types import Pod, PodPhase, ScalingState
-from autoscaler.policy.models import ScaleTargetRef
-from autoscaler.policy.vocabulary import Action
+from autoscaler.history.restore import resume, shift
 from autoscaler.ports import TargetPods
 from tests.controller.fakes import World, world
 from tests.decision.builders import hpa, metric, policy

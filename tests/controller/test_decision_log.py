@@ -12,13 +12,13 @@ from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autoscaler.cli.replay import replay_command
+from autoscaler.api.vocabulary import Action
+from autoscaler.cli.commands.replay import replay_command
 from autoscaler.controller.decision_log import DecisionLog
-from autoscaler.controller.story import story_of_log, tell
 from autoscaler.errors import ClusterError, InputError
-from autoscaler.policy.vocabulary import Action
-from autoscaler.records import DecisionRecord, LogGap, gap_line, read_decisions_jsonl
-from autoscaler.replay import replay
+from autoscaler.history.explanation import story_of_log, tell
+from autoscaler.history.records import DecisionRecord, LogGap, gap_line, read_decisions_jsonl
+from autoscaler.history.replay import replay
 from tests.controller.fakes import CHAT, LostAnswerError, World, world
 from tests.decision.builders import metric, policy
 

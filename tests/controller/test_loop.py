@@ -9,9 +9,9 @@ from unittest.mock import ANY
 
 import pytest
 
+from autoscaler.api.models import Signal
+from autoscaler.api.vocabulary import Action
 from autoscaler.errors import ClusterError
-from autoscaler.policy.models import Signal
-from autoscaler.policy.vocabulary import Action
 from autoscaler.ports import RefusedPolicy
 from tests.controller.fakes import CHAT, Workload, World, world
 from tests.decision.builders import metric, policy

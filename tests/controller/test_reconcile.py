@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from autoscaler.api.vocabulary import Action
 from autoscaler.controller.deletion import RUNNING, deletion_costs
 from autoscaler.errors import ClusterError, ConflictError, TargetError
-from autoscaler.policy.vocabulary import Action
 from autoscaler.ports import Claim
 from tests.controller.fakes import (
     CHAT,

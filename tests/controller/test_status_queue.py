@@ -12,7 +12,7 @@ import pytest
 from autoscaler.controller.status_queue import StatusQueue
 from autoscaler.errors import ClusterError
 from autoscaler.ports import AnyPolicy, StoredPolicy
-from autoscaler.telemetry.metrics import Metrics
+from autoscaler.telemetry.controller_metrics import Metrics
 from tests.controller.fakes import CHAT, FakeFence, FakeStore
 from tests.servers.eventually import eventually
 

@@ -7,9 +7,9 @@ import threading
 import pytest
 
 from autoscaler.controller.watchdog import EXIT_STATUS, ForcedExit, Watchdog
-from autoscaler.kube.api import WRITE_TIMEOUT_SECONDS
-from autoscaler.kube.lease import MARGIN_SECONDS
-from tests.kube.test_lease import World
+from autoscaler.kube.client.api import WRITE_TIMEOUT_SECONDS
+from autoscaler.kube.client.lease import MARGIN_SECONDS
+from tests.kube.client.test_lease import World
 from tests.servers.eventually import eventually
 
 STUCK = "the sync of chat/vllm has taken 140 s"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from autoscaler.api.models import Metric, ScalingPolicy
 from autoscaler.decision import evaluate, initial_state, record_scale
 from autoscaler.decision.types import (
     Condition,
@@ -17,7 +18,6 @@ from autoscaler.decision.types import (
     Sample,
     ScalingState,
 )
-from autoscaler.policy.models import Metric, ScalingPolicy
 
 NOW = 100_000.0
 

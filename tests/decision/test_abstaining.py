@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from autoscaler.api.models import ScalingPolicy
 from autoscaler.decision import evaluate
 from autoscaler.decision.types import Decision, Observation, Reading, Sample
-from autoscaler.policy.models import ScalingPolicy
 
 from .builders import (
     NOW,

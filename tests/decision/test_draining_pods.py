@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from autoscaler.api.models import ScalingPolicy
 from autoscaler.decision import evaluate, initial_state
 from autoscaler.decision.types import Observation, Pod, PodPhase, Proposal
-from autoscaler.policy.models import ScalingPolicy
 
 from .builders import NOW, hpa, metric, per_pod, policy
 

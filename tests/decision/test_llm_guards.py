@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from autoscaler.api.models import ScalingPolicy
 from autoscaler.decision import evaluate, record_scale
 from autoscaler.decision.types import Decision, Observation, Pod, Reading, Recommendation
-from autoscaler.policy.models import ScalingPolicy
 
 from .builders import (
     NOW,

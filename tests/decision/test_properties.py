@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from autoscaler.api.models import ScalingPolicy
 from autoscaler.decision import evaluate, initial_state, record_scale
 from autoscaler.decision.types import (
     Observation,
@@ -25,7 +26,6 @@ from autoscaler.decision.types import (
     ScaleEvent,
     ScalingState,
 )
-from autoscaler.policy.models import ScalingPolicy
 
 from .builders import metric, policy
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from autoscaler.api.models import ScalingPolicy
 from autoscaler.decision import evaluate
 from autoscaler.decision.types import Observation, Pod, Reading, Sample, ScalingState
-from autoscaler.policy.models import ScalingPolicy
 
 from .builders import (
     NOW,

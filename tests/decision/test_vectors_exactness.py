@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from autoscaler.api.models import ScalingPolicy
 from autoscaler.decision import evaluate, record_scale
 from autoscaler.decision.types import Observation, Pod, PodPhase, ScaleEvent, ScalingState
-from autoscaler.policy.models import ScalingPolicy
 
 from .builders import NOW, condition, decide, failed, hpa, metric, observe, per_pod, pods, policy, series
 

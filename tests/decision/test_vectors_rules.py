@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
+from autoscaler.api.models import Spec
 from autoscaler.decision import record_scale
 from autoscaler.decision.bounds import Bounds
 from autoscaler.decision.rate import limit_rate, limit_rate_classic
 from autoscaler.decision.types import Decision, Reason, ScaleEvent, ScalingState
-from autoscaler.policy.models import Spec
 
 from .builders import NOW, hpa, policy
 

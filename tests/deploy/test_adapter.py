@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from autoscaler.cli.adapter import adapter as adapter_command
-from autoscaler.cli.certs import certs as certs_command
-from autoscaler.policy.exports import load_exports
+from autoscaler.cli.commands.adapter import adapter as adapter_command
+from autoscaler.cli.commands.certs import certs as certs_command
+from autoscaler.documents.exports import load_exports
 from tests.deploy.kustomize import DEPLOY, build, checker, objects
 from tests.e2e.adapter import COMPONENTS, GROUPS, HOME, SERVICE, manifests
 

@@ -10,7 +10,7 @@ import yaml
 from prometheus_client import generate_latest
 
 from autoscaler.decision.types import Reason
-from autoscaler.telemetry.metrics import Metrics
+from autoscaler.telemetry.controller_metrics import Metrics
 from tests.deploy.kustomize import DEPLOY
 from tests.servers.cache import find_prometheus
 

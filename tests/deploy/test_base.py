@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import yaml
 
-from autoscaler.cli.run import STOP_SECONDS, run
+from autoscaler.cli.commands.run import STOP_SECONDS, run
 from autoscaler.controller.watchdog import GIVE_UP_SECONDS, SAY_SECONDS
-from autoscaler.kube.api import WRITE_TIMEOUT_SECONDS
-from autoscaler.kube.lease import MARGIN_SECONDS
+from autoscaler.kube.client.api import WRITE_TIMEOUT_SECONDS
+from autoscaler.kube.client.lease import MARGIN_SECONDS
 
 BASE = Path(__file__).resolve().parents[2] / "deploy" / "base"
 

@@ -3,9 +3,9 @@
 import pytest
 import yaml
 
-from autoscaler.policy.fit import fit
-from autoscaler.policy.load import load_policy_text
-from autoscaler.policy.manifests import Manifest
+from autoscaler.documents.manifests import Manifest
+from autoscaler.documents.policies import load_policy_text
+from autoscaler.lint.workload_rules import fit
 from tests.deploy.kustomize import DEPLOY, kustomizations, objects, of_kind, pod_templates
 
 pytestmark = pytest.mark.e2e

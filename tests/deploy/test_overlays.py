@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from autoscaler.cli.run import run
+from autoscaler.cli.commands.run import run
 from tests.deploy.kustomize import Object, objects, of_kind
 
 pytestmark = pytest.mark.e2e

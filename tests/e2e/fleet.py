@@ -13,8 +13,8 @@ import aiohttp
 
 from simulator.emulator.emulator import Emulator
 from simulator.emulator.pod import Clock, PodSettings
-from simulator.profile import load_profile
-from simulator.startup import load_startup
+from simulator.startup.choices import load_startup
+from simulator.vllm.profile import load_profile
 from tests.servers.api import JSON
 
 TOKENS = 40

@@ -9,9 +9,9 @@ from typing import Any
 
 from kubernetes.client import ApiException
 
-from autoscaler.kube.api import connect
-from autoscaler.kube.cluster import Cluster
-from autoscaler.policy.crd import custom_resource_definition
+from autoscaler.api.crd import custom_resource_definition
+from autoscaler.kube.client.api import connect
+from autoscaler.kube.controller_ports import Cluster
 from tests.servers.api import Api
 from tests.servers.eventually import eventually
 

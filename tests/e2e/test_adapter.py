@@ -11,10 +11,10 @@ from itertools import count
 
 import pytest
 
+from autoscaler.api.models import ScalingPolicy
+from autoscaler.api.quantity import parse_quantity
 from autoscaler.decision import evaluate, initial_state, record_scale
 from autoscaler.decision.types import Observation, Pod, PodPhase, Reading, Sample
-from autoscaler.policy.models import ScalingPolicy
-from autoscaler.policy.quantity import parse_quantity
 from autoscaler.timestamps import from_rfc3339
 from tests.e2e.adapter import export
 from tests.e2e.controller import PATIENCE, load, replicas

@@ -14,11 +14,11 @@ import yaml
 from kubernetes import config
 from kubernetes.client import Configuration
 
+from autoscaler.api.models import ScaleTargetRef
 from autoscaler.errors import ClusterError, TargetError
+from autoscaler.kube.adapter_ports import Extension
 from autoscaler.kube.api_services import ApiServices, ServiceRef
-from autoscaler.kube.extension import Extension
 from autoscaler.kube.secrets import Secret
-from autoscaler.policy.models import ScaleTargetRef
 from autoscaler.ports import Access, TargetKey, User
 from tests.deploy.kustomize import DEPLOY
 from tests.e2e.adapter import HOME, HOST, SERVICE, certs, export, manifests, mount

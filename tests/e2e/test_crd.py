@@ -9,14 +9,14 @@ import pytest
 import yaml
 from kubernetes.client import ApiException
 
+from autoscaler.api.crd import custom_resource_definition
+from autoscaler.documents.library import library_names, library_path
+from autoscaler.documents.policies import load_policy_object, load_policy_text
+from autoscaler.documents.yaml_source import read_documents
 from autoscaler.errors import PolicyError
-from autoscaler.policy.crd import custom_resource_definition
-from autoscaler.policy.document import read_documents
-from autoscaler.policy.library import library_names, library_path
-from autoscaler.policy.load import load_policy_object, load_policy_text
+from tests.api.build import VALID
+from tests.documents.broken import WRONG_LINES, WRONG_METRICS, with_spec
 from tests.e2e.kube_world import install_policies
-from tests.policy.broken import WRONG_LINES, WRONG_METRICS, with_spec
-from tests.policy.build import VALID
 from tests.servers.api import Api
 
 pytestmark = pytest.mark.e2e

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
+from autoscaler.api.models import ScaleTargetRef
 from autoscaler.errors import ClusterError
-from autoscaler.kube.lease import LeaderElection, LeaseSettings
-from autoscaler.kube.reflector import Pace
-from autoscaler.policy.models import ScaleTargetRef
+from autoscaler.kube.client.lease import LeaderElection, LeaseSettings
+from autoscaler.kube.client.reflector import Pace
 from autoscaler.ports import TargetKey
 from tests.e2e.kube_world import install_policies, pod, watching, workload
 from tests.servers.api import Api

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from autoscaler.kube.api import ApiError
-from autoscaler.kube.lease import LeaderElection, LeaseSettings
-from autoscaler.policy.status import History, PastRecommendation, PolicyStatus, read_status
-from autoscaler.policy.vocabulary import Mode
+from autoscaler.api.status import History, PastRecommendation, PolicyStatus, read_status
+from autoscaler.api.vocabulary import Mode
+from autoscaler.kube.client.api import ApiError
+from autoscaler.kube.client.lease import LeaderElection, LeaseSettings
 from autoscaler.ports import TargetKey
 from tests.e2e.kube_world import (
     KEDA,

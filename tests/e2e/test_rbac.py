@@ -9,11 +9,11 @@ import pytest
 from kubernetes import config
 from kubernetes.client import Configuration
 
+from autoscaler.api.models import ScaleTargetRef
 from autoscaler.errors import ClusterError, TargetError
-from autoscaler.kube.api import Api as KubeApi
-from autoscaler.kube.cluster import Cluster
-from autoscaler.kube.lease import LeaderElection, LeaseSettings
-from autoscaler.policy.models import ScaleTargetRef
+from autoscaler.kube.client.api import Api as KubeApi
+from autoscaler.kube.client.lease import LeaderElection, LeaseSettings
+from autoscaler.kube.controller_ports import Cluster
 from autoscaler.ports import TargetKey
 from tests.deploy.kustomize import DEPLOY, objects
 from tests.e2e.kube_world import KEDA, POLICIES, install_definition, is_there, pod, policy, scalable, workload

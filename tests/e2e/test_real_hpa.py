@@ -10,9 +10,9 @@ import time
 
 import pytest
 
+from autoscaler.api.models import ScalingPolicy
 from autoscaler.decision import evaluate, initial_state, record_scale
 from autoscaler.decision.types import Observation, Reading, Sample
-from autoscaler.policy.models import ScalingPolicy
 from tests.e2e.adapter import export
 from tests.e2e.controller import load, policy, replicas
 from tests.e2e.manifests import deployment

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import pytest
 
 from autoscaler.errors import ClusterError
-from autoscaler.kube.reflector import Pace
+from autoscaler.kube.client.reflector import Pace
 from tests.e2e.kube_world import pod, watching
 from tests.e2e.manifests import deployment, pods_of
 from tests.e2e.policies import Policy, decisions, spec

@@ -6,7 +6,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from autoscaler.cli.validate import validate
+from autoscaler.cli.commands.validate import validate
 from tests.e2e.kube_world import install_definition, policy, scalable, workload
 
 pytestmark = pytest.mark.e2e

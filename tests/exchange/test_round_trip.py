@@ -9,11 +9,11 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from autoscaler.api.models import ScalingPolicy
 from autoscaler.decision import evaluate, initial_state, record_scale
+from autoscaler.documents.policies import load_policies
 from autoscaler.exchange.convert import convert_text
 from autoscaler.exchange.to_hpa import hpa_of_policy
-from autoscaler.policy.load import load_policies
-from autoscaler.policy.models import ScalingPolicy
 from autoscaler.ports import StoredPolicy
 from tests.parity import scenarios
 from tests.parity.test_exact_mode import as_policy, observation
@@ -44,7 +44,7 @@ def test_an_hpa_and_back_decides_the_same(rng: Random, external: bool) -> None:
 @pytest.mark.parametrize("name", ["queue-size", "batch-size", "chat"])
 @pytest.mark.parametrize("external", [True, False])
 def test_the_library_keeps_its_metrics_and_rules(name: str, external: bool) -> None:
-    from autoscaler.policy.library import library_path
+    from autoscaler.documents.library import library_path
 
     (loaded,) = load_policies(library_path(name))
     spec = loaded.policy.spec

@@ -7,14 +7,14 @@ from dataclasses import dataclass, field, replace
 from math import inf, nan
 from typing import TYPE_CHECKING
 
+from autoscaler.api.models import Signal
 from autoscaler.errors import ClusterError, ConflictError, TargetError
-from autoscaler.policy.models import Signal
+from autoscaler.metrics.promql import PART, TIME
+from autoscaler.metrics.signals import CATALOGUE
+from autoscaler.metrics.sources.connection import Result
+from autoscaler.metrics.sources.notes import said
+from autoscaler.metrics.sources.vectors import pod_points
 from autoscaler.ports import Answer, Buckets, Point
-from autoscaler.rendering import PART, TIME
-from autoscaler.signals import CATALOGUE
-from autoscaler.sources.connection import Result
-from autoscaler.sources.notes import said
-from autoscaler.sources.vectors import pod_points
 from tests.faults.truth import NAMESPACE, signal_of
 
 if TYPE_CHECKING:

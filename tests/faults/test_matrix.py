@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from autoscaler.policy.models import ScalingPolicy
+from autoscaler.api.models import ScalingPolicy
 from tests.decision.builders import metric, policy
 from tests.faults.faults import ALL, ANSWERED
 from tests.faults.truth import Oracle, Truth

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import inf
 
+from autoscaler.api.models import Metric, ScalingPolicy, Signal
 from autoscaler.decision import evaluate, initial_state, record_scale
 from autoscaler.decision.types import Decision, Observation, Pod, PodPhase, Reading, ScalingState
-from autoscaler.observe import reading
-from autoscaler.policy.models import Metric, ScalingPolicy, Signal
+from autoscaler.metrics.readings import reading
 from autoscaler.ports import Answer, Buckets, Point
 
 NAMESPACE = "chat"

@@ -7,15 +7,15 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import ceil
 
-from autoscaler.controller.action import Actor
+from autoscaler.api.models import ScalingPolicy
+from autoscaler.controller.actuator import Actor
 from autoscaler.controller.clock import Clock
 from autoscaler.controller.loop import Controller
 from autoscaler.controller.observation import QueryRights
 from autoscaler.controller.reconcile import Reconciler
-from autoscaler.controller.recording import Recorder
+from autoscaler.controller.recorder import Recorder
 from autoscaler.decision.types import Pod
 from autoscaler.errors import ClusterError, ConflictError
-from autoscaler.policy.models import ScalingPolicy
 from autoscaler.ports import (
     Answer,
     AnyPolicy,
@@ -26,7 +26,7 @@ from autoscaler.ports import (
     TargetKey,
     TargetPods,
 )
-from autoscaler.telemetry.metrics import Metrics
+from autoscaler.telemetry.controller_metrics import Metrics
 from tests.controller.fakes import FakeEvents, FakeFence, FakeOwners, FakeStore
 from tests.faults.faults import ANSWERED, API, FREEZING, METRICS, SOURCE
 from tests.faults.truth import Oracle, Truth

@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from kubernetes.client import Configuration
 
-from autoscaler.kube.api import Api
+from autoscaler.kube.client.api import Api
 from tests.servers import loopback
 
 

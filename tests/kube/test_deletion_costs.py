@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 
 from autoscaler.errors import ClusterError
+from autoscaler.kube.client.informer import Watched
 from autoscaler.kube.deletion_costs import KubeDeletionCosts
 from autoscaler.kube.pods import PodIndex
-from autoscaler.kube.watched import Watched
 
 from .objects import pod
 

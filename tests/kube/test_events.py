@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from kubernetes.client import Configuration
 
-from autoscaler.kube.api import Api
+from autoscaler.kube.client.api import Api
 from autoscaler.kube.events import BURST, MAX_QUEUED, REFILL_SECONDS, KubeEvents
 from autoscaler.ports import RefusedPolicy
 

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from autoscaler.errors import ClusterError
+from autoscaler.kube.conflicts import ScalerObjects
 from autoscaler.kube.overlaps import LOOK_SECONDS, Overlaps
-from autoscaler.kube.owners import ScalerObjects
 from autoscaler.kube.pods import PodIndex
-from autoscaler.kube.policies import PolicyObjects
+from autoscaler.kube.watched_policies import PolicyObjects
 from autoscaler.kube.workloads import WATCHED_KINDS, Workloads
 from autoscaler.ports import StoredPolicy
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
+from autoscaler.api.models import ScaleTargetRef
 from autoscaler.errors import ClusterError
+from autoscaler.kube.client.informer import Watched
+from autoscaler.kube.client.reflector import Pace
 from autoscaler.kube.pods import PodIndex
-from autoscaler.kube.reflector import Pace
 from autoscaler.kube.targets import KubeTargets
-from autoscaler.kube.watched import Watched
-from autoscaler.policy.models import ScaleTargetRef
 from autoscaler.ports import TargetKey, TargetPods
 from tests.servers.eventually import eventually
 

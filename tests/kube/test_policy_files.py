@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from autoscaler.kube.client.references import workload
 from autoscaler.kube.policy_files import LOOK_SECONDS, PolicyFiles
-from autoscaler.kube.references import workload
-from tests.policy.build import VALID
+from tests.api.build import VALID
 
 BROKEN = VALID.replace("maxReplicas: 10", "maxReplicas: 0")
 

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
+from autoscaler.api.models import ScaleTargetRef
 from autoscaler.decision.types import Pod
 from autoscaler.errors import ClusterError, ConflictError, TargetError
-from autoscaler.kube.api import ApiError
+from autoscaler.kube.client.api import ApiError
+from autoscaler.kube.client.informer import Watched
 from autoscaler.kube.pods import PodIndex
 from autoscaler.kube.targets import KubeTargets, _is_older
-from autoscaler.kube.watched import Watched
-from autoscaler.policy.models import ScaleTargetRef
 from autoscaler.ports import Scale, TargetKey
 from tests.servers.eventually import eventually
 

@@ -6,17 +6,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
-from autoscaler.controller.action import Actor
+from autoscaler.api.models import ScalingPolicy
+from autoscaler.api.vocabulary import Action
+from autoscaler.controller.actuator import Actor
 from autoscaler.controller.clock import Clock
-from autoscaler.controller.memory import target_name
 from autoscaler.controller.observation import QueryRights
 from autoscaler.controller.reconcile import Memory, Reconciler
 from autoscaler.decision.types import Decision, Observation, Pod
-from autoscaler.policy.models import ScalingPolicy
-from autoscaler.policy.vocabulary import Action
+from autoscaler.history.records import DecisionRecord
+from autoscaler.history.restore import target_name
 from autoscaler.ports import Answer, Question, Scale, StoredPolicy, TargetKey, TargetPods
-from autoscaler.records import DecisionRecord
-from simulator.scrape import NAMESPACE
+from simulator.run.scrape import NAMESPACE
 from tests.controller.fakes import FakeFence, FakeOwners
 
 

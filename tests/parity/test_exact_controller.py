@@ -13,16 +13,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autoscaler.controller.action import Actor
+from autoscaler.api.models import ScalingPolicy
+from autoscaler.controller.actuator import Actor
 from autoscaler.controller.clock import Clock
 from autoscaler.controller.observation import QueryRights
 from autoscaler.controller.reconcile import Memory, Reconciler
 from autoscaler.decision.types import Observation
 from autoscaler.errors import TargetError
-from autoscaler.observe import question
-from autoscaler.policy.models import ScalingPolicy
+from autoscaler.metrics.readings import question
 from autoscaler.ports import Answer, Point, Question, Scale, StoredPolicy, TargetKey
-from simulator.scrape import NAMESPACE
+from simulator.run.scrape import NAMESPACE
 from tests.controller.fakes import FakeFence, FakeOwners, FakeSelectors
 
 from . import scenarios

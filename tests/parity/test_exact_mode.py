@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from autoscaler.api.models import ScalingPolicy
+from autoscaler.api.quantity import from_milli
 from autoscaler.decision import evaluate, initial_state, record_scale
 from autoscaler.decision.types import Decision, Observation, Pod, PodPhase, Reading, Sample, ScalingState
-from autoscaler.policy.models import ScalingPolicy
-from autoscaler.policy.quantity import from_milli
 
 from . import scenarios
 from .naive_hpa import Hpa

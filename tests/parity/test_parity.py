@@ -9,16 +9,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autoscaler.policy.library import library_names, library_path
-from autoscaler.policy.load import load_policies
-from autoscaler.policy.models import ScalingPolicy
+from autoscaler.api.models import ScalingPolicy
+from autoscaler.documents.library import library_names, library_path
+from autoscaler.documents.policies import load_policies
 from autoscaler.ports import Answer, Question
-from simulator.profile import load_profile
-from simulator.replay import simulate
-from simulator.result import Slo
-from simulator.scenario import Scenario
-from simulator.startup import load_startup
-from simulator.trace import Trace, bundled_trace
+from simulator.run.event_loop import simulate
+from simulator.run.scenario import Scenario
+from simulator.startup.choices import load_startup
+from simulator.traces.trace import Trace, bundled_trace
+from simulator.vllm.profile import load_profile
+from simulator.vllm.request_table import Slo
 from tests.decision.builders import metric, policy
 from tests.parity.playback import Run, controlled, simulated
 

@@ -8,7 +8,7 @@ from urllib.parse import parse_qs
 
 import requests
 
-from autoscaler.rendering import PART, TIME
+from autoscaler.metrics.promql import PART, TIME
 from tests.servers.api import JSON
 from tests.servers.loopback import LoopbackServer, Request
 

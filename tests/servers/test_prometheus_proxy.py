@@ -7,7 +7,7 @@ import json
 import pytest
 import requests
 
-from autoscaler.rendering import PART, TIME
+from autoscaler.metrics.promql import PART, TIME
 from tests.servers.loopback import LoopbackServer
 from tests.servers.prometheus_proxy import PrometheusProxy, says
 

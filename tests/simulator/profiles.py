@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from simulator.profile import Memory, Profile, Scheduler, StepTime
+from simulator.vllm.profile import Memory, Profile, Scheduler, StepTime
 
 
 def make_profile(**given: Any) -> Profile:

@@ -16,7 +16,9 @@ ROOT = Path(__file__).resolve().parents[2]
 @pytest.fixture
 def package(tmp_path) -> Path:
     for module in MODULES:
-        (tmp_path / f"{module}.py").write_text(f"# {module}\n")
+        source = tmp_path / f"{module}.py"
+        source.parent.mkdir(exist_ok=True)
+        source.write_text(f"# {module}\n")
     return tmp_path
 
 
@@ -26,6 +28,15 @@ def test_extensions_of_these_very_sources_are_found_first(package, monkeypatch):
     places = [str(package)]
     prefer_compiled(places)
     assert places == [str(compiled_folder(package)), str(package)]
+
+
+def test_a_wing_finds_its_own_extensions_first(package, monkeypatch):
+    monkeypatch.delenv("AUTOSCALE_PURE")
+    folder = compiled_folder(package) / "vllm"
+    folder.mkdir(parents=True)
+    places = [str(package / "vllm")]
+    prefer_compiled(places, "vllm")
+    assert places == [str(folder), str(package / "vllm")]
 
 
 def test_a_changed_source_runs_as_python(package, monkeypatch):

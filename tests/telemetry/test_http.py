@@ -10,9 +10,9 @@ import pytest
 import requests
 from prometheus_client import CollectorRegistry, Gauge
 
+from autoscaler.telemetry.controller_metrics import Metrics
 from autoscaler.telemetry.http import TelemetryServer
-from autoscaler.telemetry.metrics import Metrics
-from autoscaler.telemetry.standings import Standing
+from autoscaler.telemetry.policy_metrics import Standing
 from tests.servers.eventually import eventually
 
 

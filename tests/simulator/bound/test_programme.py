@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from simulator.bound.programme import Passage, Programme, passages
-from simulator.bound.windows import WINDOW_S
+from simulator.bound.trace_windows import WINDOW_S
 
 STARTUP_S, DRAIN_S = 90.0, 20.0
 

@@ -7,12 +7,12 @@ import pytest
 
 from simulator.bound.follow import follow
 from simulator.bound.search import search_bound
-from simulator.bound.windows import window_misses, windows
+from simulator.bound.trace_windows import window_misses, windows
 from simulator.bound.workload import prepare
-from simulator.profile import load_profile
-from simulator.result import Slo
-from simulator.scenario import Scenario
-from simulator.startup import load_startup
+from simulator.run.scenario import Scenario
+from simulator.startup.choices import load_startup
+from simulator.vllm.profile import load_profile
+from simulator.vllm.request_table import Slo
 
 SLO = Slo(ttft_s=2.0, tpot_s=0.2)
 STARTUP = "45"

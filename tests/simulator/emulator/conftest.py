@@ -10,7 +10,7 @@ import pytest
 
 from simulator.emulator.emulator import Emulator
 from simulator.emulator.pod import Clock, PodSettings
-from simulator.startup import StartUp
+from simulator.startup.plan import StartUp
 from tests.simulator.profiles import make_profile
 
 MODEL = "test-model"

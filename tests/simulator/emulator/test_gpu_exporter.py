@@ -6,8 +6,8 @@ import pytest
 from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
-from simulator.emulator.asks import Ask
 from simulator.emulator.gpu_exporter import GpuCollector
+from simulator.emulator.openai_requests import Ask
 from simulator.emulator.pod import Pod, PodSettings
 from tests.simulator.emulator.test_pod import TurnedClock
 from tests.simulator.profiles import make_profile

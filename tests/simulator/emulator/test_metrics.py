@@ -10,8 +10,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from simulator.emulator.emulator import Emulator
 from simulator.emulator.pod import Clock, PodSettings
-from simulator.profile import load_profile
-from simulator.startup import StartUp
+from simulator.startup.plan import StartUp
+from simulator.vllm.profile import load_profile
 
 REAL = Path(__file__).parents[2] / "data/vllm_0.26.0_metrics.txt.gz"
 MINE_OR_YOURS = {

@@ -9,7 +9,7 @@ from itertools import count
 
 import pytest
 
-from simulator.emulator.asks import Ask
+from simulator.emulator.openai_requests import Ask
 from simulator.emulator.pod import Clock, Pod, PodSettings
 from tests.simulator.profiles import make_profile
 

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from simulator.emulator.serving import Answer, QueueFullError, Serving
-from simulator.engine import Replica
-from simulator.profile import load_profile
-from simulator.result import RequestTable
+from simulator.vllm.engine import Replica
+from simulator.vllm.profile import load_profile
+from simulator.vllm.request_table import RequestTable
 from tests.simulator.profiles import make_profile
 
 

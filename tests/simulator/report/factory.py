@@ -17,19 +17,15 @@ from autoscaler.decision.types import (
     Sample,
     Step,
 )
-from autoscaler.records import DecisionRecord
-from simulator.decision_counts import DecisionCounts
+from autoscaler.history.records import DecisionRecord
 from simulator.report.html import render_html
 from simulator.report.summary import render_json, summarize
 from simulator.report.terminal import render_terminal
-from simulator.result import (
-    ReplicaLife,
-    RequestTable,
-    RunResult,
-    Slo,
-    TimelinePoint,
-    TokenLimit,
-)
+from simulator.run.decision_counts import DecisionCounts
+from simulator.run.result import RunResult
+from simulator.startup.replica_life import ReplicaLife
+from simulator.vllm.request_table import RequestTable, Slo, TokenLimit
+from simulator.world.timeline import TimelinePoint
 
 SYNC_S = 15.0
 START_UP_S = 90.0

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from simulator.result import RunResult
+from simulator.run.result import RunResult
 
 from .factory import empty_result, make_result, report_html
 

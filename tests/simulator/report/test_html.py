@@ -10,11 +10,11 @@ from importlib.resources import files
 import pytest
 
 from autoscaler.decision.types import Decision, Observation, Reason, Step
-from autoscaler.records import DecisionRecord
-from simulator.prices import Price
-from simulator.report.decision_log import holds, scalings
+from autoscaler.history.records import DecisionRecord
+from simulator.report.decision_groups import holds, scalings
 from simulator.report.markup import Markup, element, markup
-from simulator.result import RunResult
+from simulator.run.result import RunResult
+from simulator.startup.prices import Price
 
 from .factory import empty_result, make_result, report_html, report_text
 

@@ -10,15 +10,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simulator.report.billing import most_billed, replica_seconds
 from simulator.report.latency_bins import MAX_BINS, bin_width_s, latency_bins
 from simulator.report.overlay import held_at, straight_at
 from simulator.report.phases import MAX_POINTS as MAX_PHASE_POINTS
 from simulator.report.phases import lanes, phase_columns, phase_spans
 from simulator.report.plot_data import plot_data, script_json
 from simulator.report.summary import summarize
-from simulator.report.timeline import MAX_POINTS, timeline_columns
-from simulator.result import Outcome, ReplicaLife, RequestTable, Slo, TimelinePoint
+from simulator.report.timeline_rows import MAX_POINTS, timeline_columns
+from simulator.run.billing import most_billed, replica_seconds
+from simulator.startup.replica_life import ReplicaLife
+from simulator.vllm.request_table import Outcome, RequestTable, Slo
+from simulator.world.timeline import TimelinePoint
 
 from .factory import empty_result, make_result
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from simulator.report.billing import pending_remark
 from simulator.report.phases import start_edges
 from simulator.report.start_section import start_section
 from simulator.report.summary import start_means
-from simulator.result import ReplicaLife, StartPhases
+from simulator.run.billing import pending_remark
+from simulator.startup.replica_life import ReplicaLife, StartPhases
 
 FIRST = ReplicaLife("a", 0.0, 0.0, None, 500.0)
 QUICK = ReplicaLife("b", 10.0, 110.0, None, 500.0, StartPhases(0.0, 50.0, 10.0, 20.0, 20.0))

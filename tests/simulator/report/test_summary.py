@@ -10,10 +10,12 @@ from dataclasses import replace
 
 import pytest
 
-from simulator.report.billing import most_billed, replica_seconds
 from simulator.report.quantiles import distribution, quantile
 from simulator.report.summary import summarize
-from simulator.result import Outcome, ReplicaLife, RequestTable, RunResult, TokenLimit
+from simulator.run.billing import most_billed, replica_seconds
+from simulator.run.result import RunResult
+from simulator.startup.replica_life import ReplicaLife
+from simulator.vllm.request_table import Outcome, RequestTable, TokenLimit
 
 from .factory import empty_result, make_result, report_json
 

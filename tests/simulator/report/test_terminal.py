@@ -9,7 +9,7 @@ import pytest
 from simulator.report.inputs import brief_pairs, input_pairs
 from simulator.report.sparkline import sparkline
 from simulator.report.terminal import WIDTH
-from simulator.result import RunResult
+from simulator.run.result import RunResult
 
 from .factory import empty_result, make_result, report_text
 

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from simulator.report.comparison import ROWS, best
+from simulator.report.comparison_rows import ROWS, best
 from simulator.report.html import render_html
 from simulator.report.review import Review
 from simulator.report.summary import summarize
 from simulator.report.terminal import WIDTH, render_terminal
 from simulator.report.verdict_text import opening, remarks
-from simulator.result import RunResult
+from simulator.run.result import RunResult
 from simulator.verdict.findings import Finding
 from simulator.verdict.fixed import FixedReplicas
 from simulator.verdict.goal import Goal, Verdict

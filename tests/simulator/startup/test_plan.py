@@ -10,11 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autoscaler.errors import ProfileError
-from simulator.profile import load_profile, profile_yaml
-from simulator.startup import Spread, StartUp, load_startup
+from simulator.startup.choices import component_names, load_startup
 from simulator.startup.components import components
-from simulator.startup.names import component_names
-from simulator.startup.plan import REFERENCE, profile_model, sized
+from simulator.startup.plan import REFERENCE, Spread, StartUp, profile_model, sized
+from simulator.vllm.profile import load_profile, profile_yaml
 
 GEMMA = load_profile("gemma2-9b-h100")
 

@@ -7,8 +7,8 @@ from array import array
 import pytest
 
 from autoscaler.decision.types import Decision, Proposal, Reason, Step
-from autoscaler.policy.load import load_policy_text
-from simulator.decision_counts import DecisionCounts
+from autoscaler.documents.policies import load_policy_text
+from simulator.run.decision_counts import DecisionCounts
 from simulator.verdict.findings import Course, findings
 from simulator.verdict.goal import Goal, Verdict
 

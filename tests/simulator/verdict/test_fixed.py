@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simulator.result import RequestTable, RunResult, Slo
+from simulator.run.result import RunResult
 from simulator.verdict.fixed import MOST_REPLICAS, fewest_fixed
 from simulator.verdict.goal import Goal, Verdict
+from simulator.vllm.request_table import RequestTable, Slo
 
 
 @dataclass

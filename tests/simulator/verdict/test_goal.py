@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from simulator.profile import load_profile
-from simulator.replay import simulate
-from simulator.result import RequestTable, Slo
-from simulator.scenario import Fixed, Scenario
-from simulator.startup import load_startup
+from simulator.run.event_loop import simulate
+from simulator.run.scenario import Fixed, Scenario
+from simulator.startup.choices import load_startup
 from simulator.verdict.goal import Goal, judge
 from simulator.verdict.unavoidable import IdleReplica, missed
+from simulator.vllm.profile import load_profile
+from simulator.vllm.request_table import RequestTable, Slo
 
 SLO = Slo(ttft_s=2.0, tpot_s=0.2)
 HOPELESS = (20_000, 10)

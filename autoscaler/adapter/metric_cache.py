@@ -1,0 +1,211 @@
+"""What is known now, ready to be sent: one answer of the source and one rendering for all callers.
+
+The source is asked once per refresh for all pods and all callers. Its values are joined with the
+watched pods at most once a second, so that a pod that is gone is gone here too, and rendered only
+when something changed. All of that happens in threads; requests wait for it, but not for long. Pods
+are looked up in threads of their own, which a source that hangs does not hold.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from math import inf
+from typing import TypeVar
+
+from autoscaler.adapter.registry import Measure, Served
+from autoscaler.adapter.values import Values, values
+from autoscaler.adapter.wire import CUSTOM, EXTERNAL, Item, custom_item, external_item, value_list
+from autoscaler.decision.types import Pod
+from autoscaler.errors import ClusterError, TargetError
+from autoscaler.ports import Answer, MetricSource, ScaleTargets, TargetKey
+
+JOIN_SECONDS = 1.0
+"""How long a join with the pods is reused."""
+LEEWAY_SECONDS = 5.0
+"""How long it is still served while the next one is made, so that nobody waits who asks often."""
+WAIT_SECONDS = 3.0
+"""How long a request waits for news. The aggregator gives up after 5 s."""
+WORKERS = 4
+LOOKERS = 2
+
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A measure's items as JSON text by name of the object, and the whole list as it is sent.
+
+    ``expires``: when its oldest value becomes too old.
+    """
+
+    items: Mapping[str, str]
+    body: bytes
+    joined: float
+    expires: float
+    answer: Answer | None = field(repr=False, default=None)
+    pods: tuple[Pod, ...] = field(repr=False, default=())
+
+
+class Board:
+    """Tables by measure and version. For one event loop; the ports are used from threads."""
+
+    def __init__(
+        self,
+        source: MetricSource,
+        targets: ScaleTargets,
+        clock: Callable[[], float] = time.time,
+        wait_seconds: float = WAIT_SECONDS,
+    ) -> None:
+        self._source = source
+        self._targets = targets
+        self._clock = clock
+        self._wait_seconds = wait_seconds
+        self._builders = ThreadPoolExecutor(WORKERS, thread_name_prefix="board")
+        self._lookers = ThreadPoolExecutor(LOOKERS, thread_name_prefix="pods")
+        self._tables: dict[tuple[Measure, str], Table] = {}
+        self._building: dict[tuple[Measure, str], asyncio.Task[Table]] = {}
+        self._told: dict[Measure, str] = {}
+
+    def close(self) -> None:
+        """Ends the threads."""
+        for pool in (self._builders, self._lookers):
+            pool.shutdown(wait=False, cancel_futures=True)
+
+    def keep(self, served: Served) -> None:
+        """Forgets what is not served any more."""
+        kept = set(served.measures)
+        self._tables = {key: table for key, table in self._tables.items() if key[0] in kept}
+        self._told = {measure: told for measure, told in self._told.items() if measure in kept}
+
+    async def table(self, measure: Measure, version: str, served: Served) -> Table:
+        """What may be served of a measure now, in the form of a version of its group.
+
+        When the source or the cluster takes too long, what is known and not too old stands in.
+        """
+        key, now = (measure, version), self._clock()
+        known = self._tables.get(key)
+        # A clock that was set back knows no ages.
+        age = inf if known is None or not known.joined <= now < known.expires else now - known.joined
+        if known is not None and age < JOIN_SECONDS:
+            return known
+        task = self._building.get(key) or self._start(key, known, served)
+        if known is not None and age < LEEWAY_SECONDS:
+            return known
+        done, _ = await asyncio.wait([task], timeout=self._wait_seconds)
+        if done:
+            return task.result()
+        return known if known is not None and age < inf else _empty(measure, version, now)
+
+    def _start(self, key: tuple[Measure, str], known: Table | None, served: Served) -> asyncio.Task[Table]:
+        async def renew() -> Table:
+            loop = asyncio.get_running_loop()
+            table = await loop.run_in_executor(self._builders, self._build, *key, known, served.namespaces)
+            self._tables[key] = table
+            return table
+
+        def finished(task: asyncio.Task[Table]) -> None:
+            self._building.pop(key, None)
+            if not task.cancelled() and task.exception() is not None:
+                log.error("%s could not be read", key[0].name, exc_info=task.exception())
+
+        task = self._building[key] = asyncio.ensure_future(renew())
+        task.add_done_callback(finished)
+        return task
+
+    async def chosen(self, measure: Measure, table: Table, selector: str) -> frozenset[str] | None:
+        """The names of the pods that a label selector finds; None where it finds the measure's own.
+
+        Raises:
+            TargetError: it is no selector.
+            ClusterError: nobody knows the pods now.
+        """
+        if not selector or selector == measure.whose:
+            return None
+        if isinstance(measure.whose, TargetKey) and selector == await self._look(self._selector, measure):
+            return None
+        pods = await self._look(self._targets.pods, measure.namespace, selector)
+        return frozenset(pod.name for pod in pods if pod.name in table.items)
+
+    async def _look(self, function: Callable[..., T], *arguments: object) -> T:
+        """What the cluster says, in time or not at all. Raises ``ClusterError`` as the ports do."""
+        looking = asyncio.get_running_loop().run_in_executor(self._lookers, function, *arguments)
+        try:
+            return await asyncio.wait_for(looking, self._wait_seconds)
+        except TimeoutError:
+            raise ClusterError("the pods could not be looked up in time") from None
+
+    # In threads
+
+    def _build(
+        self, measure: Measure, version: str, known: Table | None, namespaces: frozenset[str]
+    ) -> Table:
+        try:
+            pods = self._pods(measure)
+        except (TargetError, ClusterError) as error:
+            self._tell(measure, str(error))
+            return _empty(measure, version, self._clock())
+        answer = self._source.answers([measure.question], namespaces)[measure.question]
+        now = self._clock()
+        if known is not None and known.answer is answer and known.pods == pods and now < known.expires:
+            return replace(known, joined=now)
+        return self._render(measure, version, answer, pods, now)
+
+    def _render(
+        self,
+        measure: Measure,
+        version: str,
+        answer: Answer,
+        pods: tuple[Pod, ...],
+        now: float,
+    ) -> Table:
+        found = values(measure, answer, pods, now)
+        self._tell(measure, found.reason)
+        item = item_of(measure, version)
+        items = {name: item(name, one.value, one.timestamp) for name, one in found.by_name.items()}
+        body = value_list(CUSTOM if measure.resource else EXTERNAL, version, items.values())
+        return Table(items, body, now, _expiry(measure, found), answer, pods)
+
+    def _pods(self, measure: Measure) -> tuple[Pod, ...]:
+        """The pods that the values are of: the target's own, or those that a selector finds."""
+        selector = self._selector(measure)
+        if isinstance(measure.whose, TargetKey):
+            return self._targets.own_pods(measure.whose, selector).pods
+        return tuple(self._targets.pods(measure.namespace, selector))
+
+    def _selector(self, measure: Measure) -> str:
+        """The label selector of the pods that the values are of."""
+        if isinstance(measure.whose, TargetKey):
+            return self._targets.read(measure.whose).selector
+        return measure.whose
+
+    def _tell(self, measure: Measure, reason: str) -> None:
+        """Says once why values are absent, and once that they are back."""
+        if self._told.get(measure, "") == reason:
+            return
+        self._told[measure] = reason
+        log.info("%s/%s: %s", measure.namespace, measure.name, reason or "all values are there")
+
+
+def item_of(measure: Measure, version: str) -> Item:
+    """How a measure's items are written. The selector of an item is what tells the measure apart."""
+    window, labels = measure.question.window_seconds, dict(measure.labels)
+    if measure.resource is None:
+        return external_item(measure.name, labels, window)
+    selector = {"matchLabels": labels} if labels else None
+    return custom_item(version, measure.resource, measure.namespace, measure.name, window, selector)
+
+
+def _expiry(measure: Measure, found: Values) -> float:
+    oldest = min((one.timestamp for one in found.by_name.values()), default=inf)
+    return oldest + measure.max_age_seconds
+
+
+def _empty(measure: Measure, version: str, now: float) -> Table:
+    return Table({}, value_list(CUSTOM if measure.resource else EXTERNAL, version, ()), now, inf)

@@ -1,0 +1,1 @@
+"""What users write and read back: the policy's models, rules, schema and status."""

@@ -1,0 +1,168 @@
+"""``autoscale adapter``: the metrics APIs of Kubernetes, served until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from autoscaler import __version__
+from autoscaler.adapter.adapter_metrics import Telemetry
+from autoscaler.adapter.app import App
+from autoscaler.adapter.authorizer import Gate
+from autoscaler.adapter.handlers import Answers
+from autoscaler.adapter.metric_cache import LEEWAY_SECONDS, Board
+from autoscaler.adapter.registry_provider import Declared, ExportFiles
+from autoscaler.adapter.server import serve_until_told
+from autoscaler.adapter.tls import KeyPair, LiveContext
+from autoscaler.cli.commands.api_service_owners import owner_lines, service_option
+from autoscaler.cli.options.cluster import cluster_options, folder_option
+from autoscaler.cli.options.metrics import metric_options, metric_settings
+from autoscaler.cli.options.telemetry import serve_telemetry, telemetry_options
+from autoscaler.errors import ClusterError
+from autoscaler.kube.adapter_ports import Extension
+from autoscaler.kube.api_services import ApiServices, ServiceRef
+from autoscaler.kube.client.api import connect
+from autoscaler.kube.controller_ports import own_namespace
+from autoscaler.metrics.sources.factory import open_source
+from autoscaler.settings import MetricSettings
+from autoscaler.telemetry.logs import set_up_logs
+from autoscaler.threads import PROCESS
+
+FIRST_READ_SECONDS = 30.0
+"""How long to wait for the cluster before listening all the same: readiness tells the rest."""
+
+_File = click.Path(exists=True, dir_okay=False, path_type=Path)
+_log = logging.getLogger("autoscaler.adapter")
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the command line says, metrics apart. See the options' own help."""
+
+    kubeconfig: str | None
+    context: str | None
+    namespaces: tuple[str, ...]
+    folder: Path | None
+    exports: tuple[Path, ...]
+    allow_queries_in: tuple[str, ...]
+    tls_cert_file: Path
+    tls_key_file: Path
+    service: ServiceRef
+    scrape_interval: float
+    address: str
+    port: int
+    metrics_address: str
+    metrics_port: int
+    log_format: str
+    log_level: str
+
+
+@click.command(context_settings={"show_default": True})
+@cluster_options
+@folder_option
+@metric_options
+@click.option(
+    "--exports",
+    type=click.Path(exists=True, path_type=Path),
+    multiple=True,
+    metavar="FILE|DIR",
+    help="MetricExports to serve besides the policies' metrics; followed while it runs. May be repeated.",
+)
+@click.option(
+    "--allow-queries-in",
+    multiple=True,
+    metavar="NAMESPACE",
+    help="Policies of this namespace may serve free queries, which can read every namespace's metrics; "
+    "* is all. May be repeated.  [default: none]",
+)
+@click.option(
+    "--tls-cert-file", type=_File, required=True, help="The serving certificate, PEM; see `autoscale certs`."
+)
+@click.option("--tls-key-file", type=_File, required=True, help="Its key.")
+@service_option
+@click.option(
+    "--scrape-interval",
+    type=click.FloatRange(6.0, 300.0),
+    default=15.0,
+    metavar="SECONDS",
+    help="How often pods are scraped. An answer is never older than that; all callers share it.",
+)
+@click.option("--address", default="0.0.0.0", metavar="ADDRESS", help="Where to listen.")
+@click.option("--port", type=click.IntRange(0, 65535), default=10250, metavar="PORT", help="For HTTPS.")
+@telemetry_options
+def adapter(**given: Any) -> None:
+    """Serve the custom and external metrics APIs, so that a stock HorizontalPodAutoscaler can read them.
+
+    \b
+    autoscale adapter --prometheus-url http://prometheus:9090 \\
+      --tls-cert-file tls.crt --tls-key-file tls.key
+
+    The metrics are those of the ScalingPolicies and of the MetricExports; see docs/adapter.md. Stops on
+    SIGTERM or Ctrl-C.
+    """  # noqa: D301 (click wants the character, not a backslash)
+    settings = metric_settings(given)
+    options = Options(**given)
+    set_up_logs(options.log_format, options.log_level)
+    with assembled(options, settings) as (app, tls):
+        _log.info("running", extra={"version": __version__})
+        try:
+            asyncio.run(serve_until_told(app, options.address, options.port, tls.context))
+        except OSError as error:
+            message = (error.strerror or str(error)).lower()
+            raise click.UsageError(f"--port {options.port}: {message}") from None
+        _log.info("stopped")
+
+
+@contextmanager
+def assembled(options: Options, settings: MetricSettings) -> Iterator[tuple[App, LiveContext]]:
+    """The adapter, its parts started.
+
+    Raises:
+        AutoscalerError: it is not even known where the cluster is.
+    """
+    with ExitStack() as ending:
+        source = open_source(settings, options.scrape_interval - LEEWAY_SECONDS)
+        ending.callback(source.close)
+        api = connect(options.kubeconfig, options.context)
+        extension = Extension(api, options.namespaces, options.folder)
+        ending.callback(extension.stop)
+        extension.start()
+        if not extension.wait(FIRST_READ_SECONDS):
+            _log.warning("the cluster was not read yet: %s", "; ".join(extension.unready()))
+        _tell_owners(ApiServices(api), options.service)
+        tls = _tls(options, extension)
+        board = Board(source, extension.targets)
+        ending.callback(board.close)
+        exports = ExportFiles(options.exports, own_namespace())
+        declared = Declared(extension.policies, exports, options.allow_queries_in)
+        telemetry = Telemetry()
+        telemetry.watch_usable("Certificates", lambda: tls.problem)
+        telemetry.watch_usable("Authorities", lambda: extension.trust.problem)
+        address, port = options.metrics_address, options.metrics_port
+        own = serve_telemetry(address, port, telemetry.registry, PROCESS.fault, lambda: None)
+        ending.callback(own.close)
+        gate = Gate(extension.reviews, tls)
+        yield App(gate, Answers(declared, board), extension.unready, telemetry), tls
+
+
+def _tls(options: Options, extension: Extension) -> LiveContext:
+    try:
+        return LiveContext(KeyPair(options.tls_cert_file, options.tls_key_file), extension.trust)
+    except (OSError, ValueError) as error:
+        raise click.UsageError(f"--tls-cert-file and --tls-key-file cannot be used: {error}") from None
+
+
+def _tell_owners(services: ApiServices, ours: ServiceRef) -> None:
+    """Who serves the metrics APIs now: what is not ours is never taken."""
+    try:
+        for line in owner_lines(services, ours):
+            _log.info(line)
+    except ClusterError as error:
+        _log.warning("who serves the metrics APIs is not known: %s", error)

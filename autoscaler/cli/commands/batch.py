@@ -1,0 +1,245 @@
+"""`autoscale batch INPUT --url … --output …`: every row of a file to a server, each result once."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from autoscaler.cli.options.finite import FiniteRange
+from autoscaler.cli.options.output_files import check_files
+from autoscaler.cli.options.server import server_options
+
+if TYPE_CHECKING:
+    from autoscaler.batch.journal import Journal
+    from autoscaler.batch.request_builder import Ask
+    from autoscaler.batch.results import Result
+    from autoscaler.batch.runner import Run
+    from autoscaler.client.endpoint import Endpoint
+    from autoscaler.client.prompts import Form
+
+_FILE = click.Path(dir_okay=False, path_type=Path)
+_INTERRUPTED = 130
+MOST_REASONS = 3
+"""So many of the errors' reasons are shown; all are in the file."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """The command's options, as given."""
+
+    input_file: Path
+    url: str
+    output: Path
+    model: str | None
+    endpoint: Form
+    prompt_column: str
+    parameters: Mapping[str, Any]
+    concurrency: int
+    attempts: int
+    request_timeout: float
+    patience: float
+    retry_errors: bool
+    metrics_port: int | None
+    linger: float
+    api_key_env: str
+
+
+def _parameters(_ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> dict[str, Any]:
+    """``NAME=VALUE`` as a mapping; a value is JSON where it can be read as such, else text."""
+    given: dict[str, Any] = {}
+    for text in values:
+        name, separator, value = text.partition("=")
+        if not (name and separator):
+            raise click.BadParameter(f"{text!r}: write NAME=VALUE, like max_tokens=256", param=param)
+        try:
+            given[name] = json.loads(value)
+        except ValueError:
+            given[name] = value
+    if given.get("stream"):
+        raise click.BadParameter("stream: a batch keeps whole answers, leave it out", param=param)
+    return given
+
+
+@click.command(context_settings={"show_default": True})
+@click.argument("input_file", metavar="INPUT", type=_FILE)
+@server_options
+@click.option(
+    "-o",
+    "--output",
+    required=True,
+    type=_FILE,
+    metavar="FILE",
+    help="Where results go: .jsonl as they come; .csv and .parquet at the end, from a .jsonl beside them.",
+)
+@click.option(
+    "--endpoint", type=click.Choice(["chat", "completions"]), default="chat", help="What a prompt becomes."
+)
+@click.option("--prompt-column", default="prompt", metavar="NAME", help="The column that holds the prompt.")
+@click.option(
+    "--param",
+    "parameters",
+    multiple=True,
+    callback=_parameters,
+    metavar="NAME=VALUE",
+    help="A parameter of every request, like max_tokens=256 or temperature=0.",
+)
+@click.option(
+    "--concurrency",
+    type=click.IntRange(1, 10_000),
+    default=64,
+    metavar="N",
+    help="At most N requests in flight; fewer while the server refuses some.",
+)
+@click.option(
+    "--attempts",
+    type=click.IntRange(1, 1000),
+    default=5,
+    metavar="N",
+    help="Send a row that fails N times; then it gets an error.",
+)
+@click.option(
+    "--patience",
+    type=FiniteRange(0),
+    default=1800.0,
+    metavar="S",
+    help="Give up after so long without any answer; a server that scales from zero needs minutes.",
+)
+@click.option("--retry-errors", is_flag=True, help="Send the rows again that have an error.")
+@click.option(
+    "--metrics-port",
+    type=click.IntRange(0, 65535),
+    metavar="PORT",
+    help="Serve /metrics: what waits, which is the signal gatewayQueue.",
+)
+@click.option(
+    "--linger",
+    type=FiniteRange(0, 86400),
+    default=0.0,
+    metavar="S",
+    help="With --metrics-port: serve it for so long after the end, so that a policy sees an empty queue.",
+)
+def batch(**given: Any) -> int:
+    """Send every row of INPUT to an OpenAI-compatible server, and keep each answer exactly once.
+
+    \b
+    autoscale batch in.jsonl --url http://vllm:8000 -o out.jsonl
+    autoscale batch in.csv --url http://vllm:8000 -o out.csv --param max_tokens=64
+
+    INPUT is JSON lines, CSV or Parquet, with a column prompt (or messages, or OpenAI's body). Stopped
+    in any way, kill -9 included, the same command goes on where it was. Status 1: a row has an
+    error, or the server was gone for too long.
+    """  # noqa: D301 (click wants the character, not a backslash)
+    return asyncio.run(_interruptible(Options(**given)))
+
+
+async def _interruptible(options: Options) -> int:
+    """Ctrl-C and SIGTERM end the run; what is in flight will be sent again by the next."""
+    work = asyncio.ensure_future(_run(options))
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, work.cancel)
+    try:
+        return await work
+    except asyncio.CancelledError:
+        click.echo("Interrupted; the same command goes on from here", err=True)
+        return _INTERRUPTED
+
+
+async def _run(options: Options) -> int:
+    from autoscaler.batch.journal import Journal
+    from autoscaler.batch.tables import TABLES, check_table
+    from autoscaler.client.endpoint import Endpoint
+
+    check_table(options.output)
+    if options.linger and options.metrics_port is None:
+        raise click.UsageError("--linger needs --metrics-port: nothing else is served")
+    path = options.output
+    if path.suffix in TABLES:
+        path = path.with_name(path.name + ".jsonl")
+    check_files([("--output", file) for file in {options.output, path}], [options.input_file])
+    key = os.environ.get(options.api_key_env)
+    with Journal(path, retry_errors=options.retry_errors) as journal:
+        if journal.lost:
+            message = "rows of an earlier run have an aborted answer, or none; they are sent again"
+            click.echo(f"{path}: {journal.lost:,} {message}", err=True)
+        async with Endpoint(options.url, api_key=key, timeout_s=options.request_timeout) as endpoint:
+            await _send(endpoint, journal, options)
+        return int(journal.failed > 0)
+
+
+async def _send(endpoint: Endpoint, journal: Journal, options: Options) -> None:
+    from autoscaler.batch.congestion import Window
+    from autoscaler.batch.request_builder import Asking
+    from autoscaler.batch.runner import Run
+
+    chosen = {"model": options.model} if options.model is not None else {}
+    asking = Asking(options.endpoint, options.prompt_column, {**chosen, **options.parameters})
+    total, left = _count(asking.read(options.input_file), journal)
+    window = Window(options.concurrency, Random())
+    run = Run(endpoint, journal, window, options.model, options.attempts, options.patience)
+    run.on_wait = lambda error: click.echo(f"Waiting for up to {options.patience:g} s: {error}", err=True)
+    async with _queue_told(run, total, options):
+        if left:
+            with _progress(total, len(journal.done)) as run.on_result:
+                await run.run(asking.read(options.input_file))
+        _finish(journal, options.output)
+
+
+def _finish(journal: Journal, output: Path) -> None:
+    """Writes the table, where one was asked for, and says how it went."""
+    from autoscaler.batch.tables import TABLES, write_table
+
+    if output.suffix in TABLES:
+        write_table(output, journal.ordered())
+    click.echo(f"{len(journal.done):,} rows, {journal.failed:,} with an error: {output}")
+    results = journal.results() if journal.failed else ()
+    errors = Counter(result.error for result in results if result.error is not None)
+    for message, count in errors.most_common(MOST_REASONS):
+        click.echo(f"  {count:,} x {message}")
+
+
+@asynccontextmanager
+async def _queue_told(run: Run, total: int, options: Options) -> AsyncIterator[None]:
+    """Serves what waits; afterwards for so long that a policy sees that nothing does."""
+    if options.metrics_port is None:
+        yield
+        return
+    from autoscaler.batch.progress_metrics import BatchCollector, served
+
+    async with served(BatchCollector(run, total), options.metrics_port) as port:
+        click.echo(f"Metrics on port {port}", err=True)
+        yield
+        with suppress(asyncio.CancelledError):  # all is done, so this is no interruption
+            await asyncio.sleep(options.linger)
+
+
+def _count(asks: Iterable[Ask], journal: Journal) -> tuple[int, int]:
+    """All rows, and those without a result; finds every row that is wrong before the first is sent."""
+    total = left = 0
+    for ask in asks:
+        total += 1
+        left += not journal.has(ask.row, ask.key)
+    journal.check_size(total - left)
+    return total, left
+
+
+@contextmanager
+def _progress(total: int, done: int) -> Iterator[Callable[[Result], None]]:
+    """A bar with the time left, where somebody watches."""
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    with click.progressbar(length=total, label="Rows", file=sys.stderr, show_pos=True) as bar:
+        bar.update(done)
+        yield lambda _: bar.update(1)

@@ -1,0 +1,81 @@
+"""``autoscale explain NAMESPACE/NAME``: the last decisions of a policy as a story."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from autoscaler.api.status import PolicyStatus, read_status
+from autoscaler.cli.options.cluster import cluster_options
+from autoscaler.errors import AutoscalerError
+from autoscaler.history.decision_status import troubles_of
+from autoscaler.history.explanation import Story, story_of_log, story_of_status, tell
+from autoscaler.history.records import read_decisions_jsonl
+from autoscaler.ports import AnyPolicy
+
+
+@click.command()
+@click.argument("name", metavar="NAMESPACE/NAME", default="")
+@click.option(
+    "--log",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Tell it from a decision log instead of the cluster.",
+)
+@click.option(
+    "--last", type=click.IntRange(1), default=10, show_default=True, help="With --log: at most so many lines."
+)
+@cluster_options
+def explain(
+    name: str,
+    log: Path | None,
+    last: int,
+    kubeconfig: str | None,
+    context: str | None,
+    namespaces: tuple[str, ...],
+) -> None:
+    """Tell the last decisions of a policy: what each metric said, each stage, and what became of it.
+
+    From the policy's status in the cluster, or from a decision log; NAMESPACE/NAME is not needed for
+    a simulator's log. Equal decisions in a row are one line.
+
+    \b
+    autoscale explain chat/vllm
+    autoscale explain chat/vllm --log decisions.jsonl
+    """  # noqa: D301 (click wants the character, not a backslash)
+    if log is not None:
+        story = story_of_log(read_decisions_jsonl(log), name, last, str(log))
+    else:
+        story = _from_cluster(name, kubeconfig, context, namespaces)
+    for line in tell(story):
+        click.echo(line)
+
+
+def _from_cluster(
+    name: str, kubeconfig: str | None, context: str | None, namespaces: tuple[str, ...]
+) -> Story:
+    from autoscaler.kube.client.api import connect
+    from autoscaler.kube.watched_policies import read_policies
+
+    namespace, _, own = name.rpartition("/")
+    namespace = namespace or (namespaces[0] if len(namespaces) == 1 else "")
+    if not namespace or not own:
+        raise click.UsageError("which policy? Name it as NAMESPACE/NAME, or give --log FILE")
+    there = read_policies(connect(kubeconfig, context), [namespace])
+    policy = next((one for one in there if one.name == own), None)
+    if policy is None:
+        names = ", ".join(one.name for one in there) or "none"
+        raise AutoscalerError(f"there is no policy {namespace}/{own}; in {namespace} there are: {names}")
+    status = read_status(policy.status)
+    story = story_of_status(f"{namespace}/{own}", policy, status) if status else None
+    if story is None:
+        raise AutoscalerError(f"{namespace}/{own}: nothing was decided yet{_why_not(policy, status)}")
+    return story
+
+
+def _why_not(policy: AnyPolicy, status: PolicyStatus | None) -> str:
+    if policy.problem is not None:
+        return f": the policy is not in force: {policy.problem}"
+    reasons = [one.message for one in troubles_of(status)] if status else []
+    return f": {'; '.join(reasons)}" if reasons else "; does `autoscale run` see it?"

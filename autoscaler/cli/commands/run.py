@@ -1,0 +1,290 @@
+"""``autoscale run``: the controller, put together and run until it is told to stop."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import Any
+
+import click
+
+from autoscaler import __version__
+from autoscaler.api.vocabulary import Action
+from autoscaler.cli.options.cluster import cluster_options, folder_option
+from autoscaler.cli.options.metrics import metric_options, metric_settings
+from autoscaler.cli.options.telemetry import serve_telemetry, telemetry_options
+from autoscaler.controller.actuator import Actor
+from autoscaler.controller.clock import Clock
+from autoscaler.controller.decision_log import DecisionLog
+from autoscaler.controller.loop import Controller
+from autoscaler.controller.observation import QueryRights
+from autoscaler.controller.reconcile import Reconciler, Sync
+from autoscaler.controller.recorder import Recorder
+from autoscaler.controller.status_queue import StatusQueue
+from autoscaler.controller.watchdog import ForcedExit, Watchdog
+from autoscaler.errors import ClusterError
+from autoscaler.kube.client.api import connect
+from autoscaler.kube.client.lease import LeaderElection, LeaseSettings, SoleReplica
+from autoscaler.kube.controller_ports import Cluster, own_identity, own_namespace
+from autoscaler.metrics.sources.cached import ClosableSource
+from autoscaler.metrics.sources.factory import open_source
+from autoscaler.settings import MetricSettings
+from autoscaler.telemetry.controller_metrics import Metrics
+from autoscaler.telemetry.logs import BackgroundHandler, set_up_logs
+from autoscaler.threads import PROCESS
+
+ONCE_SECONDS = 60.0
+"""How long ``--once`` waits for the cluster and for the lead."""
+
+SIGNAL_SECONDS = 0.5
+"""How long a signal may go unseen."""
+
+STOP_SECONDS = 20.0
+"""How long the process may take to end when it is told to; then it is ended, within 13 s more. The
+Deployment's terminationGracePeriodSeconds is longer than both together."""
+
+_log = logging.getLogger("autoscaler.run")
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the command line says, metrics apart. See the options' own help."""
+
+    kubeconfig: str | None
+    context: str | None
+    namespaces: tuple[str, ...]
+    folder: Path | None
+    allow_queries_in: tuple[str, ...]
+    leader_election: bool
+    lease_namespace: str | None
+    lease_name: str
+    lease_seconds: int
+    deletion_costs: bool
+    dry_run: bool
+    once: bool
+    workers: int
+    decision_log: Path | None
+    metrics_address: str
+    metrics_port: int
+    log_format: str
+    log_level: str
+
+
+@click.command(context_settings={"show_default": True})
+@cluster_options
+@folder_option
+@metric_options
+@click.option(
+    "--allow-queries-in",
+    multiple=True,
+    metavar="NAMESPACE",
+    help="Policies of this namespace may ask free queries, which can read every namespace's metrics; "
+    "* is all. May be repeated.  [default: none]",
+)
+@click.option("--dry-run", is_flag=True, help="Decide and record, but never write replicas.")
+@click.option("--once", is_flag=True, help="Sync every policy once, print what came of it, and exit.")
+@click.option("--leader-election/--no-leader-election", default=True, help="Sync only while holding a Lease.")
+@click.option("--lease-namespace", metavar="NAME", help="Where the Lease is.  [default: our own]")
+@click.option("--lease-name", default="vllm-autoscaler", metavar="NAME", help="The Lease's name.")
+@click.option(
+    "--lease-seconds",
+    type=click.IntRange(10, 3600),
+    default=15,
+    metavar="S",
+    help="How long a dead leader keeps it.",
+)
+@click.option(
+    "--deletion-costs",
+    is_flag=True,
+    help="Before a scale-down mark the idlest pods to go first. Needs the right to patch pods.",
+)
+@click.option(
+    "--decision-log",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Append every decision as a line of JSON; see `autoscale replay`.",
+)
+@click.option("--workers", type=click.IntRange(1, 256), default=16, help="How many targets at a time.")
+@telemetry_options
+def run(**given: Any) -> None:
+    """Keep the replicas of every ScalingPolicy's target where its metrics want them.
+
+    \b
+    autoscale run --prometheus-url http://prometheus.monitoring:9090
+    autoscale run --google-project my-project --cluster my-cluster
+    autoscale run --prometheus-url http://localhost:9090 --policies DIR --dry-run
+
+    Stops on SIGTERM or Ctrl-C: finishes the writes in flight, waits for no metrics, gives the lease
+    back, exits with 0. A process that is stuck gives the lease back, says why and exits with 70.
+    """  # noqa: D301 (click wants the character, not a backslash)
+    settings = metric_settings(given)
+    options = Options(**given)
+    logs = set_up_logs(options.log_format, options.log_level)
+    with assembled(options, settings, logs) as parts:
+        if options.once:
+            sys.exit(parts.once())
+        parts.run()
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """A controller and what it needs to run."""
+
+    controller: Controller
+    cluster: Cluster
+    fence: LeaderElection | SoleReplica
+    source: ClosableSource
+
+    def run(self) -> None:
+        """Until SIGTERM or SIGINT.
+
+        The loop has a thread of its own, so that a round that waits for metrics can be ended: the lead is
+        given back when the loop has ended, and another waits for it. A process that is stuck, or does not
+        end in time, is ended from a thread beside all that.
+        """
+        forced = ForcedExit(self.fence.give_up)
+        watchdog = Watchdog(self.alive, forced.now)
+        over: SimpleQueue[None] = SimpleQueue()  # unlike an Event's, its lock is safe in a signal handler
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: over.put(None))
+        _log.info("running", extra={"version": __version__, "server": self.cluster.api.server})
+        stop = threading.Event()
+        loop = threading.Thread(target=self._loop, args=(stop, over), name="loop", daemon=True)
+        loop.start()
+        watchdog.start()
+        await_word(over)
+        forced.after(STOP_SECONDS, f"this process was told to end, and did not within {STOP_SECONDS:.0f} s")
+        stop.set()
+        self.source.close()
+        loop.join()
+        _log.info("stopped")
+
+    def _loop(self, stop: threading.Event, over: SimpleQueue[None]) -> None:
+        try:
+            self.controller.run(stop)
+        finally:
+            over.put(None)
+
+    def once(self) -> int:
+        """One pass over all policies; the exit status.
+
+        Raises:
+            ClusterError: the cluster did not answer, or another process keeps the lead.
+        """
+        self._await(lambda: self.cluster.wait(0.2), "the cluster did not answer")
+        self._await(self.fence.holds, "another process leads; see --no-leader-election")
+        syncs, refused = self.controller.once(), self.cluster.policies.refused()
+        for sync in syncs:
+            click.echo(_line(sync))
+        for one in refused:
+            click.echo(f"{one.namespace}/{one.name}  refused: {one.problem}")
+        if not syncs and not refused:
+            click.echo("no policies")
+        return 1 if refused or any(sync.outcome.action is Action.FAILED for sync in syncs) else 0
+
+    @staticmethod
+    def _await(condition: Callable[[], bool], otherwise: str) -> None:
+        deadline = time.monotonic() + ONCE_SECONDS
+        while not condition():
+            if time.monotonic() > deadline:
+                raise ClusterError(f"{otherwise} within {ONCE_SECONDS:.0f} s")
+            time.sleep(0.1)
+
+    def alive(self) -> str | None:
+        """Why this process should be started again; None while all of it works."""
+        return PROCESS.fault() or self.controller.alive()
+
+    def ready(self) -> str | None:
+        """What is not ready; None when all is."""
+        return self.controller.ready() or self.cluster.stale()
+
+
+def await_word(over: SimpleQueue[None]) -> None:
+    """Waits, and wakes now and then: a signal that another thread was given is handled in this one alone."""
+    while True:
+        try:
+            return over.get(timeout=SIGNAL_SECONDS)
+        except Empty:
+            continue
+
+
+def _line(sync: Sync) -> str:
+    name = f"{sync.stored.namespace}/{sync.stored.name}"
+    if sync.made is None:
+        return f"{name}  {sync.outcome.action}  {sync.outcome.reason}: {sync.outcome.message}"
+    decision = sync.made.decision
+    change = f"{decision.current_replicas} -> {decision.desired_replicas}"
+    return f"{name}  {change}  {sync.outcome.action}  {decision.reason}: {sync.outcome.message}"
+
+
+@contextmanager
+def assembled(options: Options, settings: MetricSettings, logs: BackgroundHandler) -> Iterator[Parts]:
+    """The controller, its parts started; they end in order: syncs, the lease, the rest.
+
+    Raises:
+        AutoscalerError: a file is wrong, or it is not even known where the cluster is.
+    """
+    with ExitStack() as ending:
+        decisions = DecisionLog(options.decision_log) if options.decision_log else None
+        if decisions is not None:
+            ending.callback(decisions.close)
+        source = open_source(settings)
+        ending.callback(source.close)
+        identity = own_identity()
+        cluster = Cluster(
+            connect(options.kubeconfig, options.context), identity, options.namespaces, options.folder
+        )
+        ending.callback(cluster.stop)
+        cluster.start()
+        fence = _fence(options, cluster, identity, ending)
+        metrics = Metrics()
+        logs.count_losses(metrics.lost_lines.labels("output").inc)
+        if decisions is not None:
+            decisions.count_losses(metrics.lost_lines.labels("decisions").inc)
+        costs = cluster.deletion_costs if options.deletion_costs else None
+        actor = Actor(cluster.targets, cluster.owners, fence, costs, options.dry_run)
+        rights = QueryRights(frozenset(options.allow_queries_in))
+        statuses = StatusQueue(cluster.policies, fence, metrics)
+        ending.callback(statuses.close)
+        controller = Controller(
+            source,
+            cluster.policies,
+            fence,
+            Reconciler(cluster.targets, actor, Clock(), rights, cluster.overlaps),
+            Recorder(statuses, cluster.events, fence, metrics, decisions, options.dry_run),
+            metrics,
+            options.workers,
+        )
+        ending.callback(controller.close)
+        parts = Parts(controller, cluster, fence, source)
+        if not options.once:
+            _serve(options, metrics, parts, ending)
+        yield parts
+
+
+def _fence(
+    options: Options, cluster: Cluster, identity: str, ending: ExitStack
+) -> LeaderElection | SoleReplica:
+    if not options.leader_election:
+        return SoleReplica()
+    namespace = options.lease_namespace or own_namespace()
+    settings = LeaseSettings(namespace, options.lease_name, identity, options.lease_seconds)
+    election = LeaderElection(cluster.api, settings)
+    election.start()
+    ending.callback(election.stop)
+    return election
+
+
+def _serve(options: Options, metrics: Metrics, parts: Parts, ending: ExitStack) -> None:
+    address, port = options.metrics_address, options.metrics_port
+    server = serve_telemetry(address, port, metrics.registry, parts.alive, parts.ready)
+    ending.callback(server.close)
+    _log.info("serving telemetry", extra={"port": server.port})

@@ -1,0 +1,82 @@
+"""What a simulation says of itself before it runs: every default, and what a start is made of."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from autoscaler.cli.commands.simulate.options import DEFAULT_POLICY, FOR_POLICIES, Options
+from simulator.figures import goal as goal_text
+from simulator.run.scenario import Scenario
+from simulator.verdict.fixed import FixedReplicas
+
+
+def defaults_text(options: Options) -> str:
+    """What the user left out, and what was taken for it."""
+    shown = [
+        f"{name.replace('_', '-')}={_shown(name, getattr(options, name))}"
+        for name in options.defaults
+        if name not in _NOTHING_BY_DEFAULT and not (options.only_fixed and name in FOR_POLICIES)
+    ]
+    if not options.names_scaling:
+        shown.insert(0, f"policy={DEFAULT_POLICY}")
+    return textwrap.fill(
+        f"Defaults: {', '.join(shown) or 'none'}", 80, subsequent_indent="  ", break_on_hyphens=False
+    )
+
+
+def _shown(name: str, value: object) -> str:
+    if name == "goal" and isinstance(value, float):
+        return goal_text(value)
+    if isinstance(value, Mapping):
+        return ",".join(f"{name.removesuffix('_s')}={seconds:g}s" for name, seconds in value.items())
+    if name == "clock_start" and isinstance(value, float):
+        return datetime.fromtimestamp(value, UTC).isoformat()
+    if value is None:
+        return _UNSET[name]
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def beginning_text(begun: Mapping[str, int], fewest: FixedReplicas | None, goal: float) -> str:
+    """How many replicas each policy's run begins with, and why."""
+    numbers = set(begun.values())
+    shown = str(numbers.pop()) if len(numbers) == 1 else ", ".join(f"{n} ({run})" for run, n in begun.items())
+    if fewest is None:
+        why = "minReplicas: the first ten minutes ask for no number in particular"
+    else:
+        why = f"{fewest.replicas} is the fewest that reach {goal_text(goal)} for ten minutes"
+        if set(begun.values()) != {fewest.replicas}:
+            why += ", and each policy's bounds and the nodes limit it"
+    return textwrap.fill(f"Runs begin with {shown} ready: {why}", 80, subsequent_indent="  ")
+
+
+PIPE_TEXT = "A pipe is read once: no baseline is sought, and runs begin with minReplicas"
+"""What takes a trace that can be read before and after the runs is left out."""
+
+
+def startup_text(scenario: Scenario) -> str:
+    """The components of a start, those that go without saying among them."""
+    startup = scenario.startup
+    text = f"Start-up of {startup.total_s(scenario.profile):.0f} s"
+    if startup.components:
+        text += f" in the median: {'+'.join(startup.components)}"
+    return textwrap.fill(text, 80, subsequent_indent="  ", break_on_hyphens=False, break_long_words=False)
+
+
+_UNSET = {
+    "span": "all",
+    "prefix_caching": "profile's",
+    "timeline_interval": "every sync (1 with --replicas)",
+    "nodes": "unlimited",
+    "price": "list price",
+}
+"""What an option means that was left out and has no value."""
+
+_NOTHING_BY_DEFAULT = frozenset(
+    {
+        *("trace", "policies", "fixed", "series", "warm_nodes", "node_idle", "hash_block_tokens"),
+        *("json_file", "html_file", "requests_file", "timeline_file", "decisions_file", "check"),
+    }
+)
+"""Options that do nothing unless they are given (and the policy, which is named first)."""

@@ -1,0 +1,73 @@
+"""What the options contradict, found out before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from autoscaler.cli.commands.simulate.options import FOR_POLICIES, Options, Run
+from autoscaler.errors import PolicyError, Problem, TraceError
+from simulator.run.scenario import Fixed
+
+
+def check_effect(runs: Sequence[Run], options: Options) -> None:
+    """What is given does something. Raises a usage error that names the option."""
+    policies = [run.policy.policy for run in runs if run.policy is not None]
+    if options.bound == "on" and options.count == "all":
+        raise click.UsageError("--bound is over avoidable requests: it needs --count avoidable")
+    for name, why in FOR_POLICIES.items():
+        if options.only_fixed and name not in options.defaults:
+            option = name.removesuffix("_file").replace("_", "-")
+            raise click.UsageError(f"--{option} is for policies: {why}")
+    queries = {metric.name for policy in policies for metric in policy.spec.metrics if metric.signal is None}
+    for name in options.series:
+        if name not in queries:
+            known = f"there are: {', '.join(sorted(queries))}" if queries else "there is none"
+            message = f"no policy has a metric {name!r} with a query ({known})"
+            raise click.BadParameter(message, param_hint="--series")
+
+
+def check_queries(runs: Sequence[Run], options: Options) -> None:
+    """A free query can only be answered from recorded values. Raises PolicyError without them."""
+    problems = [
+        loaded.problem(
+            ("spec", "metrics", index, "query" if metric.query else "cloudMonitoring"),
+            f"{'a query' if metric.query else 'Cloud Monitoring'} cannot be simulated: "
+            f"give its recorded values with --series {metric.name}=FILE",
+        )
+        for loaded in (run.policy for run in runs)
+        if loaded is not None
+        for index, metric in enumerate(loaded.policy.spec.metrics)
+        if metric.signal is None and metric.name not in options.series
+    ]
+    if problems:
+        raise PolicyError(problems)
+
+
+def check_nodes(runs: Sequence[Run], options: Options) -> None:
+    """The replicas that a run begins with have nodes already. Raises a usage error if not."""
+    if options.nodes is None:
+        return
+    for run in runs:
+        if isinstance(run.scaling, Fixed):
+            first = run.scaling.replicas
+        elif isinstance(options.initial_replicas, int):
+            first = options.initial_replicas
+        else:
+            first = run.scaling.policy.spec.min_replicas
+        if first + options.warm_nodes > options.nodes:
+            needed = f"replicas ready at 0: {first}, warm nodes: {options.warm_nodes}"
+            message = f"{run.label} needs more than {options.nodes} ({needed})"
+            raise click.BadParameter(message, param_hint="--nodes")
+
+
+def check_pipe(trace: Path, runs: Sequence[Run], options: Options) -> None:
+    """A pipe can be read once. Raises TraceError where several runs, or the bound, would read it."""
+    if options.bound == "on" and not trace.is_file():
+        message = "is a pipe, which can be read once, and --bound reads it again: name a file"
+        raise TraceError([Problem(str(trace), None, "", message)])
+    if len(runs) > 1 and not trace.is_file():
+        message = f"is a pipe, which can be read once, and there are {len(runs)} runs: name a file"
+        raise TraceError([Problem(str(trace), None, "", message)])

@@ -1,0 +1,105 @@
+"""What the goal adds to a simulation: where runs begin, the baseline, the bound and the verdicts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from math import ceil
+from typing import TYPE_CHECKING
+
+from simulator.report.review import Review
+from simulator.run.billing import replica_seconds
+from simulator.run.event_loop import simulate
+from simulator.run.result import RunResult
+from simulator.run.scenario import Fixed, Scenario
+from simulator.verdict.fixed import FixedReplicas, fewest_fixed
+from simulator.verdict.goal import Goal, Verdict, judge
+from simulator.verdict.unavoidable import IdleReplica
+
+if TYPE_CHECKING:
+    from autoscaler.api.models import ScalingPolicy
+    from simulator.traces.rows import HashedRequest, Request
+
+    Requests = Iterable[Request] | Iterable[HashedRequest]
+
+BEGINNING_S = 600.0
+"""``--initial-replicas auto`` looks at so much of the run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """Holds runs of one scenario against one goal.
+
+    ``requests``: the requests of the first so many seconds, or all without a number. ``rereadable``:
+    whether they can be read more than once.
+    """
+
+    scenario: Scenario
+    goal: Goal
+    idle: IdleReplica
+    requests: Callable[[float | None], Requests]
+    rereadable: bool
+
+    def fewest_at_first(self) -> FixedReplicas | None:
+        """The fewest fixed replicas that reach the goal in the first ten minutes alone.
+
+        None where no number does, or there is no request in them.
+        """
+        if next(iter(self.requests(BEGINNING_S)), None) is None:
+            return None
+        return fewest_fixed(lambda replicas: self._fixed(replicas, BEGINNING_S), guess=2)
+
+    def baseline(self, results: Sequence[RunResult]) -> FixedReplicas | None:
+        """The fewest fixed replicas that reach the goal; the search begins at what the runs had."""
+        means = (replica_seconds(one.replicas) / one.end_s for one in results if one.end_s > 0)
+        return fewest_fixed(lambda replicas: self._fixed(replicas, None), guess=ceil(min(means, default=1.0)))
+
+    def verdict(self, result: RunResult) -> Verdict:
+        """A run against the goal."""
+        return judge(result.requests, self.goal, self.idle)
+
+    def _fixed(self, replicas: int, seconds: float | None) -> tuple[RunResult, Verdict]:
+        plain = replace(self.scenario, keep_requests=False, keep_decisions=False, keep_timeline=False)
+        result = simulate(self.requests(seconds), Fixed(replicas), plain)
+        return result, self.verdict(result)
+
+
+def review(
+    judge_: Judge,
+    result: RunResult,
+    policy: ScalingPolicy | None,
+    baseline: FixedReplicas | None,
+    *,
+    baseline_sought: bool,
+    bound_replica_hours: float | None,
+) -> Review:
+    """The verdict on a run, with findings where a policy decided."""
+    verdict = judge_.verdict(result)
+    found = []
+    if policy is not None and result.counts is not None:
+        from simulator.verdict.findings import Course, findings
+
+        startup_s = judge_.scenario.startup.total_s(judge_.scenario.profile)
+        found = findings(Course(policy.spec, result.counts, verdict, startup_s))
+    return Review(verdict, found, baseline, baseline_sought, bound_replica_hours)
+
+
+def initial_replicas(
+    policy: ScalingPolicy, fewest: FixedReplicas | None, most_nodes: int | None, clock_start: float
+) -> int:
+    """Where a policy's run begins: the fewest replicas that hold at first, within the policy's bounds.
+
+    ``clock_start``: the epoch second at which it begins, for schedules.
+    """
+    from autoscaler.decision.bounds import effective_bounds
+
+    spec = policy.spec
+    active: tuple[str, ...] = ()
+    if spec.schedules:
+        from autoscaler.api.schedule import active_schedules  # calendars are slow to import
+
+        active = active_schedules(spec, clock_start)
+    bounds = effective_bounds(spec, active)
+    wanted = bounds.min_replicas if fewest is None else fewest.replicas
+    within = min(max(wanted, bounds.min_replicas), bounds.max_replicas)
+    return within if most_nodes is None else max(bounds.min_replicas, min(within, most_nodes))

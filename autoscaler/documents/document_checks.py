@@ -1,0 +1,70 @@
+"""What loading any of our documents has in common: reading the file, its head, and its model's errors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from autoscaler.api.fields import RULE_ERROR
+from autoscaler.api.models import API_VERSION
+from autoscaler.api.rules import Fault
+from autoscaler.documents.messages import close_unknown, describe, shown
+from autoscaler.documents.yaml_source import POLICY_FILE, Limits, Node, dotted
+from autoscaler.errors import PolicyError, Problem
+
+
+def read_file(path: Path, limits: Limits = POLICY_FILE) -> bytes:
+    """The bytes of a YAML file, one more than are allowed at most. Raises ``PolicyError``."""
+    try:
+        with path.open("rb") as stream:
+            return stream.read(limits.size + 1)
+    except IsADirectoryError:
+        message = "is a directory: name a YAML file in it"
+    except FileNotFoundError:
+        message = "does not exist"
+    except OSError as error:
+        message = f"cannot be read: {(error.strerror or str(error)).lower()}"
+    except ValueError as error:
+        message = f"is no file name: {error}"
+    raise PolicyError([Problem(str(path), None, "", message)])
+
+
+def problem_at(file: str, root: Node, fault: Fault) -> Problem:
+    """A fault of a document, with its line."""
+    path, message = fault
+    return Problem(file, root.line_of(path), dotted(path), message)
+
+
+def head_faults(document: Mapping[str, Any], kind: str) -> Iterator[Fault]:
+    """A document says of which version and kind it is."""
+    for key, right in (("apiVersion", API_VERSION), ("kind", kind)):
+        if key not in document:
+            yield (key,), f"is missing: write {key}: {right}"
+        elif document[key] != right:
+            yield (key,), f"must be {right}, not {shown(document[key])}"
+
+
+def model_faults(error: ValidationError, schema: dict[str, Any]) -> Iterator[Fault]:
+    """Errors of the models in plain words, without those that are reported in other ways.
+
+    ``schema``: the JSON Schema of the same models. Rules between fields and the head have their
+    own functions.
+    """
+    errors = [
+        item
+        for item in error.errors(include_url=False)
+        if item["type"] != RULE_ERROR
+        and item["loc"] not in (("apiVersion",), ("kind",))
+        and not (item["type"] == "too_short" and item["input"])  # only entries that are wrong
+    ]
+    meant = {
+        (*item["loc"][:-1], close_unknown(item, schema))
+        for item in errors
+        if item["type"] == "extra_forbidden"
+    }
+    for item in errors:
+        if item["type"] != "missing" or item["loc"] not in meant:  # else: only misspelt
+            yield item["loc"], describe(item, schema)

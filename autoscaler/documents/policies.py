@@ -1,0 +1,178 @@
+"""Policies from YAML, with every problem of a file at once: ``file:line: spec.path: message``."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from autoscaler.api.models import API_VERSION, ScalingPolicy
+from autoscaler.api.rules import Fault, FieldPath, document_faults
+from autoscaler.api.schedule import cron_fault, time_zone_fault
+from autoscaler.api.schema import json_schema
+from autoscaler.documents.document_checks import head_faults, model_faults, problem_at, read_file
+from autoscaler.documents.promql_checks import unbalanced
+from autoscaler.documents.yaml_source import Node, dotted, read_documents
+from autoscaler.errors import PolicyError, Problem
+
+KIND = "ScalingPolicy"
+_START = f"a policy begins with apiVersion: {API_VERSION} and kind: {KIND}"
+_FOREIGN = {
+    "HorizontalPodAutoscaler": "`autoscale import` turns one into a policy",
+    "ScaledObject": "`autoscale import` turns KEDA's into a policy",
+    "MetricExport": "exports have a file of their own, for `autoscale adapter --exports`",
+    "ScaledJob": "jobs are not scaled here, only workloads with replicas",
+    "VerticalPodAutoscaler": "pods are not resized here, only their number changes",
+    "PodAutoscaler": "to move AIBrix's here, turn each metric source into a metric with a target",
+}
+_SERVER_SET = frozenset(
+    {
+        *("uid", "resourceVersion", "generation", "creationTimestamp", "managedFields", "selfLink"),
+        *("ownerReferences", "finalizers", "deletionTimestamp", "deletionGracePeriodSeconds"),
+    }
+)
+"""What the API server and its clients put into an object's metadata, and nobody writes into a file."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedPolicy:
+    """A policy and where it was written."""
+
+    policy: ScalingPolicy
+    file: str
+    root: Node = field(repr=False)
+
+    @property
+    def line(self) -> int:
+        """The line on which its document begins."""
+        return self.root.line
+
+    def problem(self, path: FieldPath, message: str) -> Problem:
+        """A remark on the field at a path, with its line."""
+        return problem_at(self.file, self.root, (path, message))
+
+
+def load_policies(path: Path) -> tuple[LoadedPolicy, ...]:
+    """Every policy of a YAML file.
+
+    Raises ``PolicyError`` with all problems in file order, also where the file cannot be read.
+    """
+    return load_policy_text(read_file(path), str(path))
+
+
+def load_policy_text(text: str | bytes, file: str) -> tuple[LoadedPolicy, ...]:
+    """Every policy of a YAML text; ``file`` names it in messages. Raises ``PolicyError``."""
+    documents, problems = read_documents(text, file)
+    roots = [root for document in documents for root in document.objects()]
+    if not roots and not problems:
+        state = "holds no policy" if text.strip() else "is empty"
+        problems.append(Problem(file, None, "", f"{state}: {_START}"))
+    loaded: list[LoadedPolicy] = []
+    for root in map(_as_written, roots):
+        policy, faults = _check(root)
+        problems += [problem_at(file, root, fault) for fault in faults]
+        if policy is not None:
+            loaded.append(LoadedPolicy(policy, file, root))
+    problems += duplicates(loaded)
+    if problems:
+        raise PolicyError(sorted(problems, key=lambda problem: problem.line or 0))
+    return tuple(loaded)
+
+
+def load_policy_object(document: dict[str, Any], name: str) -> ScalingPolicy:
+    """A policy from plain data, such as the Kubernetes API gives; ``name`` names it in messages.
+
+    Raises ``PolicyError`` with all problems, none of which has a line.
+    """
+    policy, faults = check_policy_object(document)
+    if policy is None:
+        raise PolicyError([Problem(name, None, dotted(path), text) for path, text in faults])
+    return policy
+
+
+def check_policy_object(document: dict[str, Any]) -> tuple[ScalingPolicy | None, list[Fault]]:
+    """A policy from plain data, or everything that is wrong with it."""
+    policy, faults = _check(Node(1, document))
+    return (None if faults else policy), faults
+
+
+def duplicates(policies: Iterable[LoadedPolicy]) -> list[Problem]:
+    """Policies whose namespace and name an earlier one already has, over one or several files."""
+    seen: dict[tuple[str | None, str], LoadedPolicy] = {}
+    problems = []
+    for loaded in policies:
+        metadata = loaded.policy.metadata
+        first = seen.setdefault((metadata.namespace, metadata.name), loaded)
+        if first is not loaded:
+            line = first.root.line_of(("metadata", "name"))
+            place = f"line {line}" if first.file == loaded.file else f"{first.file}:{line}"
+            message = f'the policy "{metadata.name}" was already defined at {place}: give it another name'
+            problems.append(loaded.problem(("metadata", "name"), message))
+    return problems
+
+
+def _as_written(root: Node) -> Node:
+    """A policy as `kubectl get -o yaml` shows it, less the status and what the API server set."""
+    metadata = root.data.get("metadata") if isinstance(root.data, dict) else None
+    if not isinstance(metadata, dict) or "uid" not in metadata:
+        return root
+    kept = {key: value for key, value in metadata.items() if key not in _SERVER_SET}
+    rest = {key: value for key, value in root.data.items() if key != "status"}
+    return replace(root, data={**rest, "metadata": kept})
+
+
+def _check(root: Node) -> tuple[ScalingPolicy | None, list[Fault]]:
+    """One document's policy, or everything that is wrong with it."""
+    if root.refused:
+        return None, []
+    if not isinstance(root.data, dict):
+        return None, [((), f"is no policy document, but {_kind_of(root.data)}: {_START}")]
+    kind = root.data.get("kind", KIND)
+    if _is_foreign(kind):
+        hint = _FOREIGN.get(kind, f"this document is none of ours; {_START}")
+        return None, [(("kind",), f"must be {KIND}, not {kind}: {hint}")]
+    faults = list(head_faults(root.data, KIND))
+    faults += document_faults(root.data)
+    faults += _calendar_faults(root.data)
+    faults += _query_faults(root.data)
+    policy: ScalingPolicy | None = None
+    try:
+        policy = ScalingPolicy.model_validate(root.data, by_alias=True, by_name=False)
+    except ValidationError as error:
+        faults += model_faults(error, json_schema())
+    return policy, [(path, message) for path, message in faults if not root.is_refused(path)]
+
+
+def _kind_of(data: object) -> str:
+    return "a list" if isinstance(data, list) else "a single value"
+
+
+def _is_foreign(kind: object) -> bool:
+    """Whether a document is of another kind altogether, so that its fields are not worth checking."""
+    return isinstance(kind, str) and not difflib.get_close_matches(kind.lower(), [KIND.lower()], cutoff=0.8)
+
+
+def _calendar_faults(document: dict[str, Any]) -> Iterator[Fault]:
+    yield from _text_faults(document, "schedules", "cron", cron_fault)
+    yield from _text_faults(document, "schedules", "timeZone", time_zone_fault)
+
+
+def _query_faults(document: dict[str, Any]) -> Iterator[Fault]:
+    yield from _text_faults(document, "metrics", "query", unbalanced)
+
+
+def _text_faults(
+    document: dict[str, Any], part: str, key: str, check: Callable[[str], str | None]
+) -> Iterator[Fault]:
+    """What is wrong with one text of each entry of a list in the spec."""
+    spec = document.get("spec")
+    entries = spec.get(part) if isinstance(spec, dict) else None
+    for index, entry in enumerate(entries if isinstance(entries, list) else ()):
+        value = entry.get(key) if isinstance(entry, dict) else None
+        fault = check(value) if isinstance(value, str) and value else None
+        if fault is not None:
+            yield ("spec", part, index, key), fault

@@ -1,0 +1,1 @@
+"""After a decision: its record, its status, its explanation, and replay."""

@@ -1,0 +1,77 @@
+"""What stands around a policy in a cluster: its target, its volumes, who scrapes its pods, other workloads.
+
+For ``autoscale validate --cluster``, with the rights of the person who asks. What cannot be read
+is left out, except the target itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from autoscaler.api.models import ScaleTargetRef
+from autoscaler.documents.manifests import Manifest
+from autoscaler.errors import TargetError
+from autoscaler.kube.client.api import Api, ApiError, Object
+from autoscaler.kube.client.discovery import Discovery
+from autoscaler.ports import TargetKey
+
+_MONITORS = (
+    ("/apis/monitoring.googleapis.com/v1", "podmonitorings", "PodMonitoring"),
+    ("/apis/monitoring.googleapis.com/v1", "clusterpodmonitorings", "ClusterPodMonitoring"),
+    ("/apis/monitoring.coreos.com/v1", "podmonitors", "PodMonitor"),
+    ("/apis/monitoring.coreos.com/v1", "servicemonitors", "ServiceMonitor"),
+)
+
+
+_WORKLOADS = (
+    ("/apis/apps/v1", "deployments", "Deployment"),
+    ("/apis/apps/v1", "statefulsets", "StatefulSet"),
+    ("/apis/apps/v1", "daemonsets", "DaemonSet"),
+    ("/apis/leaderworkerset.x-k8s.io/v1", "leaderworkersets", "LeaderWorkerSet"),
+)
+
+
+def surroundings(api: Api, namespace: str, ref: ScaleTargetRef) -> list[Manifest]:
+    """The objects to compare a policy for ``ref`` with; empty where the target does not exist.
+
+    Raises:
+        ClusterError: the API did not answer, or the target may not be read.
+    """
+    try:
+        path = Discovery(api).resource(TargetKey(namespace, ref)).path(namespace, ref.name)
+        target = api.get(path)
+    except TargetError:
+        return []
+    except ApiError as error:
+        if error.status != 404:
+            raise
+        return []
+    target |= {"apiVersion": ref.api_version, "kind": ref.kind}
+    claims = f"/api/v1/namespaces/{namespace}/persistentvolumeclaims"
+    found = [_manifest(target), *_listed(api, claims, "PersistentVolumeClaim", "v1")]
+    for root, plural, kind in _MONITORS:
+        scope = "" if kind.startswith("Cluster") else f"/namespaces/{namespace}"
+        version = root.removeprefix("/apis/")
+        found += _listed(api, f"{root}{scope}/{plural}", kind, version)
+    known = found[0].group, found[0].kind, found[0].name
+    for root, plural, kind in _WORKLOADS:
+        others = _listed(api, f"{root}/namespaces/{namespace}/{plural}", kind, root.removeprefix("/apis/"))
+        found += (one for one in others if (one.group, one.kind, one.name) != known)
+    return found
+
+
+def _listed(api: Api, path: str, kind: str, version: str) -> Iterator[Manifest]:
+    try:
+        items = api.get(path).get("items") or ()
+    except ApiError as error:
+        if error.status not in (403, 404):
+            raise
+        return
+    for item in items:
+        yield _manifest({**item, "apiVersion": version, "kind": kind})
+
+
+def _manifest(obj: Object) -> Manifest:
+    metadata = obj["metadata"]
+    place = f"{metadata['namespace']}/" if "namespace" in metadata else ""
+    return Manifest(f"{obj['kind']} {place}{metadata['name']}", obj)

@@ -1,1 +1,0 @@
-"""Scaling policies: the models, the YAML loader, the schema and the lint rules."""

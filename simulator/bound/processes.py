@@ -1,0 +1,93 @@
+"""The two kinds of work of a bound, spread over processes: windows of the table, and full replays."""
+
+from __future__ import annotations
+
+import copyreg
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+from itertools import chain
+
+from simulator.bound.follow import Followed, follow
+from simulator.bound.programme import Plan
+from simulator.bound.trace_windows import Misses, Window, window_misses
+from simulator.bound.workload import Workload
+from simulator.vllm.request_table import Slo
+
+# A frozen dataclass that was compiled can be pickled, but not read again: it forbids its own fields.
+copyreg.pickle(Slo, lambda slo: (Slo, (slo.ttft_s, slo.tpot_s)))
+
+_CHUNK = 8
+_workload: Workload | None = None
+
+
+class Workers:
+    """Runs both kinds of work: in this process, or in a pool of others that have the workload."""
+
+    def __init__(self, workload: Workload, pool: Executor | None) -> None:
+        self._workload = workload
+        self._pool = pool
+
+    def table(self, windows: Sequence[Window]) -> Iterator[Misses]:
+        """The misses of each window, in order."""
+        work = partial(window_misses, scenario=self._workload.scenario, hopeless=self._workload.hopeless)
+        parts = [windows[begin : begin + _CHUNK] for begin in range(0, len(windows), _CHUNK)]
+        return chain.from_iterable((map if self._pool is None else self._pool.map)(work, parts))
+
+    def follow(self, plans: Iterable[Plan]) -> Iterator[Followed]:
+        """Full replays of plans, in order."""
+        if self._pool is None:
+            return (follow(self._workload, plan) for plan in plans)
+        return self._pool.map(_follow, plans)
+
+
+@contextmanager
+def workers(workload: Workload, processes: int | None = None) -> Iterator[Workers]:
+    """``processes``: None takes one for each processor that this process may use; 1 starts none."""
+    count = processes or available_processors()
+    if count == 1:
+        yield Workers(workload, None)
+        return
+    # Fresh processes: a fork of a process with threads may stand still.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(count, context, initializer=_begin, initargs=(workload,)) as pool:
+        try:
+            yield Workers(workload, pool)
+        except BaseException:  # an interrupt does not wait for a replay of minutes
+            pool.shutdown(wait=False, cancel_futures=True)
+            for process in multiprocessing.active_children():
+                process.terminate()
+            raise
+
+
+def available_processors() -> int:
+    """The processors that this process may use."""
+    affinity: Callable[[int], set[int]] | None = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
+def _begin(workload: Workload) -> None:
+    global _workload
+    _workload = workload
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # a terminal's Ctrl-C reaches all; the parent ends its workers
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """A parent that was killed ends nobody, and its workers would wait for work for ever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def _follow(plan: Plan) -> Followed:
+    assert _workload is not None
+    return follow(_workload, plan)

@@ -1,0 +1,1 @@
+"""Fits a profile to measurements of a real vLLM."""

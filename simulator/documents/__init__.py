@@ -1,0 +1,1 @@
+"""YAML files of the simulator: those of users, and those of the package."""

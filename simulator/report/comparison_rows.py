@@ -1,0 +1,96 @@
+"""The rows in which runs are compared: what each is called, how it reads, which end is better."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any
+
+from simulator import figures as formats
+
+
+class Better(IntEnum):
+    """Which of two values a reader would choose, all else equal."""
+
+    HIGH = 1
+    LOW = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One figure of a summary. ``path``: its keys, outermost first. ``judged``: the goal is about it.
+
+    ``spent``: a run that misses the goal cannot be the best. ``optional``: it has no place where no run
+    has it.
+    """
+
+    title: str
+    path: tuple[str, ...]
+    show: Callable[[float | None], str]
+    better: Better | None = None
+    judged: bool = False
+    spent: bool = False
+    optional: bool = False
+
+    def value(self, summary: dict[str, Any]) -> float | None:
+        """The figure itself; None where the run has none."""
+        found: Any = summary
+        for key in self.path:
+            found = None if found is None else found[key]
+        number: float | None = found
+        return number
+
+    def text(self, summary: dict[str, Any]) -> str:
+        """The figure as a person reads it."""
+        return self.show(self.value(summary))
+
+
+def _latency_rows(name: str, key: str) -> tuple[Row, ...]:
+    return tuple(
+        Row(f"{name} {quantile}", (key, quantile), formats.latency, Better.LOW)
+        for quantile in ("p50", "p95", "p99")
+    )
+
+
+ROWS = (
+    Row("SLO attainment", ("slo_attainment",), formats.share, Better.HIGH, judged=True),
+    Row("Of avoidable", ("verdict", "attainment_of_avoidable"), formats.share, Better.HIGH, judged=True),
+    Row("Requests", ("requests",), formats.count),
+    Row("Completed", ("completed",), formats.count, Better.HIGH),
+    Row("Rejected", ("rejected",), formats.count, Better.LOW),
+    Row("Unfinished", ("unfinished",), formats.count, Better.LOW),
+    *_latency_rows("TTFT", "ttft_s"),
+    *_latency_rows("TPOT", "tpot_s"),
+    *_latency_rows("End to end", "e2e_s"),
+    Row("Replicas, mean", ("replicas", "mean"), formats.decimal),
+    Row("Replicas, most", ("replicas", "max"), formats.count),
+    Row("GPU-hours", ("gpu_hours",), formats.decimal, Better.LOW, spent=True),
+    Row("Cost", ("cost_usd",), formats.dollars, Better.LOW, spent=True),
+    Row("Cost a month", ("cost_usd_per_month",), formats.dollars, Better.LOW, spent=True),
+    Row(
+        "$ per M out tokens", ("cost_usd_per_million_output_tokens",), formats.dollars, Better.LOW, spent=True
+    ),
+    Row("Over the bound", ("verdict", "regret"), formats.decimal, Better.LOW, spent=True, optional=True),
+    Row("Direction changes", ("direction_changes",), formats.count, Better.LOW),
+    Row("Preemptions", ("preemptions",), formats.count, Better.LOW),
+)
+
+
+def rows_of(summaries: Sequence[dict[str, Any]]) -> list[Row]:
+    """The rows that these runs have."""
+    return [row for row in ROWS if not row.optional or any(row.value(one) is not None for one in summaries)]
+
+
+def best(row: Row, summaries: Sequence[dict[str, Any]]) -> set[int]:
+    """The positions of the runs that do best in a row; empty where all are alike."""
+    values = {
+        index: row.value(summary)
+        for index, summary in enumerate(summaries)
+        if not row.spent or summary["verdict"] is None or summary["verdict"]["holds"]
+    }
+    known = {index: value for index, value in values.items() if value is not None}
+    if row.better is None or len(set(known.values())) < 2:
+        return set()
+    top = max(value * row.better for value in known.values())
+    return {index for index, value in known.items() if value * row.better == top}

@@ -1,0 +1,52 @@
+"""What a run cost: a replica is billed from its order to the end of its drain.
+
+While a pool had no node for it, it cost nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import fsum
+
+from simulator.figures import count, latency
+from simulator.run.result import RunResult
+from simulator.startup.replica_life import ReplicaLife
+
+SECONDS_PER_HOUR = 3600.0
+HOURS_PER_MONTH = 730.0
+
+
+def cost_usd(result: RunResult, replica_s: float) -> float | None:
+    """Dollars for so many replica-seconds at the run's price; None without one."""
+    if result.price is None:
+        return None
+    return replica_s / SECONDS_PER_HOUR * result.gpus_per_replica * result.price.usd_per_gpu_hour
+
+
+def replica_seconds(lives: Sequence[ReplicaLife]) -> float:
+    """The billed seconds of all replicas together."""
+    return fsum(life.ended_s - life.billed_from_s for life in lives)
+
+
+def most_billed(lives: Sequence[ReplicaLife]) -> int:
+    """The most replicas that were billed at one time.
+
+    One that ends when another is ordered is not counted with it: lives are half open.
+    """
+    changes = [(life.billed_from_s, 1) for life in lives] + [(life.ended_s, -1) for life in lives]
+    billed = most = 0
+    for _, change in sorted(changes):
+        billed += change
+        most = max(most, billed)
+    return most
+
+
+def pending_remark(lives: Sequence[ReplicaLife]) -> str:
+    """How many pods of a pool waited for a node, and for how long; empty where none did."""
+    waited = [life for life in lives if life.start is not None and life.start.waiting_s > 0.0]
+    if not waited:
+        return ""
+    longest = max(life.start.waiting_s for life in waited if life.start is not None)
+    never = sum(life.billed_from_s >= life.ended_s for life in waited)
+    pods = f"{count(len(waited))} pod{'' if len(waited) == 1 else 's'}"
+    return f"{pods} waited for a node, up to {latency(longest)}; {count(never)} never got one"

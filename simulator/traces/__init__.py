@@ -1,0 +1,1 @@
+"""Traces of requests, and series of measured values: formats and reading."""
