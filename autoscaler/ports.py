@@ -248,17 +248,17 @@ class PolicyStore(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
+class Conflict:
     """Somebody else who writes a target's replicas, e.g. ``HorizontalPodAutoscaler chat/vllm``."""
 
     owner: str
     evidence: str
 
 
-class Owners(Protocol):
+class ScalerConflicts(Protocol):
     """Finds others who scale a policy's target."""
 
-    def claims(self, stored: StoredPolicy) -> Sequence[Claim]:
+    def conflicts(self, stored: StoredPolicy) -> Sequence[Conflict]:
         """The HPAs, ScaledObjects, policies and field managers that claim its replicas.
 
         From watched caches. Of several active policies the oldest owns the target; it sees no claim
@@ -276,7 +276,7 @@ class Selectors(Protocol):
         """The HPAs, and the active policies with ``semantics: HPA``, whose selectors find pods of this one.
 
         As ``Kind namespace/name``, from watched caches; ``selector`` is the target's. Two that scale one
-        workload are not meant: see ``Owners``.
+        workload are not meant: see ``ScalerConflicts``.
 
         Raises:
             TargetError, ClusterError: as ``ScaleTargets.pods``.
@@ -293,7 +293,7 @@ class Events(Protocol):
 class Fence(Protocol):
     """Whether this process may write."""
 
-    def holds(self) -> bool:
+    def may_write(self) -> bool:
         """Whether this process leads, for long enough to finish one write."""
 
 
@@ -343,7 +343,7 @@ class Reviews(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Trust:
+class AuthenticationConfig:
     """Whom an extended API server believes: ``kube-system/extension-apiserver-authentication``.
 
     The certificate authorities are PEM bundles, empty where there are none. Without
@@ -359,10 +359,10 @@ class Trust:
     extra_prefixes: tuple[str, ...] = ()
 
 
-class TrustSource(Protocol):
+class AuthenticationConfigSource(Protocol):
     """Where the trust comes from, as it is now: authorities rotate."""
 
-    def trust(self) -> Trust:
+    def trust(self) -> AuthenticationConfig:
         """From a watched cache; the same object as long as nothing changed.
 
         Raises:

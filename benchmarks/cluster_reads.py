@@ -20,7 +20,7 @@ from pathlib import Path
 from autoscaler.api.status import History, PastRecommendation, PolicyStatus
 from autoscaler.api.vocabulary import Mode
 from autoscaler.kube.client.api import Api, connect
-from autoscaler.kube.controller_ports import Cluster
+from autoscaler.kube.controller_ports import ControllerPorts
 from autoscaler.ports import StoredPolicy, TargetKey
 from tests.e2e.kube_world import POLICIES, install_policies, pod, policy, workload
 from tests.servers import api as tests_api
@@ -51,12 +51,12 @@ def key(stored: StoredPolicy) -> TargetKey:
     return TargetKey(stored.namespace, stored.policy.spec.scale_target_ref)
 
 
-def look(cluster: Cluster) -> None:
+def look(cluster: ControllerPorts) -> None:
     """Everything that is read for one decision of each policy."""
     for stored in cluster.policies.policies():
         scale = cluster.targets.read(key(stored))
         cluster.targets.pods(stored.namespace, scale.selector)
-        cluster.owners.claims(stored)
+        cluster.owners.conflicts(stored)
 
 
 def status(now: float) -> dict[str, object]:
@@ -72,7 +72,7 @@ def main(count: int) -> None:
         install_policies(tests_api.Api(plane.kubeconfig))
         api = connect(str(plane.kubeconfig))
         list(pool.map(lambda number: make(api, number), range(count)))
-        cluster = Cluster(connect(str(plane.kubeconfig)), "benchmark")
+        cluster = ControllerPorts(connect(str(plane.kubeconfig)), "benchmark")
         with timed("start: policies, pods, HPAs listed"):
             cluster.start()
             assert cluster.wait(60)

@@ -18,8 +18,8 @@ import requests
 
 from autoscaler.api.models import Signal
 from autoscaler.metrics.promql import Area
-from autoscaler.metrics.sources.bounded_queries import Pace
-from autoscaler.metrics.sources.connection import Connection
+from autoscaler.metrics.sources.bounded_queries import RetryPolicy
+from autoscaler.metrics.sources.connection import PrometheusConnection
 from autoscaler.metrics.sources.prometheus import PrometheusSource
 from autoscaler.ports import Question
 from simulator.run.scrape import TTFT_EDGES
@@ -29,7 +29,7 @@ from tests.servers.prometheus import Prometheus
 
 NAMESPACES = 50
 GAUGES = (Signal.RUNNING_WAITING, Signal.KV_CACHE_USAGE, Signal.WAITING)
-PATIENT = Pace(deadline=120.0, attempt=120.0)
+PATIENT = RetryPolicy(deadline=120.0, attempt=120.0)
 SCRAPE_SECONDS = 10
 
 
@@ -62,7 +62,9 @@ def measure(server: Prometheus, signals: Collection[Signal], rounds: int) -> tup
     questions = [Question(signal=signal, window_seconds=60) for signal in signals]
     namespaces = [f"team-{number}" for number in range(NAMESPACES)]
     theirs, ours, walls = cpu_seconds(server.process.pid), time.process_time(), []
-    with closing(PrometheusSource(Connection(server.url, requests.Session()), Area(), PATIENT)) as source:
+    with closing(
+        PrometheusSource(PrometheusConnection(server.url, requests.Session()), Area(), PATIENT)
+    ) as source:
         for _ in range(rounds):
             began = time.monotonic()
             answers = source.answers(questions, namespaces)

@@ -18,8 +18,8 @@ from benchmarks.fidelity import line
 from benchmarks.recordings import VLLM_0_19
 from simulator.calibration.fidelity import errors, replay_recording
 from simulator.calibration.fit import fit
-from simulator.calibration.recording import Measured, Recording
-from simulator.vllm.profile import Memory, Profile, Scheduler, StepTime
+from simulator.calibration.recording import MeasuredRequest, Recording
+from simulator.vllm.profile import Profile, ReplicaMemory, Scheduler, StepTime
 
 BUDGET_TOKENS = 2048
 
@@ -68,7 +68,7 @@ def profile(server: Server) -> Profile:
             experts_share=server.experts_share,
         ),
         scheduler=Scheduler(max_num_seqs=server.max_num_seqs, max_num_batched_tokens=BUDGET_TOKENS),
-        memory=Memory(weights_gib=16.0, kv_cache_tokens=server.kv_cache_tokens, kv_cache_gib=20.0),
+        memory=ReplicaMemory(weights_gib=16.0, kv_cache_tokens=server.kv_cache_tokens, kv_cache_gib=20.0),
     )
 
 
@@ -77,7 +77,7 @@ def recording(file: Path, run: str) -> Recording:
     with gzip.open(file, "rt", encoding="utf-8") as stream:
         rows = [row for row in csv.DictReader(stream) if row["run"] == run]
     measured = (
-        Measured(
+        MeasuredRequest(
             float(row["arrival_s"]),
             int(row["prompt_tokens"]),
             int(row["output_tokens"]),

@@ -16,23 +16,23 @@ from statistics import median
 
 from benchmarks.startup_totals import LIMIT, QUICK
 from simulator.startup.choices import load_startup
-from simulator.startup.plan import REFERENCE, Model, StartUp, sized
+from simulator.startup.plan import REFERENCE, ModelSize, StartupModel, sized
 
 MODELS = {
-    "Qwen1.5 0.5B": Model(1.24e9, 24),
-    "Qwen1.5 1.8B": Model(3.67e9, 24),
-    "Llama 3.2 3B": Model(6.43e9, 28),
-    "Qwen1.5 4B": Model(7.90e9, 40),
-    "Yi 6B": Model(12.1e9, 32),
-    "MPT 7B": Model(13.3e9, 32),
-    "Llama 2 7B": Model(13.5e9, 32),
-    "Falcon 7B": Model(14.4e9, 32),
-    "Mistral 7B": Model(14.5e9, 32),
-    "Qwen1.5 7B": Model(15.4e9, 32),
-    "Yi 1.5 9B": Model(17.7e9, 48),
-    "Falcon 2 11B": Model(22.2e9, 60),
-    "Llama 2 13B": Model(26.0e9, 40),
-    "Qwen1.5 14B": Model(28.3e9, 40),
+    "Qwen1.5 0.5B": ModelSize(1.24e9, 24),
+    "Qwen1.5 1.8B": ModelSize(3.67e9, 24),
+    "Llama 3.2 3B": ModelSize(6.43e9, 28),
+    "Qwen1.5 4B": ModelSize(7.90e9, 40),
+    "Yi 6B": ModelSize(12.1e9, 32),
+    "MPT 7B": ModelSize(13.3e9, 32),
+    "Llama 2 7B": ModelSize(13.5e9, 32),
+    "Falcon 7B": ModelSize(14.4e9, 32),
+    "Mistral 7B": ModelSize(14.5e9, 32),
+    "Qwen1.5 7B": ModelSize(15.4e9, 32),
+    "Yi 1.5 9B": ModelSize(17.7e9, 48),
+    "Falcon 2 11B": ModelSize(22.2e9, 60),
+    "Llama 2 13B": ModelSize(26.0e9, 40),
+    "Qwen1.5 14B": ModelSize(28.3e9, 40),
 }
 """By the size of their weights: parameters times two bytes, and layers."""
 FITTED = "Llama 2 7B"
@@ -52,10 +52,10 @@ class Machine:
     engine_s: float
     totals: dict[str, float]
 
-    def startup(self) -> StartUp:
+    def startup(self) -> StartupModel:
         """The start-up that this machine's start of Llama 2 7B shows."""
         known = MODELS[FITTED]
-        return StartUp(
+        return StartupModel(
             name=self.name,
             weights_gb_per_s=known.weights_bytes / 1e9 / self.weights_s,
             engine_s=self.totals[FITTED] - self.weights_s - self.engine_s,
@@ -70,7 +70,7 @@ class Machine:
         """The same where only the size of the weights is known."""
         known, model = MODELS[FITTED], MODELS[name]
         ratio = sized(model.weights_bytes).layers / sized(known.weights_bytes).layers
-        return self.startup().median(Model(model.weights_bytes, known.layers * ratio)).total_s
+        return self.startup().median(ModelSize(model.weights_bytes, known.layers * ratio)).total_s
 
     def unseen(self, name: str) -> float:
         """The same where nothing of the machine is known."""

@@ -7,12 +7,12 @@ from functools import partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from autoscaler.adapter.connection_limits import Connections, Stage
+from autoscaler.adapter.connection_limits import ConnectionLimiter, Stage
 
 _SECONDS = (0.001, 0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 
 
-class Telemetry:
+class AdapterMetrics:
     """What was asked and how it went; ``registry`` is what a scrape shows."""
 
     def __init__(self) -> None:
@@ -52,7 +52,7 @@ class Telemetry:
         """From now on it is shown whether there is a problem with the newest of something."""
         self._unusable.labels(what).set_function(lambda: bool(problem()))
 
-    def watch(self, connections: Connections) -> None:
+    def watch(self, connections: ConnectionLimiter) -> None:
         """From now on these connections are counted."""
         for stage in Stage:
             self._connections.labels(stage).set_function(partial(connections.count, stage))

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
-from autoscaler.adapter.wire import CUSTOM, LIST_KINDS, PODS, VERSIONS, Resource
+from autoscaler.adapter.wire import CUSTOM, LIST_KINDS, PODS, VERSIONS, GroupResource
 
 AGGREGATED = "apidiscovery.k8s.io"
 AGGREGATED_VERSIONS = ("v2", "v2beta1")
 
-MetricNames = Mapping[str, Iterable[tuple[Resource | None, str]]]
+MetricNames = Mapping[str, Iterable[tuple[GroupResource | None, str]]]
 """By group: (the resource that a metric describes, its name). External metrics describe none."""
 
 
@@ -71,7 +71,7 @@ def resource_list(name: str, version: str, metrics: MetricNames) -> Document:
     return _document(body)
 
 
-def _listed(name: str, metrics: MetricNames) -> list[tuple[Resource | None, str]]:
+def _listed(name: str, metrics: MetricNames) -> list[tuple[GroupResource | None, str]]:
     """Each metric once, sorted, so that the same metrics give the same document."""
     found = set(metrics.get(name, ()))
     return sorted(found, key=lambda pair: (pair[0].plural if pair[0] else "", pair[1]))
@@ -104,7 +104,7 @@ def aggregated(groups: Iterable[str], metrics: MetricNames, version: str) -> Doc
 
 def _aggregated_version(name: str, version: str, metrics: MetricNames) -> dict[str, Any]:
     kind = {"group": name, "version": version, "kind": LIST_KINDS[name]}
-    parents: dict[Resource, list[dict[str, Any]]] = defaultdict(list)
+    parents: dict[GroupResource, list[dict[str, Any]]] = defaultdict(list)
     resources: list[dict[str, Any]] = []
     for described, metric in _listed(name, metrics):
         if described is None:

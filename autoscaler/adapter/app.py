@@ -12,12 +12,12 @@ from typing import Protocol
 
 from aiohttp import web
 
-from autoscaler.adapter.adapter_metrics import Telemetry
+from autoscaler.adapter.adapter_metrics import AdapterMetrics
 from autoscaler.adapter.api_resources import Document
 from autoscaler.adapter.authentication import ANONYMOUS, UnauthorizedError
-from autoscaler.adapter.authorizer import ForbiddenError, Gate
-from autoscaler.adapter.handlers import Answers, RefusedError
-from autoscaler.adapter.requests import HEALTH, Asked, access, parse_target
+from autoscaler.adapter.authorizer import Authorizer, ForbiddenError
+from autoscaler.adapter.handlers import Handlers, RefusedError
+from autoscaler.adapter.requests import HEALTH, ApiRequest, access, parse_target
 from autoscaler.adapter.wire import status
 from autoscaler.errors import ClusterError
 from autoscaler.ports import Access
@@ -58,10 +58,10 @@ class App:
 
     def __init__(
         self,
-        gate: Gate,
-        answers: Answers,
+        gate: Authorizer,
+        answers: Handlers,
         unready: Callable[[], Sequence[str]],
-        telemetry: Telemetry,
+        telemetry: AdapterMetrics,
         fault: Callable[[], str | None] = PROCESS.fault,
     ) -> None:
         self._gate = gate
@@ -107,7 +107,7 @@ class App:
             asked, wanted = read(request.method, request.raw_path)
         except ValueError as error:
             asked, wanted, fault = None, Access(request.method.lower(), path="/"), str(error)
-        user = await self._gate.admit(request.headers.items(), caller.chain, wanted)
+        user = await self._gate.authorize(request.headers.items(), caller.chain, wanted)
         if user != ANONYMOUS:
             caller.authenticated()
         if asked is None:
@@ -128,7 +128,7 @@ class App:
         return web.Response(text="ok", headers=_SERVER)
 
 
-def _read(method: str, target: str) -> tuple[Asked, Access]:
+def _read(method: str, target: str) -> tuple[ApiRequest, Access]:
     asked = parse_target(target)
     return asked, access(asked, method, target)
 

@@ -18,7 +18,7 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.x509.oid import NameOID
 
-from autoscaler.ports import Trust, User
+from autoscaler.ports import AuthenticationConfig, User
 
 AUTHENTICATED = "system:authenticated"
 ANONYMOUS = User("system:anonymous", ("system:unauthenticated",))
@@ -44,7 +44,7 @@ Headers = Iterable[tuple[str, str]]
 """Header names in any case, values as received; names may repeat."""
 
 
-def read_certificate(chain: Sequence[bytes], trust: Trust) -> Certificate:
+def read_certificate(chain: Sequence[bytes], trust: AuthenticationConfig) -> Certificate:
     """What a client's certificate is worth under ``trust``, with the chain above it as TLS verified it.
 
     Raises ``ValueError`` where one of them is not a certificate.
@@ -83,7 +83,7 @@ def _is_issued_by(certificate: x509.Certificate, authority: x509.Certificate) ->
     return True
 
 
-def from_headers(certificate: Certificate, headers: Headers, trust: Trust) -> User | None:
+def from_headers(certificate: Certificate, headers: Headers, trust: AuthenticationConfig) -> User | None:
     """The user that the front proxy speaks for; None where it speaks for nobody.
 
     Raises:

@@ -22,9 +22,9 @@ from autoscaler.adapter.authentication import (
     read_certificate,
 )
 from autoscaler.adapter.requests import HEALTH
-from autoscaler.adapter.ttl_cache import Remembered
+from autoscaler.adapter.ttl_cache import TtlCache
 from autoscaler.errors import ClusterError
-from autoscaler.ports import Access, Reviews, Trust, TrustSource, User
+from autoscaler.ports import Access, AuthenticationConfig, AuthenticationConfigSource, Reviews, User
 
 CACHE_SECONDS = 10.0
 """As in Go's delegated authentication and authorization, for yes and for no."""
@@ -42,28 +42,28 @@ class ForbiddenError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    trust: Trust
+    trust: AuthenticationConfig
     certificate: Certificate
 
 
-class Gate:
+class Authorizer:
     """Authenticates and authorizes as Kubernetes' own extended API servers do; denies by default."""
 
     def __init__(
         self,
         reviews: Reviews,
-        trust: TrustSource,
+        trust: AuthenticationConfigSource,
         clock: Callable[[], float] = time.monotonic,
         first_pause_seconds: float = FIRST_PAUSE_SECONDS,
     ) -> None:
         self._reviews = reviews
         self._trust = trust
         self._first_pause_seconds = first_pause_seconds
-        self._token_users = Remembered(self._review_token, CACHE_SECONDS, clock)
-        self._rights = Remembered(self._review_access, CACHE_SECONDS, clock)
+        self._token_users = TtlCache(self._review_token, CACHE_SECONDS, clock)
+        self._rights = TtlCache(self._review_access, CACHE_SECONDS, clock)
         self._certificates: dict[bytes, _Seen] = {}
 
-    async def admit(self, headers: Headers, chain: Sequence[bytes], access: Access) -> User:
+    async def authorize(self, headers: Headers, chain: Sequence[bytes], access: Access) -> User:
         """The user of a request, who may do what ``access`` says.
 
         ``chain``: the client's certificate and those above it as TLS has verified them, DER; empty
@@ -102,7 +102,7 @@ class Gate:
             raise UnauthorizedError("the client certificate names nobody who is trusted here")
         return ANONYMOUS
 
-    def _certificate(self, chain: Sequence[bytes], trust: Trust) -> Certificate:
+    def _certificate(self, chain: Sequence[bytes], trust: AuthenticationConfig) -> Certificate:
         key = sha256(b"".join(chain)).digest()
         seen = self._certificates.get(key)
         if seen is None or seen.trust is not trust:

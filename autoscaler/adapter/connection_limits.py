@@ -54,7 +54,7 @@ class Connection:
 
     __slots__ = ("_connections", "_transport", "_unanswered", "chain", "dropped", "since", "stage")
 
-    def __init__(self, connections: Connections, transport: Transport, since: float) -> None:
+    def __init__(self, connections: ConnectionLimiter, transport: Transport, since: float) -> None:
         self._connections = connections
         self._transport = transport
         self._unanswered = 0
@@ -100,7 +100,7 @@ class Connection:
         self._transport.abort()
 
 
-class Connections:
+class ConnectionLimiter:
     """All that are open, by stage, those that got on least recently first.
 
     ``now`` is a clock in seconds; ``dropped`` hears the stage and the reason (``Limit``, ``Time``,

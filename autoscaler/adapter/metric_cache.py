@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from math import inf
 from typing import TypeVar
 
-from autoscaler.adapter.registry import Measure, Served
+from autoscaler.adapter.registry import MetricRegistry, ServedMetric
 from autoscaler.adapter.values import Values, values
 from autoscaler.adapter.wire import CUSTOM, EXTERNAL, Item, custom_item, external_item, value_list
 from autoscaler.decision.types import Pod
@@ -39,7 +39,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class CachedList:
     """A measure's items as JSON text by name of the object, and the whole list as it is sent.
 
     ``expires``: when its oldest value becomes too old.
@@ -53,7 +53,7 @@ class Table:
     pods: tuple[Pod, ...] = field(repr=False, default=())
 
 
-class Board:
+class MetricCache:
     """Tables by measure and version. For one event loop; the ports are used from threads."""
 
     def __init__(
@@ -69,22 +69,22 @@ class Board:
         self._wait_seconds = wait_seconds
         self._builders = ThreadPoolExecutor(WORKERS, thread_name_prefix="board")
         self._lookers = ThreadPoolExecutor(LOOKERS, thread_name_prefix="pods")
-        self._tables: dict[tuple[Measure, str], Table] = {}
-        self._building: dict[tuple[Measure, str], asyncio.Task[Table]] = {}
-        self._told: dict[Measure, str] = {}
+        self._tables: dict[tuple[ServedMetric, str], CachedList] = {}
+        self._building: dict[tuple[ServedMetric, str], asyncio.Task[CachedList]] = {}
+        self._told: dict[ServedMetric, str] = {}
 
     def close(self) -> None:
         """Ends the threads."""
         for pool in (self._builders, self._lookers):
             pool.shutdown(wait=False, cancel_futures=True)
 
-    def keep(self, served: Served) -> None:
+    def keep(self, served: MetricRegistry) -> None:
         """Forgets what is not served any more."""
         kept = set(served.measures)
         self._tables = {key: table for key, table in self._tables.items() if key[0] in kept}
         self._told = {measure: told for measure, told in self._told.items() if measure in kept}
 
-    async def table(self, measure: Measure, version: str, served: Served) -> Table:
+    async def table(self, measure: ServedMetric, version: str, served: MetricRegistry) -> CachedList:
         """What may be served of a measure now, in the form of a version of its group.
 
         When the source or the cluster takes too long, what is known and not too old stands in.
@@ -103,14 +103,16 @@ class Board:
             return task.result()
         return known if known is not None and age < inf else _empty(measure, version, now)
 
-    def _start(self, key: tuple[Measure, str], known: Table | None, served: Served) -> asyncio.Task[Table]:
-        async def renew() -> Table:
+    def _start(
+        self, key: tuple[ServedMetric, str], known: CachedList | None, served: MetricRegistry
+    ) -> asyncio.Task[CachedList]:
+        async def renew() -> CachedList:
             loop = asyncio.get_running_loop()
             table = await loop.run_in_executor(self._builders, self._build, *key, known, served.namespaces)
             self._tables[key] = table
             return table
 
-        def finished(task: asyncio.Task[Table]) -> None:
+        def finished(task: asyncio.Task[CachedList]) -> None:
             self._building.pop(key, None)
             if not task.cancelled() and task.exception() is not None:
                 log.error("%s could not be read", key[0].name, exc_info=task.exception())
@@ -119,7 +121,7 @@ class Board:
         task.add_done_callback(finished)
         return task
 
-    async def chosen(self, measure: Measure, table: Table, selector: str) -> frozenset[str] | None:
+    async def chosen(self, measure: ServedMetric, table: CachedList, selector: str) -> frozenset[str] | None:
         """The names of the pods that a label selector finds; None where it finds the measure's own.
 
         Raises:
@@ -144,8 +146,8 @@ class Board:
     # In threads
 
     def _build(
-        self, measure: Measure, version: str, known: Table | None, namespaces: frozenset[str]
-    ) -> Table:
+        self, measure: ServedMetric, version: str, known: CachedList | None, namespaces: frozenset[str]
+    ) -> CachedList:
         try:
             pods = self._pods(measure)
         except (TargetError, ClusterError) as error:
@@ -159,33 +161,33 @@ class Board:
 
     def _render(
         self,
-        measure: Measure,
+        measure: ServedMetric,
         version: str,
         answer: Answer,
         pods: tuple[Pod, ...],
         now: float,
-    ) -> Table:
+    ) -> CachedList:
         found = values(measure, answer, pods, now)
         self._tell(measure, found.reason)
         item = item_of(measure, version)
         items = {name: item(name, one.value, one.timestamp) for name, one in found.by_name.items()}
         body = value_list(CUSTOM if measure.resource else EXTERNAL, version, items.values())
-        return Table(items, body, now, _expiry(measure, found), answer, pods)
+        return CachedList(items, body, now, _expiry(measure, found), answer, pods)
 
-    def _pods(self, measure: Measure) -> tuple[Pod, ...]:
+    def _pods(self, measure: ServedMetric) -> tuple[Pod, ...]:
         """The pods that the values are of: the target's own, or those that a selector finds."""
         selector = self._selector(measure)
         if isinstance(measure.whose, TargetKey):
             return self._targets.own_pods(measure.whose, selector).pods
         return tuple(self._targets.pods(measure.namespace, selector))
 
-    def _selector(self, measure: Measure) -> str:
+    def _selector(self, measure: ServedMetric) -> str:
         """The label selector of the pods that the values are of."""
         if isinstance(measure.whose, TargetKey):
             return self._targets.read(measure.whose).selector
         return measure.whose
 
-    def _tell(self, measure: Measure, reason: str) -> None:
+    def _tell(self, measure: ServedMetric, reason: str) -> None:
         """Says once why values are absent, and once that they are back."""
         if self._told.get(measure, "") == reason:
             return
@@ -193,7 +195,7 @@ class Board:
         log.info("%s/%s: %s", measure.namespace, measure.name, reason or "all values are there")
 
 
-def item_of(measure: Measure, version: str) -> Item:
+def item_of(measure: ServedMetric, version: str) -> Item:
     """How a measure's items are written. The selector of an item is what tells the measure apart."""
     window, labels = measure.question.window_seconds, dict(measure.labels)
     if measure.resource is None:
@@ -202,10 +204,10 @@ def item_of(measure: Measure, version: str) -> Item:
     return custom_item(version, measure.resource, measure.namespace, measure.name, window, selector)
 
 
-def _expiry(measure: Measure, found: Values) -> float:
+def _expiry(measure: ServedMetric, found: Values) -> float:
     oldest = min((one.timestamp for one in found.by_name.values()), default=inf)
     return oldest + measure.max_age_seconds
 
 
-def _empty(measure: Measure, version: str, now: float) -> Table:
-    return Table({}, value_list(CUSTOM if measure.resource else EXTERNAL, version, ()), now, inf)
+def _empty(measure: ServedMetric, version: str, now: float) -> CachedList:
+    return CachedList({}, value_list(CUSTOM if measure.resource else EXTERNAL, version, ()), now, inf)

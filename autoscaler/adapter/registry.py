@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from autoscaler.adapter.api_resources import MetricNames
-from autoscaler.adapter.wire import CUSTOM, EXTERNAL, NAMESPACES, PODS, Resource
+from autoscaler.adapter.wire import CUSTOM, EXTERNAL, NAMESPACES, PODS, GroupResource
 from autoscaler.api.models import Metric, ScaleTargetRef, Spec, Target, TargetType
 from autoscaler.documents.exports import ExportedMetric, MetricExport
 from autoscaler.metrics.readings import question
@@ -24,7 +24,7 @@ _PLURALS = {"Deployment": "deployments", "StatefulSet": "statefulsets", "LeaderW
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Measure:
+class ServedMetric:
     """One metric under one name.
 
     ``resource`` is what it describes, None for an external metric; ``object`` the name of the one
@@ -35,7 +35,7 @@ class Measure:
 
     namespace: str
     name: str
-    resource: Resource | None
+    resource: GroupResource | None
     object: str | None
     labels: tuple[tuple[str, str], ...]
     metric: Metric
@@ -55,20 +55,20 @@ class Measure:
         return self.resource is PODS
 
 
-class Served:
+class MetricRegistry:
     """Every measure, found by the path that asks for it.
 
     ``problems`` says what cannot be served and why.
     """
 
-    def __init__(self, measures: Iterable[Measure], problems: Sequence[str] = ()) -> None:
+    def __init__(self, measures: Iterable[ServedMetric], problems: Sequence[str] = ()) -> None:
         self.problems = list(problems)
-        self._by_place: dict[tuple[str, str, str], list[Measure]] = defaultdict(list)
+        self._by_place: dict[tuple[str, str, str], list[ServedMetric]] = defaultdict(list)
         for measure in measures:
             self._add(measure)
         self.namespaces = frozenset(namespace for namespace, _, _ in self._by_place)
 
-    def _add(self, measure: Measure) -> None:
+    def _add(self, measure: ServedMetric) -> None:
         others = self._by_place[measure.place]
         if any((other.object, other.labels) == (measure.object, measure.labels) for other in others):
             self.problems.append(
@@ -77,19 +77,19 @@ class Served:
         else:
             others.append(measure)
 
-    def find(self, namespace: str, resource: str, metric: str) -> Sequence[Measure]:
+    def find(self, namespace: str, resource: str, metric: str) -> Sequence[ServedMetric]:
         """The measures of a name, which differ in labels or objects. ``resource``: empty for external."""
         return self._by_place.get((namespace, resource, metric), ())
 
     @property
-    def measures(self) -> Iterator[Measure]:
+    def measures(self) -> Iterator[ServedMetric]:
         """All of them."""
         for several in self._by_place.values():
             yield from several
 
     def names(self) -> MetricNames:
         """What discovery lists of each group."""
-        names: dict[str, set[tuple[Resource | None, str]]] = {CUSTOM: set(), EXTERNAL: set()}
+        names: dict[str, set[tuple[GroupResource | None, str]]] = {CUSTOM: set(), EXTERNAL: set()}
         for measure in self.measures:
             names[CUSTOM if measure.resource else EXTERNAL].add((measure.resource, measure.name))
         return {
@@ -98,17 +98,17 @@ class Served:
         }
 
 
-def serve(
+def build_registry(
     policies: Iterable[StoredPolicy],
     exports: Iterable[tuple[str, MetricExport]],
     queries_in: Collection[str] = (),
-) -> Served:
+) -> MetricRegistry:
     """What policies and exports declare; each export comes with the namespace that it is served in.
 
     ``queries_in``: the namespaces whose policies may ask more than signals, which may read
     anything; ``*`` is all. Exports are the operator's own, and may.
     """
-    measures: list[Measure] = []
+    measures: list[ServedMetric] = []
     problems: list[str] = []
     for stored in policies:
         for metric in stored.policy.spec.metrics:
@@ -121,7 +121,7 @@ def serve(
         selector = selector_text(export.spec.selector.requirements)
         for exported in export.spec.metrics:
             measures += _of_export(namespace, selector, exported)
-    return Served(measures, problems)
+    return MetricRegistry(measures, problems)
 
 
 def _problem(namespace: str, metric: Metric, queries_in: Collection[str]) -> str:
@@ -132,14 +132,14 @@ def _problem(namespace: str, metric: Metric, queries_in: Collection[str]) -> str
     return ""
 
 
-def resource_of(ref: ScaleTargetRef) -> Resource:
+def resource_of(ref: ScaleTargetRef) -> GroupResource:
     """A scale target as a resource in a path, e.g. ``deployments.apps``."""
     group = ref.api_version.rpartition("/")[0]
     plural = _PLURALS.get(ref.kind, f"{ref.kind.lower()}s")
-    return Resource(f"{plural}.{group}" if group else plural, ref.kind, ref.api_version)
+    return GroupResource(f"{plural}.{group}" if group else plural, ref.kind, ref.api_version)
 
 
-def _of_policy(stored: StoredPolicy, metric: Metric) -> Iterator[Measure]:
+def _of_policy(stored: StoredPolicy, metric: Metric) -> Iterator[ServedMetric]:
     """PodsAverage is a value for each pod; others are one value, of the target and external."""
     spec = stored.policy.spec
     target = TargetKey(stored.namespace, spec.scale_target_ref)
@@ -156,11 +156,11 @@ def _policy_measure(
     spec: Spec,
     metric: Metric,
     target: TargetKey,
-    resource: Resource | None,
+    resource: GroupResource | None,
     name: str | None,
     labels: tuple[tuple[str, str], ...] = (),
-) -> Measure:
-    return Measure(
+) -> ServedMetric:
+    return ServedMetric(
         namespace=namespace,
         name=metric.name,
         resource=resource,
@@ -178,11 +178,11 @@ MAX_AGE_SECONDS = 300.0
 """The HPA looks at no timestamp, so that even ``semantics: HPA`` needs an end of what is served."""
 
 
-def _of_export(namespace: str, selector: str, exported: ExportedMetric) -> Iterator[Measure]:
+def _of_export(namespace: str, selector: str, exported: ExportedMetric) -> Iterator[ServedMetric]:
     metric = _as_metric(exported)
     resource = {"Pods": PODS, "Namespace": NAMESPACES, "External": None}[exported.resource]
     for name in dict.fromkeys((exported.name, *exported.aliases)):
-        yield Measure(
+        yield ServedMetric(
             namespace=namespace,
             name=name,
             resource=resource,

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from autoscaler.adapter.registry import Served, serve
+from autoscaler.adapter.registry import MetricRegistry, build_registry
 from autoscaler.documents.exports import MetricExport, load_exports
 from autoscaler.errors import ClusterError, PolicyError
 from autoscaler.ports import PolicyStore, StoredPolicy
@@ -65,7 +65,7 @@ class ExportFiles:
         return _File(stamp, tuple((one.metadata.namespace or self._namespace, one) for one in exports))
 
 
-class Declared:
+class RegistryProvider:
     """Calling it gives what is served now: the same object as long as nothing changes."""
 
     def __init__(
@@ -82,9 +82,9 @@ class Declared:
         self._looked = float("-inf")
         self._stored: Sequence[StoredPolicy] = ()
         self._seen: tuple[object, ...] = ()
-        self._served = Served(())
+        self._served = MetricRegistry(())
 
-    def __call__(self) -> Served:
+    def __call__(self) -> MetricRegistry:
         """What is served; a look at the sources at most once a second."""
         if self._clock() - self._looked >= LOOK_SECONDS:
             self._looked = self._clock()
@@ -100,7 +100,7 @@ class Declared:
         seen = (tuple((one.namespace, one.name, id(one.policy)) for one in self._stored), exports)
         if seen != self._seen:
             self._seen = seen
-            self._served = serve(self._stored, exports, self._queries_in)
+            self._served = build_registry(self._stored, exports, self._queries_in)
             for problem in self._served.problems:
                 log.warning("not served: %s", problem)
 

@@ -25,7 +25,7 @@ _VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete
 
 
 @dataclass(frozen=True, slots=True)
-class Discovery:
+class DiscoveryRequest:
     """Discovery of everything (no group), of a group, or of a version's resources."""
 
     group: str = ""
@@ -33,7 +33,7 @@ class Discovery:
 
 
 @dataclass(frozen=True, slots=True)
-class OpenApi:
+class OpenApiRequest:
     """An OpenAPI document: v2, v3, or v3 of one version."""
 
     form: str
@@ -42,7 +42,7 @@ class OpenApi:
 
 
 @dataclass(frozen=True, slots=True)
-class Custom:
+class CustomMetricRequest:
     """A metric of one object or, with the name ``*``, of all of a resource in a namespace.
 
     ``namespaces`` is the resource of a metric about the namespace itself.
@@ -58,7 +58,7 @@ class Custom:
 
 
 @dataclass(frozen=True, slots=True)
-class External:
+class ExternalMetricRequest:
     """A metric without an object."""
 
     version: str
@@ -68,16 +68,18 @@ class External:
 
 
 @dataclass(frozen=True, slots=True)
-class Plain:
+class PlainRequest:
     """Any other path."""
 
     path: str
 
 
-Asked: TypeAlias = Discovery | OpenApi | Custom | External | Plain
+ApiRequest: TypeAlias = (
+    DiscoveryRequest | OpenApiRequest | CustomMetricRequest | ExternalMetricRequest | PlainRequest
+)
 
 
-def parse_target(target: str) -> Asked:
+def parse_target(target: str) -> ApiRequest:
     """What a request's target (path and query, as received) asks for.
 
     Raises ``ValueError`` for one that nobody could mean.
@@ -90,15 +92,15 @@ def parse_target(target: str) -> Asked:
         raise ValueError("the request's path and query must be UTF-8") from None
 
 
-def _parsed(target: str) -> Asked:
+def _parsed(target: str) -> ApiRequest:
     path, _, query = target.partition("?")
     segments = [_decoded(segment) for segment in path.split("/")[1:]]
-    asked: Asked | None = None
+    asked: ApiRequest | None = None
     if segments[:1] == ["apis"]:
         asked = _api(segments[1:], _parameters(query))
     elif segments[:1] == ["openapi"]:
         asked = _openapi(segments[1:])
-    return asked or Plain("/" + "/".join(segments))
+    return asked or PlainRequest("/" + "/".join(segments))
 
 
 def _decoded(segment: str) -> str:
@@ -115,11 +117,11 @@ def _parameters(query: str) -> dict[str, str]:
     return dict(reversed(parse_qsl(query, keep_blank_values=True, errors="strict")))
 
 
-def _openapi(segments: list[str]) -> Asked | None:
+def _openapi(segments: list[str]) -> ApiRequest | None:
     if segments in (["v2"], ["v3"]):
-        return OpenApi(segments[0])
+        return OpenApiRequest(segments[0])
     if len(segments) == 4 and segments[:2] == ["v3", "apis"] and _is_served(*segments[2:]):
-        return OpenApi("v3", *segments[2:])
+        return OpenApiRequest("v3", *segments[2:])
     return None
 
 
@@ -127,47 +129,47 @@ def _is_served(group: str, version: str) -> bool:
     return version in VERSIONS.get(group, ())
 
 
-def _api(segments: list[str], parameters: dict[str, str]) -> Asked | None:
+def _api(segments: list[str], parameters: dict[str, str]) -> ApiRequest | None:
     segments = segments[:-1] if segments[-1:] == [""] else segments
     if not segments or (len(segments) == 1 and segments[0] in VERSIONS):
-        return Discovery(*segments)
+        return DiscoveryRequest(*segments)
     if len(segments) < 2 or not _is_served(*segments[:2]):
         return None
     (group, version), rest = segments[:2], segments[2:]
     if not rest:
-        return Discovery(group, version)
+        return DiscoveryRequest(group, version)
     if "" in rest or rest[0] != "namespaces":
         return None
     read = _custom if group == CUSTOM else _external
     return read(version, rest[1:], parameters)
 
 
-def _custom(version: str, segments: list[str], parameters: dict[str, str]) -> Custom | None:
+def _custom(version: str, segments: list[str], parameters: dict[str, str]) -> CustomMetricRequest | None:
     selectors = (parameters.get("labelSelector", ""), parameters.get("metricLabelSelector", ""))
     if len(segments) == 3 and segments[1] == "metrics":
         namespace, _, metric = segments
-        return Custom(version, namespace, "namespaces", namespace, metric, *selectors)
+        return CustomMetricRequest(version, namespace, "namespaces", namespace, metric, *selectors)
     if len(segments) == 4:
         namespace, resource, name, metric = segments
-        return Custom(version, namespace, resource, name, metric, *selectors)
+        return CustomMetricRequest(version, namespace, resource, name, metric, *selectors)
     return None
 
 
-def _external(version: str, segments: list[str], parameters: dict[str, str]) -> External | None:
+def _external(version: str, segments: list[str], parameters: dict[str, str]) -> ExternalMetricRequest | None:
     if len(segments) != 2:
         return None
-    return External(version, segments[0], segments[1], parameters.get("labelSelector", ""))
+    return ExternalMetricRequest(version, segments[0], segments[1], parameters.get("labelSelector", ""))
 
 
-def access(asked: Asked, method: str, target: str) -> Access:
+def access(asked: ApiRequest, method: str, target: str) -> Access:
     """The attributes that Kubernetes' own servers would derive from such a request."""
-    if isinstance(asked, Custom):
+    if isinstance(asked, CustomMetricRequest):
         verb = _VERBS.get(method, "get")
         if asked.resource == "namespaces":
             return Access(verb, CUSTOM, asked.version, asked.namespace, "metrics", name=asked.metric)
         return Access(verb, CUSTOM, asked.version, asked.namespace, asked.resource, asked.metric, asked.name)
-    if isinstance(asked, External):
+    if isinstance(asked, ExternalMetricRequest):
         verb = {**_VERBS, "DELETE": "deletecollection"}.get(method, "list")
         return Access(verb, EXTERNAL, asked.version, asked.namespace, asked.metric)
-    path = asked.path if isinstance(asked, Plain) else unquote(target.partition("?")[0])
+    path = asked.path if isinstance(asked, PlainRequest) else unquote(target.partition("?")[0])
     return Access(method.lower(), path=path)

@@ -21,7 +21,7 @@ from autoscaler.adapter.connection_limits import (
     LIMITS,
     RESERVED_FILES,
     Connection,
-    Connections,
+    ConnectionLimiter,
     Limit,
     Stage,
     fitting,
@@ -53,7 +53,7 @@ _quiet.setLevel(logging.CRITICAL)  # input that is not HTTP is not an error of t
 
 
 class _Tls(SSLProtocol):
-    """TLS of one connection, which takes part in ``Connections``.
+    """TLS of one connection, which takes part in ``ConnectionLimiter``.
 
     ``asyncio`` has no public way to either of two things, and without them this still works: a
     buffer of two TLS records instead of 256 KiB, and the alert of a failed handshake, which
@@ -62,7 +62,7 @@ class _Tls(SSLProtocol):
 
     max_size = 32_768
 
-    def __init__(self, handler: _Handler, connections: Connections, tls: ssl.SSLContext) -> None:
+    def __init__(self, handler: _Handler, connections: ConnectionLimiter, tls: ssl.SSLContext) -> None:
         self._handler, self._connections = handler, connections
         super().__init__(
             asyncio.get_running_loop(),
@@ -166,7 +166,7 @@ class Listening:
     """A server that answers on ``port``."""
 
     port: int
-    connections: Connections
+    connections: ConnectionLimiter
     _sockets: asyncio.Server
     _server: web.Server
     _sweeper: asyncio.Task[None]
@@ -185,14 +185,14 @@ async def listen(
     """Starts to answer. Port 0 takes a free one. Raises ``OSError`` where it cannot listen."""
     server = _Server(app)
     loop = asyncio.get_running_loop()
-    connections = Connections(loop.time, app.telemetry.dropped, limits)
+    connections = ConnectionLimiter(loop.time, app.telemetry.dropped, limits)
     app.telemetry.watch(connections)
     sockets = await loop.create_server(lambda: _Tls(server(), connections, tls), host, port)
     sweeper = loop.create_task(_sweep(connections))
     return Listening(sockets.sockets[0].getsockname()[1], connections, sockets, server, sweeper)
 
 
-async def _sweep(connections: Connections) -> None:
+async def _sweep(connections: ConnectionLimiter) -> None:
     while True:
         await asyncio.sleep(SWEEP_SECONDS)
         connections.sweep()

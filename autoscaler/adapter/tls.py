@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from autoscaler.errors import ClusterError
-from autoscaler.ports import Trust, TrustSource
+from autoscaler.ports import AuthenticationConfig, AuthenticationConfigSource
 
 LOOK_SECONDS = 1.0
 """How often to look whether anything has changed."""
@@ -36,7 +36,7 @@ class KeyPair:
         return tuple((stat.st_ino, stat.st_mtime_ns, stat.st_size) for stat in stats)
 
 
-def server_context(pair: KeyPair, trust: Trust) -> ssl.SSLContext:
+def server_context(pair: KeyPair, trust: AuthenticationConfig) -> ssl.SSLContext:
     """TLS 1.2 or later, HTTP/1.1, both authorities' client certificates welcome.
 
     Raises ``OSError`` (``ssl.SSLError`` among them) where a file or authority cannot be used.
@@ -75,26 +75,26 @@ def client_chain(tls: ssl.SSLObject) -> tuple[bytes, ...]:
 class LiveContext:
     """The context to listen with, and what it is replaced by at each handshake.
 
-    It is a ``TrustSource`` as well: requests are judged by the authorities that handshakes are.
+    It is an ``AuthenticationConfigSource`` too: one set of authorities judges handshakes and requests.
     ``problem`` says why the newest files or authorities are not in use, empty when they are.
     """
 
     def __init__(
-        self, pair: KeyPair, trust: TrustSource, clock: Callable[[], float] = time.monotonic
+        self, pair: KeyPair, trust: AuthenticationConfigSource, clock: Callable[[], float] = time.monotonic
     ) -> None:
         """Raises ``OSError`` when the files cannot be used now."""
         self.problem = ""
         self._pair = pair
         self._trust_source = trust
         self._clock = clock
-        self._trust = self._trust_now(Trust())
+        self._trust = self._trust_now(AuthenticationConfig())
         self._stamp = pair.stamp()
         self._looked = clock()
         self._newest = server_context(pair, self._trust)
         self.context = server_context(pair, self._trust)
         self.context.sni_callback = self._choose
 
-    def trust(self) -> Trust:
+    def trust(self) -> AuthenticationConfig:
         """The authorities in use: the newest that could be used."""
         self._current()
         return self._trust
@@ -125,7 +125,7 @@ class LiveContext:
         self._trust, self._stamp = trust, stamp
         log.info("new certificates are in use")
 
-    def _trust_now(self, last: Trust) -> Trust:
+    def _trust_now(self, last: AuthenticationConfig) -> AuthenticationConfig:
         try:
             return self._trust_source.trust()
         except ClusterError:

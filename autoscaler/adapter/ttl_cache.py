@@ -12,7 +12,7 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 
-class Remembered(Generic[K, V]):
+class TtlCache(Generic[K, V]):
     """The results of ``ask`` by key, for ``seconds`` and for at most ``size`` keys.
 
     Keys are kept as digests of their ``repr``, which must tell them apart: strangers choose them,

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
 
-from autoscaler.adapter.registry import Measure
+from autoscaler.adapter.registry import ServedMetric
 from autoscaler.api.models import CLUSTER_SIGNALS
 from autoscaler.decision.fleet import survey
 from autoscaler.decision.samples import Screen, bounds_of, fault
@@ -36,7 +36,7 @@ class Values:
     reason: str = ""
 
 
-def values(measure: Measure, answer: Answer, pods: Collection[Pod], now: float) -> Values:
+def values(measure: ServedMetric, answer: Answer, pods: Collection[Pod], now: float) -> Values:
     """The values of a measure at ``now`` (seconds), of pods that are there and do not leave."""
     found = reading(measure.metric, answer, measure.namespace, pods, now, measure.max_age_seconds)
     if found.error is not None:
@@ -46,7 +46,7 @@ def values(measure: Measure, answer: Answer, pods: Collection[Pod], now: float) 
     return _of_object(measure, found, pods, now)
 
 
-def _of_pods(measure: Measure, found: Reading, pods: Collection[Pod], now: float) -> Values:
+def _of_pods(measure: ServedMetric, found: Reading, pods: Collection[Pod], now: float) -> Values:
     live = {pod.name for pod in pods if not pod.deleting}
     series: dict[str, list[Sample]] = defaultdict(list)
     for sample in found.samples:
@@ -61,7 +61,7 @@ def _of_pods(measure: Measure, found: Reading, pods: Collection[Pod], now: float
     return Values(by_name, f"{absent} of {len(live)} pods have no usable sample" if absent else "")
 
 
-def _of_object(measure: Measure, found: Reading, pods: Collection[Pod], now: float) -> Values:
+def _of_object(measure: ServedMetric, found: Reading, pods: Collection[Pod], now: float) -> Values:
     gaps = (*found.missing, *_silent(measure, found, pods))
     if gaps:
         return Values({}, f"incomplete: no value of {', '.join(gaps[:3])}")
@@ -71,7 +71,7 @@ def _of_object(measure: Measure, found: Reading, pods: Collection[Pod], now: flo
     return Values({measure.object or "": one}) if isinstance(one, Value) else Values({}, one)
 
 
-def _silent(measure: Measure, found: Reading, pods: Collection[Pod]) -> Sequence[str]:
+def _silent(measure: ServedMetric, found: Reading, pods: Collection[Pod]) -> Sequence[str]:
     """The pods whose part of a total is missing, where the series are the pods' own."""
     if measure.metric.signal is None or measure.metric.signal in CLUSTER_SIGNALS:
         return ()
@@ -87,7 +87,7 @@ _REDUCTIONS: dict[str, Callable[[Sequence[float]], float]] = {
 }
 
 
-def _combine(measure: Measure, samples: Sequence[Sample], now: float) -> Value | str:
+def _combine(measure: ServedMetric, samples: Sequence[Sample], now: float) -> Value | str:
     """One value of one or several series, as old as the oldest of them; or why there is none."""
     bounds = bounds_of(measure.metric.signal, strict=False)
     screen = Screen(now, measure.max_age_seconds, strict=True, bounds=bounds)

@@ -26,7 +26,7 @@ Item = Callable[[str, float, float], str]
 
 
 @dataclass(frozen=True, slots=True)
-class Resource:
+class GroupResource:
     """What kind of object a metric describes. ``plural`` is qualified as in ``deployments.apps``."""
 
     plural: str
@@ -35,13 +35,13 @@ class Resource:
     namespaced: bool = True
 
 
-PODS = Resource("pods", "Pod", "/v1")
-NAMESPACES = Resource("namespaces", "Namespace", "/v1", namespaced=False)
+PODS = GroupResource("pods", "Pod", "/v1")
+NAMESPACES = GroupResource("namespaces", "Namespace", "/v1", namespaced=False)
 
 
 def custom_item(
     version: str,
-    resource: Resource,
+    resource: GroupResource,
     namespace: str,
     metric: str,
     window_seconds: int,

@@ -93,7 +93,7 @@ Ratio = Annotated[
 ]
 
 
-class Model(BaseModel):
+class ApiModel(BaseModel):
     """What every part of our documents is like: frozen, camelCase in YAML, no unknown field."""
 
     model_config = ConfigDict(
@@ -106,7 +106,7 @@ class Model(BaseModel):
         field_title_generator=lambda name, _info: to_camel(name),
     )
 
-    def hold(self, rule: Callable[[Mapping[str, Any]], Iterable[Fault]]) -> Self:
+    def enforce(self, rule: Callable[[Mapping[str, Any]], Iterable[Fault]]) -> Self:
         """Checks a rule between fields; all its faults in one error, a ``PydanticCustomError``."""
         faults = list(rule(_plain(self)))
         if faults:
@@ -120,7 +120,7 @@ def _plain(value: Any) -> Any:
 
     ``model_dump`` would build each part's own serializer, which takes longer than all the rules.
     """
-    if isinstance(value, Model):
+    if isinstance(value, ApiModel):
         return {to_camel(name): _plain(part) for name, part in value if part is not None}
     return [_plain(part) for part in value] if isinstance(value, tuple) else value
 

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
-from autoscaler.api.fields import Bool, Int, Milli, Model, Name, Ratio, Share
+from autoscaler.api.fields import ApiModel, Bool, Int, Milli, Name, Ratio, Share
 from autoscaler.api.rules import (
     DEFAULT_MIN_REPLICAS,
     metric_faults,
@@ -29,7 +29,6 @@ from autoscaler.api.vocabulary import ENDED_REQUESTS_SIGNALS as ENDED_REQUESTS_S
 from autoscaler.api.vocabulary import FRACTION_SIGNALS as FRACTION_SIGNALS
 from autoscaler.api.vocabulary import QUANTILE_SIGNALS as QUANTILE_SIGNALS
 from autoscaler.api.vocabulary import ZERO_REPLICA_SIGNALS as ZERO_REPLICA_SIGNALS
-from autoscaler.api.vocabulary import Bounds as Bounds
 from autoscaler.api.vocabulary import MissingData as MissingData
 from autoscaler.api.vocabulary import Mode as Mode
 from autoscaler.api.vocabulary import Role as Role
@@ -37,6 +36,7 @@ from autoscaler.api.vocabulary import SelectPolicy as SelectPolicy
 from autoscaler.api.vocabulary import Semantics as Semantics
 from autoscaler.api.vocabulary import Signal as Signal
 from autoscaler.api.vocabulary import TargetType as TargetType
+from autoscaler.api.vocabulary import ValueBounds as ValueBounds
 
 API_VERSION = "vllm-autoscaler.io/v1alpha1"
 MAX_INT32 = 2**31 - 1
@@ -45,7 +45,7 @@ DEFAULT_TOLERANCE = 0.1
 DEFAULT_QUANTILE = 0.95
 
 
-class Target(Model):
+class Target(ApiModel):
     """What the autoscaler steers a metric to, in the shape of HPA's MetricTarget."""
 
     type: TargetType
@@ -59,7 +59,7 @@ class Target(Model):
 
     @model_validator(mode="after")
     def _rules(self) -> Self:
-        return self.hold(target_faults)
+        return self.enforce(target_faults)
 
     @property
     def milli(self) -> int:
@@ -69,7 +69,7 @@ class Target(Model):
         return chosen
 
 
-class CloudMonitoring(Model):
+class CloudMonitoring(ApiModel):
     """Time series of Google Cloud Monitoring, in the words of its API; several are added up."""
 
     filter: Annotated[str, StringConstraints(min_length=1, max_length=2048)]
@@ -89,7 +89,7 @@ class CloudMonitoring(Model):
     """What makes one series of several; needs an aligner."""
 
 
-class Metric(Model):
+class Metric(ApiModel):
     """One metric: a signal of the catalogue, a query or Cloud Monitoring, and its target."""
 
     name: Annotated[str, StringConstraints(min_length=1, max_length=63)] = ""
@@ -125,10 +125,10 @@ class Metric(Model):
 
     @model_validator(mode="after")
     def _rules(self) -> Self:
-        return self.hold(metric_faults)
+        return self.enforce(metric_faults)
 
 
-class ScaleTargetRef(Model):
+class ScaleTargetRef(ApiModel):
     """The workload to scale: any kind with a scale subresource."""
 
     api_version: Annotated[str, StringConstraints(min_length=1, max_length=253)] = "apps/v1"
@@ -139,7 +139,7 @@ class ScaleTargetRef(Model):
     """The workload's name, in the namespace of the policy."""
 
 
-class ScalingPolicyRule(Model):
+class ScalingPolicyRule(ApiModel):
     """autoscaling/v2 HPAScalingPolicy: how much may change within a period."""
 
     type: Literal["Pods", "Percent"]
@@ -150,7 +150,7 @@ class ScalingPolicyRule(Model):
     """The period, which slides."""
 
 
-class ScalingRules(Model):
+class ScalingRules(ApiModel):
     """autoscaling/v2 HPAScalingRules for one direction; unset fields take HPA's defaults."""
 
     stabilization_window_seconds: Annotated[Int, Field(ge=0, le=3600)] | None = None
@@ -164,7 +164,7 @@ class ScalingRules(Model):
     """How far a ratio of metric to target may be from 1 without a change. Default: 0.1."""
 
 
-class Behavior(Model):
+class Behavior(ApiModel):
     """autoscaling/v2 HorizontalPodAutoscalerBehavior."""
 
     scale_up: ScalingRules | None = None
@@ -204,7 +204,7 @@ def _effective(
     )
 
 
-class PendingReplicas(Model):
+class PendingReplicas(ApiModel):
     """Credit for replicas that are ordered but not ready."""
 
     credit: Bool | None = None
@@ -214,7 +214,7 @@ class PendingReplicas(Model):
     """Replicas that are not ready after this long get no more credit."""
 
 
-class RemainingCapacity(Model):
+class RemainingCapacity(ApiModel):
     """No scale-down below the replicas that could carry the current load."""
 
     enabled: Bool | None = None
@@ -225,7 +225,7 @@ class RemainingCapacity(Model):
     """The mean number of waiting requests that the remaining replicas may have."""
 
 
-class RejectedRequests(Model):
+class RejectedRequests(ApiModel):
     """No scale-down while replicas refuse requests."""
 
     enabled: Bool | None = None
@@ -233,7 +233,7 @@ class RejectedRequests(Model):
     requests are refused. Default: true (`LLM`), false (`HPA`)."""
 
 
-class Guards(Model):
+class Guards(ApiModel):
     """What HPA gets wrong for LLMs. All on with `semantics: LLM`, all off with `HPA`."""
 
     pending_replicas: PendingReplicas = PendingReplicas.model_construct()
@@ -247,7 +247,7 @@ class Guards(Model):
     `missingData` is not `Hold` decide for themselves. Default: true (`LLM`), false (`HPA`)."""
 
 
-class Fallback(Model):
+class Fallback(ApiModel):
     """Replicas to run when no metric could be used for a while."""
 
     replicas: Annotated[Int, Field(ge=0, le=MAX_INT32)]
@@ -258,7 +258,7 @@ class Fallback(Model):
     """`CurrentReplicasIfHigher` never removes a replica; `Static` may."""
 
 
-class Schedule(Model):
+class Schedule(ApiModel):
     """A recurring window that replaces minReplicas, maxReplicas or both."""
 
     name: Name
@@ -276,10 +276,10 @@ class Schedule(Model):
 
     @model_validator(mode="after")
     def _rules(self) -> Self:
-        return self.hold(schedule_faults)
+        return self.enforce(schedule_faults)
 
 
-class Spec(Model):
+class Spec(ApiModel):
     """What to scale, between which bounds, on which metrics, how fast."""
 
     scale_target_ref: ScaleTargetRef
@@ -317,7 +317,7 @@ class Spec(Model):
 
     @model_validator(mode="after")
     def _rules(self) -> Self:
-        return self.hold(spec_faults)
+        return self.enforce(spec_faults)
 
     @cached_property
     def scale_up(self) -> EffectiveRules:
@@ -378,7 +378,7 @@ def _guard(field: str, signal: Signal, milli: int) -> Metric:
     return Metric.model_construct(name=f"{field}/{signal}", signal=signal, target=target, role=Role.GUARD)
 
 
-class Metadata(Model):
+class Metadata(ApiModel):
     """Kubernetes object metadata, as far as a person writes it."""
 
     name: Name
@@ -391,7 +391,7 @@ class Metadata(Model):
     """Kubernetes annotations."""
 
 
-class ScalingPolicy(Model):
+class ScalingPolicy(ApiModel):
     """How one workload is scaled."""
 
     api_version: Literal["vllm-autoscaler.io/v1alpha1"]

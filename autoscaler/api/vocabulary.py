@@ -46,7 +46,7 @@ ENDED_REQUESTS_SIGNALS = frozenset({Signal.REQUESTS_RATE, Signal.REJECTED_RATE})
 
 
 @dataclass(frozen=True, slots=True)
-class Bounds:
+class ValueBounds:
     """What a value can be, in its signal's unit; NaN and the infinities never are."""
 
     low: float = 0.0
@@ -60,7 +60,9 @@ class Bounds:
         return f"{self.low:g} or more" if self.high == inf else f"{self.low:g} to {self.high:g}"
 
 
-BOUNDS = {signal: Bounds(high=1.05) if signal in FRACTION_SIGNALS else Bounds() for signal in Signal}
+BOUNDS = {
+    signal: ValueBounds(high=1.05) if signal in FRACTION_SIGNALS else ValueBounds() for signal in Signal
+}
 """The bounds of every signal. An exporter's share may pass 1 by its own rounding, and not by more:
 DCGM's "blank" for a percentage is 2**63 - 14, and counters that jump make thousands of percent."""
 

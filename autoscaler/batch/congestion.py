@@ -7,7 +7,7 @@ from random import Random
 FIRST = 4.0
 
 
-class Window:
+class CongestionWindow:
     """Grows while answers come, halves when the server refuses, and pauses as long as it asks for.
 
     Up to the first refusal every answer adds one place (so the window doubles each round trip); after

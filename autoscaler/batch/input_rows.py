@@ -17,7 +17,7 @@ _TABLES = (".csv", ".parquet")
 _COMPRESSED = (".gz", ".bz2", ".xz", ".zst", ".zip")
 
 
-class Row(NamedTuple):
+class InputRow(NamedTuple):
     """One row: its number from 0, its line where it has one, and its columns."""
 
     number: int
@@ -25,7 +25,7 @@ class Row(NamedTuple):
     columns: Mapping[str, Any]
 
 
-def read_rows(path: Path) -> Iterator[Row]:
+def read_rows(path: Path) -> Iterator[InputRow]:
     """The rows of a file, by the end of its name: .csv, .parquet, otherwise JSON lines (also .gz).
 
     Raises:
@@ -41,7 +41,7 @@ def read_rows(path: Path) -> Iterator[Row]:
     return _csv(path) if path.suffix == ".csv" else _json_lines(path)
 
 
-def _json_lines(path: Path) -> Iterator[Row]:
+def _json_lines(path: Path) -> Iterator[InputRow]:
     lines = Lines(path, InputError)
     number = 0
     for first, block in lines.blocks():
@@ -54,11 +54,11 @@ def _json_lines(path: Path) -> Iterator[Row]:
                 raise lines.fail(line, "", f"is not valid JSON: {error}") from None
             if not isinstance(columns, dict):
                 raise lines.fail(line, "", 'is not a JSON object; write one a line, like {"prompt": "Hi"}')
-            yield Row(number, line, columns)
+            yield InputRow(number, line, columns)
             number += 1
 
 
-def _csv(path: Path) -> Iterator[Row]:
+def _csv(path: Path) -> Iterator[InputRow]:
     """Fields may hold line ends, so this is not read line by line; a row's line is its last one."""
     csv.field_size_limit(_FIELD_BYTES)
     try:
@@ -68,7 +68,7 @@ def _csv(path: Path) -> Iterator[Row]:
                 if None in columns or None in columns.values():
                     message = f"does not have the header's {len(reader.fieldnames or ())} fields"
                     raise InputError([Problem(str(path), reader.line_num, "", message)])
-                yield Row(number, reader.line_num, columns)
+                yield InputRow(number, reader.line_num, columns)
     except csv.Error as error:
         raise InputError([Problem(str(path), reader.line_num, "", f"is not a CSV row: {error}")]) from None
     except UnicodeDecodeError as error:
@@ -77,7 +77,7 @@ def _csv(path: Path) -> Iterator[Row]:
         raise InputError([Problem(str(path), None, "", f"cannot be read: {error.strerror}")]) from None
 
 
-def _parquet(path: Path) -> Iterator[Row]:
+def _parquet(path: Path) -> Iterator[InputRow]:
     try:
         from pyarrow import ArrowException
         from pyarrow.parquet import ParquetFile
@@ -89,7 +89,7 @@ def _parquet(path: Path) -> Iterator[Row]:
             number = 0
             for batch in file.iter_batches(_BATCH_ROWS):
                 for columns in batch.to_pylist():
-                    yield Row(number, None, columns)
+                    yield InputRow(number, None, columns)
                     number += 1
     except (ArrowException, OSError) as error:
         raise InputError([Problem(str(path), None, "", f"cannot be read: {error}")]) from None

@@ -18,7 +18,7 @@ from time import monotonic
 from types import TracebackType
 from typing import Any, Self
 
-from autoscaler.batch.results import FIELDS, Result
+from autoscaler.batch.results import FIELDS, RowResult
 from autoscaler.errors import InputError, Problem
 
 SYNC_S = 5.0
@@ -75,7 +75,7 @@ class Journal:
             self.path.unlink()  # an empty file would say that something was done
         self._close()
 
-    def append(self, result: Result) -> None:
+    def append(self, result: RowResult) -> None:
         """Keeps a result, whatever happens to this process afterwards.
 
         Raises:
@@ -113,12 +113,12 @@ class Journal:
             )
             raise self._wrong(None, message)
 
-    def results(self) -> Iterator[Result]:
+    def results(self) -> Iterator[RowResult]:
         """All results so far, in the order of the file."""
         with self.path.open("rb") as file:
             yield from map(_parse, file)
 
-    def ordered(self) -> Iterator[Result]:
+    def ordered(self) -> Iterator[RowResult]:
         """All results so far, by row. Their places alone are held in memory, as answers may be large."""
         with self.path.open("rb") as file:
             places, place = [], 0
@@ -182,7 +182,7 @@ class Journal:
             raise self._wrong(None, f"cannot be written: {error.strerror}") from None
         self._synced = monotonic()
 
-    def _read(self, number: int, line: bytes) -> Result:
+    def _read(self, number: int, line: bytes) -> RowResult:
         try:
             result = _parse(line)
             return replace(result, row=int(result.row))
@@ -199,7 +199,7 @@ class Journal:
         return InputError([Problem(str(self.path), line, "--output", message)])
 
 
-def _parse(line: bytes) -> Result:
+def _parse(line: bytes) -> RowResult:
     fields: dict[str, Any] = json.loads(line)
     fields.pop("custom_id", None)
-    return Result(**fields)
+    return RowResult(**fields)

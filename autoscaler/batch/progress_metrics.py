@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry, Metric, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.registry import Collector
 
-from autoscaler.batch.runner import Run
+from autoscaler.batch.runner import BatchRun
 from autoscaler.errors import InputError, Problem
 from autoscaler.metrics.signals import GATEWAY_QUEUE
 
@@ -20,7 +20,7 @@ POOL = "autoscale-batch"
 class BatchCollector(Collector):
     """The rows of a run: those that wait are the signal ``gatewayQueue``."""
 
-    def __init__(self, run: Run, total: int) -> None:
+    def __init__(self, run: BatchRun, total: int) -> None:
         """``total``: the rows of the input."""
         self._run = run
         self._total = total

@@ -9,7 +9,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from autoscaler.batch.input_rows import Row, read_rows
+from autoscaler.batch.input_rows import InputRow, read_rows
 from autoscaler.client.prompts import Form
 from autoscaler.errors import InputError, Problem
 
@@ -21,7 +21,7 @@ OTHER_PATHS = (
 """Paths that only OpenAI's form of a row can name; their answers are JSON, too, and are kept whole."""
 
 
-class Ask(NamedTuple):
+class BatchRequest(NamedTuple):
     """One request. ``row`` counts from 0; ``id`` is the row's own, else its number."""
 
     row: int
@@ -32,7 +32,7 @@ class Ask(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Asking:
+class RequestBuilder:
     """How rows become requests.
 
     A row has a ``body`` (as in OpenAI's batch files, with its ``url``), or ``messages``, or its text in
@@ -43,7 +43,7 @@ class Asking:
     prompt_column: str
     parameters: Mapping[str, Any]
 
-    def read(self, path: Path) -> Iterator[Ask]:
+    def read(self, path: Path) -> Iterator[BatchRequest]:
         """Every row of a file as a request.
 
         Raises:
@@ -55,9 +55,9 @@ class Asking:
             text = json.dumps([where, whole], sort_keys=True, ensure_ascii=False)
             key = sha256(text.encode(errors="surrogatepass")).hexdigest()[:16]
             own_id = row.columns.get("custom_id", row.columns.get("id"))
-            yield Ask(row.number, str(row.number if own_id is None else own_id), where, whole, key)
+            yield BatchRequest(row.number, str(row.number if own_id is None else own_id), where, whole, key)
 
-    def _body(self, path: Path, row: Row) -> tuple[str, Mapping[str, Any]]:
+    def _body(self, path: Path, row: InputRow) -> tuple[str, Mapping[str, Any]]:
         columns = row.columns
         if "body" in columns:
             return _whole_request(path, row)
@@ -74,7 +74,7 @@ class Asking:
         return PATHS["chat"], {"messages": [{"role": "user", "content": prompt}]}
 
 
-def _whole_request(path: Path, row: Row) -> tuple[str, Mapping[str, Any]]:
+def _whole_request(path: Path, row: InputRow) -> tuple[str, Mapping[str, Any]]:
     """The url and the body of a row in OpenAI's form, whose answer can be kept."""
     columns = row.columns
     where, body = columns.get("url", PATHS["chat"]), columns["body"]
@@ -90,6 +90,6 @@ def _whole_request(path: Path, row: Row) -> tuple[str, Mapping[str, Any]]:
     return where, body
 
 
-def _wrong(path: Path, row: Row, field: str, message: str) -> InputError:
+def _wrong(path: Path, row: InputRow, field: str, message: str) -> InputError:
     where = field if row.line is not None else f"row {row.number}: {field}"
     return InputError([Problem(str(path), row.line, where, message)])

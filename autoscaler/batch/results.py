@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, TypeVar
 
-from autoscaler.batch.request_builder import Ask
+from autoscaler.batch.request_builder import BatchRequest
 from autoscaler.client.completions import INCOMPLETE
 
 T = TypeVar("T", str, int)
@@ -17,7 +17,7 @@ ANSWERS = ("choices", "data", "results")
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class RowResult:
     """Outcome of one row.
 
     ``output``: the text of the first choice; None where it has none (a tool call, reasoning alone, an
@@ -48,20 +48,20 @@ class Result:
         return self.finish_reason in INCOMPLETE or (self.output is None and self.response is None)
 
 
-FIELDS = tuple(Result.__dataclass_fields__)
+FIELDS = tuple(RowResult.__dataclass_fields__)
 
 
-def failed(ask: Ask, attempts: int, error: str) -> Result:
+def failed(ask: BatchRequest, attempts: int, error: str) -> RowResult:
     """The result of a row that has no answer."""
-    return Result(ask.row, ask.id, ask.key, None, None, None, None, attempts, " ".join(error.split()))
+    return RowResult(ask.row, ask.id, ask.key, None, None, None, None, attempts, " ".join(error.split()))
 
 
-def answered(ask: Ask, attempts: int, answer: Mapping[str, Any]) -> Result:
+def answered(ask: BatchRequest, attempts: int, answer: Mapping[str, Any]) -> RowResult:
     """The result of a row with an answer, which is kept whole even if it is none that is known."""
     choices = answer.get("choices")
     first = choices[0] if choices else {}
     known = any(isinstance(answer.get(name), list) and answer[name] for name in ANSWERS)
-    return Result(
+    return RowResult(
         row=ask.row,
         id=ask.id,
         key=ask.key,

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from autoscaler.batch.congestion import Window
+from autoscaler.batch.congestion import CongestionWindow
 from autoscaler.batch.journal import Journal
-from autoscaler.batch.request_builder import Ask
-from autoscaler.batch.results import Result, answered, failed
+from autoscaler.batch.request_builder import BatchRequest
+from autoscaler.batch.results import RowResult, answered, failed
 from autoscaler.client.endpoint import Endpoint
 from autoscaler.client.failures import REFUSES_ALL
 from autoscaler.errors import RequestError, ServerError
@@ -21,7 +21,10 @@ def _quietly(_: ServerError) -> None:
 
 
 async def find_model(
-    endpoint: Endpoint, window: Window, patience_s: float, on_wait: Callable[[ServerError], None] = _quietly
+    endpoint: Endpoint,
+    window: CongestionWindow,
+    patience_s: float,
+    on_wait: Callable[[ServerError], None] = _quietly,
 ) -> str:
     """The server's first model, as soon as it says so; ``on_wait`` hears once why it does not.
 
@@ -44,7 +47,7 @@ async def find_model(
 
 
 @dataclass(slots=True)
-class Run:
+class BatchRun:
     """Sends requests and keeps results.
 
     ``model``: for the asks that name none; None: the server's first. ``attempts``: how often a row is
@@ -55,11 +58,11 @@ class Run:
 
     endpoint: Endpoint
     journal: Journal
-    window: Window
+    window: CongestionWindow
     model: str | None
     attempts: int
     patience_s: float
-    on_result: Callable[[Result], None] = lambda _: None
+    on_result: Callable[[RowResult], None] = lambda _: None
     on_wait: Callable[[ServerError], None] = _quietly
     in_flight: int = 0
     sent: int = 0
@@ -67,7 +70,7 @@ class Run:
     _begun: bool = False  # an answer has come, or somebody was told that none does
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def run(self, asks: Iterable[Ask]) -> None:
+    async def run(self, asks: Iterable[BatchRequest]) -> None:
         """Sends every ask that the journal has no result of.
 
         Raises:
@@ -83,7 +86,7 @@ class Run:
         except ExceptionGroup as errors:  # the task group's; whatever went wrong first ended the others
             raise errors.exceptions[0] from None
 
-    async def _send_all(self, asks: Iterable[Ask]) -> None:
+    async def _send_all(self, asks: Iterable[BatchRequest]) -> None:
         # Rows are read as places become free; those that wait for another attempt keep theirs.
         places = asyncio.Semaphore(self.window.most)
         async with asyncio.TaskGroup() as tasks:
@@ -95,7 +98,7 @@ class Run:
                 task = tasks.create_task(self._row(ask))
                 task.add_done_callback(lambda _: places.release())
 
-    async def _row(self, ask: Ask) -> None:
+    async def _row(self, ask: BatchRequest) -> None:
         """Sends one row until it has a result. The caller has entered for the first attempt."""
         failures = 0
         while True:
@@ -120,7 +123,7 @@ class Run:
                 await asyncio.sleep(self.window.pause_s(failures))
             await self._enter()
 
-    async def _post(self, ask: Ask) -> dict[str, Any]:
+    async def _post(self, ask: BatchRequest) -> dict[str, Any]:
         self.sent += 1
         try:
             return await self.endpoint.post(ask.path, {"model": self.model, **ask.body})
@@ -151,7 +154,7 @@ class Run:
             self._begun = True
             self.on_wait(error)
 
-    def _keep(self, result: Result) -> None:
+    def _keep(self, result: RowResult) -> None:
         self.journal.append(result)
         self.on_result(result)
 

@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from autoscaler.batch.results import FIELDS, Result
+from autoscaler.batch.results import FIELDS, RowResult
 from autoscaler.errors import InputError, MissingExtraError, Problem
 
 TABLES = (".csv", ".parquet")
@@ -36,7 +36,7 @@ def check_table(path: Path) -> None:
             raise MissingExtraError(message) from None
 
 
-def write_table(path: Path, results: Iterable[Result]) -> None:
+def write_table(path: Path, results: Iterable[RowResult]) -> None:
     """Replaces ``path`` by a table in the order of ``results``; it is whole or not there."""
     draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -49,21 +49,21 @@ def write_table(path: Path, results: Iterable[Result]) -> None:
         draft.unlink(missing_ok=True)
 
 
-def _cells(result: Result) -> list[Any]:
+def _cells(result: RowResult) -> list[Any]:
     """In the order of ``FIELDS``; an answer is JSON text."""
     *cells, response = (getattr(result, name) for name in FIELDS)
     # Half a surrogate pair would be an error in both forms.
     return [*cells, None if response is None else json.dumps(response)]
 
 
-def _csv(path: Path, results: Iterable[Result]) -> None:
+def _csv(path: Path, results: Iterable[RowResult]) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
         rows = csv.writer(file, lineterminator="\n")
         rows.writerow(FIELDS)
         rows.writerows(map(_cells, results))
 
 
-def _parquet(path: Path, results: Iterable[Result]) -> None:
+def _parquet(path: Path, results: Iterable[RowResult]) -> None:
     import pyarrow as pa
     from pyarrow.parquet import ParquetWriter
 

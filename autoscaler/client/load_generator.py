@@ -15,7 +15,7 @@ Clock = Callable[[], float]
 
 
 @dataclass(slots=True)
-class Measured:
+class SentRequest:
     """One request as the client saw it. Times in seconds.
 
     ``arrival_s``: when it was to leave, ``sent_s``: when it left, both from the run's start; latencies
@@ -61,7 +61,7 @@ class OpenLoop:
 
     endpoint: Endpoint
     prompts: Prompts
-    requests: list[Measured] = field(default_factory=list)
+    requests: list[SentRequest] = field(default_factory=list)
     in_flight: int = 0
     clock: Clock = field(default_factory=lambda: asyncio.get_running_loop().time)
     started: float = 0.0
@@ -90,11 +90,11 @@ class OpenLoop:
             for arrival_s, prompt_tokens, output_tokens in trace:
                 body = self.prompts.body(prompt_tokens, output_tokens)
                 await asyncio.sleep(max(arrival_s - self.now(), 0.0))
-                measured = Measured(arrival_s, prompt_tokens, output_tokens, self.now())
+                measured = SentRequest(arrival_s, prompt_tokens, output_tokens, self.now())
                 self.requests.append(measured)
                 tasks.create_task(self._send(measured, *body))
 
-    async def _send(self, measured: Measured, path: str, body: dict[str, object]) -> None:
+    async def _send(self, measured: SentRequest, path: str, body: dict[str, object]) -> None:
         measured.sent_s = self.now()
         self.in_flight += 1
         try:
@@ -112,7 +112,7 @@ class OpenLoop:
         refused = isinstance(error, RequestError) and error.status in REFUSES_ALL
         return refused and all(request.ttft_s is None for request in self.requests)
 
-    async def _follow(self, measured: Measured, path: str, body: dict[str, object]) -> None:
+    async def _follow(self, measured: SentRequest, path: str, body: dict[str, object]) -> None:
         last_s = None
         async for piece in self.endpoint.stream(path, body):
             now = self.now() - measured.sent_s

@@ -11,7 +11,16 @@ from autoscaler.api.models import Mode
 from autoscaler.api.vocabulary import Action
 from autoscaler.decision.types import Decision
 from autoscaler.errors import AutoscalerError, ClusterError, ConflictError
-from autoscaler.ports import Claim, DeletionCosts, Fence, Owners, Scale, ScaleTargets, StoredPolicy, TargetKey
+from autoscaler.ports import (
+    Conflict,
+    DeletionCosts,
+    Fence,
+    Scale,
+    ScalerConflicts,
+    ScaleTargets,
+    StoredPolicy,
+    TargetKey,
+)
 
 CONFLICT = "Conflict"
 """The reason of an outcome: the target has changed since it was read."""
@@ -20,7 +29,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class WriteOutcome:
     """How a sync ended; ``reason`` is one word in Kubernetes' style.
 
     ``in_doubt``: the write failed in a way that leaves open whether it took effect.
@@ -33,13 +42,13 @@ class Outcome:
     reason: str
     message: str
     in_doubt: bool = False
-    claims: Sequence[Claim] | None = ()
+    claims: Sequence[Conflict] | None = ()
     looks_on: bool = False
     unanswered: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Actor:
+class Actuator:
     """Carries decisions out.
 
     ``costs``: marks the idlest pods before a scale-down. ``dry_run``: as if every policy had
@@ -47,7 +56,7 @@ class Actor:
     """
 
     targets: ScaleTargets
-    owners: Owners
+    owners: ScalerConflicts
     fence: Fence
     costs: DeletionCosts | None = None
     dry_run: bool = False
@@ -59,7 +68,7 @@ class Actor:
         scale: Scale,
         decision: Decision,
         costs: Mapping[str, int] = MappingProxyType({}),
-    ) -> Outcome:
+    ) -> WriteOutcome:
         """Writes the decision if it changes something and nothing forbids it.
 
         ``costs``: what each pod's deletion costs, for a scale-down.
@@ -78,13 +87,13 @@ class Actor:
         costs: Mapping[str, int],
         *,
         dry_run: bool,
-    ) -> Outcome:
+    ) -> WriteOutcome:
         claims = self._claims(stored)
         wanted = decision.desired_replicas
         if wanted == decision.current_replicas:
-            return Outcome(Action.HELD, str(decision.reason), decision.message, claims=claims)
+            return WriteOutcome(Action.HELD, str(decision.reason), decision.message, claims=claims)
         if dry_run:
-            return Outcome(Action.DRY_RUN, "DryRun", f"would set {wanted} replicas", claims=claims)
+            return WriteOutcome(Action.DRY_RUN, "DryRun", f"would set {wanted} replicas", claims=claims)
         refusal = self._refusal(claims)
         if refusal is None and costs:
             self._mark(key.namespace, costs)
@@ -102,42 +111,44 @@ class Actor:
         except ClusterError as error:  # the scale-down may take any pod, then
             _log.warning("deletion costs not written", extra={"namespace": namespace, "error": str(error)})
 
-    def _claims(self, stored: StoredPolicy) -> Sequence[Claim] | None:
+    def _claims(self, stored: StoredPolicy) -> Sequence[Conflict] | None:
         try:
-            return tuple(self.owners.claims(stored))
+            return tuple(self.owners.conflicts(stored))
         except ClusterError:
             return None
 
-    def _refusal(self, claims: Sequence[Claim] | None) -> Outcome | None:
+    def _refusal(self, claims: Sequence[Conflict] | None) -> WriteOutcome | None:
         if claims is None:
             message = "nobody knows yet who else scales this target"
-            return Outcome(Action.REFUSED, "OwnersUnknown", message, claims=None)
+            return WriteOutcome(Action.REFUSED, "OwnersUnknown", message, claims=None)
         if claims:
-            return Outcome(Action.REFUSED, "AnotherOwner", contest(claims), claims=claims)
-        if not self.fence.holds():
-            return Outcome(Action.REFUSED, "NotLeading", "another process leads, or may soon", claims=claims)
+            return WriteOutcome(Action.REFUSED, "AnotherOwner", describe_conflicts(claims), claims=claims)
+        if not self.fence.may_write():
+            return WriteOutcome(
+                Action.REFUSED, "NotLeading", "another process leads, or may soon", claims=claims
+            )
         return None
 
     def _write(
-        self, key: TargetKey, scale: Scale, decision: Decision, claims: Sequence[Claim] | None
-    ) -> Outcome:
+        self, key: TargetKey, scale: Scale, decision: Decision, claims: Sequence[Conflict] | None
+    ) -> WriteOutcome:
         replicas = decision.desired_replicas
         try:
             self.targets.write(key, scale, replicas)
         except ConflictError as error:
-            return Outcome(Action.FAILED, CONFLICT, str(error), claims=claims)
+            return WriteOutcome(Action.FAILED, CONFLICT, str(error), claims=claims)
         except AutoscalerError as error:
             in_doubt = isinstance(error, ClusterError)
-            return Outcome(Action.FAILED, "FailedUpdateScale", str(error), in_doubt, claims)
+            return WriteOutcome(Action.FAILED, "FailedUpdateScale", str(error), in_doubt, claims)
         message = f"New size: {replicas}; reason: {decision.message}"
-        return Outcome(Action.SCALED, "SucceededRescale", message, claims=claims)
+        return WriteOutcome(Action.SCALED, "SucceededRescale", message, claims=claims)
 
 
-def contest(claims: Sequence[Claim]) -> str:
+def describe_conflicts(claims: Sequence[Conflict]) -> str:
     """Who else writes the replicas, in one sentence."""
     return f"not written, because others scale this target: {others(claims)}"
 
 
-def others(claims: Sequence[Claim]) -> str:
+def others(claims: Sequence[Conflict]) -> str:
     """The other owners, and how each is known."""
     return "; ".join(f"{claim.owner} ({claim.evidence})" for claim in claims)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from math import ceil, inf
 
 from autoscaler.api.models import Signal
-from autoscaler.controller.observation import Answers
+from autoscaler.controller.observation import QueryResults
 from autoscaler.decision.types import Pod
 from autoscaler.ports import Question
 
@@ -14,7 +14,7 @@ RUNNING = Question(signal=Signal.RUNNING)
 """What has to be asked besides the policies' own questions."""
 
 
-def deletion_costs(namespace: str, pods: Sequence[Pod], answers: Answers) -> Mapping[str, int]:
+def deletion_costs(namespace: str, pods: Sequence[Pod], answers: QueryResults) -> Mapping[str, int]:
     """A cost for each pod that serves: its running requests. The lowest go first.
 
     A pod of which nothing is known costs more than all others. Without an answer there are no costs,

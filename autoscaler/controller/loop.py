@@ -17,17 +17,17 @@ from math import floor
 from autoscaler.api.models import ScalingPolicy
 from autoscaler.api.status import read_status
 from autoscaler.api.vocabulary import Action
-from autoscaler.controller.actuator import Outcome
+from autoscaler.controller.actuator import WriteOutcome
 from autoscaler.controller.clock import Clock
-from autoscaler.controller.observation import Answers, QueryRights, questions
+from autoscaler.controller.observation import QueryResults, QueryRights, questions
 from autoscaler.controller.pace import Key, Paces, Watch, key_of
-from autoscaler.controller.reconcile import Memory, Reconciler, Sync
+from autoscaler.controller.reconcile import PolicyMemory, Reconciler, Sync
 from autoscaler.controller.recorder import Recorder
 from autoscaler.controller.round import Round, StoppedError
-from autoscaler.controller.workers import Workers
+from autoscaler.controller.workers import WorkerPool
 from autoscaler.errors import ClusterError
 from autoscaler.ports import Answer, Fence, MetricSource, PolicyStore, Question, StoredPolicy
-from autoscaler.telemetry.controller_metrics import Metrics
+from autoscaler.telemetry.controller_metrics import ControllerMetrics
 
 WORKERS = 16
 LOOK_SECONDS = 0.5
@@ -54,7 +54,7 @@ class Controller:
         fence: Fence,
         reconciler: Reconciler,
         recorder: Recorder,
-        metrics: Metrics,
+        metrics: ControllerMetrics,
         workers: int = WORKERS,
     ) -> None:
         self._source = source
@@ -65,9 +65,9 @@ class Controller:
         self._metrics = metrics
         self._clock: Clock = reconciler.clock
         self._rights: QueryRights = reconciler.rights
-        self._workers = Workers(workers)
+        self._workers = WorkerPool(workers)
         self._paces = Paces(self._clock.steady, metrics)
-        self._memories: dict[Key, Memory] = {}
+        self._memories: dict[Key, PolicyMemory] = {}
         self._due: dict[Key, tuple[float, Edit]] = {}
         self._refused: set[Key] = set()
         self.busy: set[Key] = set()
@@ -144,7 +144,7 @@ class Controller:
         return policies
 
     def _has_lead(self) -> bool:
-        leads = self._fence.holds()
+        leads = self._fence.may_write()
         if leads != self._leads:
             _log.info("leading" if leads else "standing by")
             self._leads = leads
@@ -212,10 +212,10 @@ class Controller:
             self._due.pop(key, None)
             return None
 
-    def _memory(self, stored: StoredPolicy) -> Memory:
-        return self._memories.setdefault(key_of(stored), Memory(status=read_status(stored.status)))
+    def _memory(self, stored: StoredPolicy) -> PolicyMemory:
+        return self._memories.setdefault(key_of(stored), PolicyMemory(status=read_status(stored.status)))
 
-    def _ask(self, due: Sequence[StoredPolicy]) -> Answers:
+    def _ask(self, due: Sequence[StoredPolicy]) -> QueryResults:
         """Everything that these policies need to know, each question once.
 
         Raises:
@@ -230,7 +230,7 @@ class Controller:
         self._count(answers)
         return answers
 
-    def _count(self, answers: Answers) -> None:
+    def _count(self, answers: QueryResults) -> None:
         """A question that failed counts as one, and is told, also while its last answer stands in."""
         errors = [error for answer in answers.values() if (error := answer.error or answer.outage)]
         self._metrics.questions.labels("error").inc(len(errors))
@@ -255,7 +255,7 @@ class Controller:
                 self._metrics.errors.labels("InternalError").inc()
             return dict.fromkeys(asked, Answer(error=f"the metric source failed: {error}"))
 
-    def _sync(self, stored: StoredPolicy, memory: Memory, shared: Round) -> Sync:
+    def _sync(self, stored: StoredPolicy, memory: PolicyMemory, shared: Round) -> Sync:
         """One policy's sync, whatever happens in it."""
         key = key_of(stored)
         try:
@@ -275,7 +275,7 @@ class Controller:
             self.busy.discard(key)
         return sync
 
-    def _synced(self, stored: StoredPolicy, memory: Memory, shared: Round, watch: Watch) -> Sync:
+    def _synced(self, stored: StoredPolicy, memory: PolicyMemory, shared: Round, watch: Watch) -> Sync:
         period = stored.policy.spec.sync_period_seconds
         try:
             return self._reconciler.sync(stored, memory, lambda: watch.apart(lambda: shared.answers(period)))
@@ -283,7 +283,7 @@ class Controller:
             raise
         except Exception as error:  # one policy's trouble never stops the others
             _log.exception("a sync failed", extra={"namespace": stored.namespace, "policy": stored.name})
-            outcome = Outcome(Action.FAILED, "InternalError", f"{type(error).__name__}: {error}")
+            outcome = WriteOutcome(Action.FAILED, "InternalError", f"{type(error).__name__}: {error}")
             return Sync(stored, self._clock.wall(), outcome)
 
 

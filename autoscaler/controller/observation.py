@@ -11,7 +11,7 @@ from autoscaler.decision.types import Observation, Pod, PodPhase
 from autoscaler.metrics import readings as observe
 from autoscaler.ports import Answer, Question, Scale, StoredPolicy
 
-Answers = Mapping[Question, Answer]
+QueryResults = Mapping[Question, Answer]
 
 _ENDED = (PodPhase.FAILED, PodPhase.SUCCEEDED)
 
@@ -38,7 +38,12 @@ def questions(policies: Iterable[StoredPolicy], rights: QueryRights) -> Collecti
 
 
 def observed(
-    stored: StoredPolicy, scale: Scale, pods: Sequence[Pod], answers: Answers, rights: QueryRights, now: float
+    stored: StoredPolicy,
+    scale: Scale,
+    pods: Sequence[Pod],
+    answers: QueryResults,
+    rights: QueryRights,
+    now: float,
 ) -> Observation:
     """The observation of one policy at ``now``; what it may not ask for is a reading that failed."""
     spec = stored.policy.spec

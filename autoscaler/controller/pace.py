@@ -15,7 +15,7 @@ from autoscaler.controller.backoff import Backoff
 from autoscaler.controller.reconcile import Sync
 from autoscaler.controller.workers import Lane
 from autoscaler.ports import AnyPolicy, StoredPolicy
-from autoscaler.telemetry.controller_metrics import Metrics
+from autoscaler.telemetry.controller_metrics import ControllerMetrics
 
 SLOW_SECONDS = 2.0
 """A sync that holds a thread for longer is slow."""
@@ -41,7 +41,7 @@ def key_of(policy: AnyPolicy) -> Key:
 class Paces:
     """The paces of all policies. Different policies may be used side by side."""
 
-    def __init__(self, clock: Callable[[], float], metrics: Metrics) -> None:
+    def __init__(self, clock: Callable[[], float], metrics: ControllerMetrics) -> None:
         """``clock``: seconds that do not jump. Sets the gauges of ``metrics`` that belong to these."""
         self._clock = clock
         self._lanes: dict[Key, Lane] = {}

@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 
 from autoscaler.api.status import PolicyStatus
 from autoscaler.api.vocabulary import Action, Semantics
-from autoscaler.controller.actuator import CONFLICT, Actor, Outcome
+from autoscaler.controller.actuator import CONFLICT, Actuator, WriteOutcome
 from autoscaler.controller.clock import Clock
 from autoscaler.controller.deletion import RUNNING, deletion_costs
-from autoscaler.controller.observation import Answers, QueryRights, observed
+from autoscaler.controller.observation import QueryResults, QueryRights, observed
 from autoscaler.decision import evaluate, record_scale
 from autoscaler.decision.types import Decision, Observation, ScalingState
 from autoscaler.errors import AutoscalerError, ClusterError
@@ -34,7 +34,7 @@ metric changes faster than it is scraped."""
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
+class SyncDecision:
     """A decision and what it was made from; ``before`` and ``after`` are the engine's memory.
 
     ``found``: the pods, and what is known of their owners.
@@ -58,13 +58,13 @@ class Sync:
 
     stored: StoredPolicy
     now: float
-    outcome: Outcome
-    made: Made | None = None
+    outcome: WriteOutcome
+    made: SyncDecision | None = None
     conflicts: int = 0
 
 
 @dataclass(frozen=True, slots=True)
-class _Doubt:
+class _UnconfirmedWrite:
     """A write whose answer never came."""
 
     decision: Decision
@@ -73,7 +73,7 @@ class _Doubt:
 
 
 @dataclass(slots=True)
-class Memory:
+class PolicyMemory:
     """What one policy's syncs hand on; one sync at a time may use it.
 
     ``status``: the last one known, at first the one that was stored.
@@ -84,9 +84,9 @@ class Memory:
     target: str = ""
     _clock_offset: float = 0.0
     _kept_at: float = 0.0
-    _doubt: _Doubt | None = None
+    _doubt: _UnconfirmedWrite | None = None
 
-    def recall(self, stored: StoredPolicy, scale: Scale, clock: Clock, now: float) -> ScalingState:
+    def load(self, stored: StoredPolicy, scale: Scale, clock: Clock, now: float) -> ScalingState:
         """The engine's memory for a decision at ``now``."""
         target = target_name(stored.policy.spec.scale_target_ref)
         if self.state is None or self.target != target:
@@ -114,12 +114,12 @@ class Memory:
             return state
         return record_scale(stored.policy, state, doubt.decision, doubt.at)
 
-    def keep(self, made: Made, outcome: Outcome, clock: Clock) -> None:
+    def save(self, made: SyncDecision, outcome: WriteOutcome, clock: Clock) -> None:
         """What the next sync starts from."""
         self.state = made.after
         self._kept_at = clock.steady()
         if outcome.in_doubt:
-            self._doubt = _Doubt(made.decision, made.now, made.scale.resource_version)
+            self._doubt = _UnconfirmedWrite(made.decision, made.now, made.scale.resource_version)
 
 
 def _after_gap(
@@ -138,7 +138,7 @@ class Reconciler:
     """
 
     targets: ScaleTargets
-    actor: Actor
+    actor: Actuator
     clock: Clock
     rights: QueryRights
     selectors: Selectors | None = None
@@ -148,7 +148,7 @@ class Reconciler:
         """What is asked besides the policies' own questions."""
         return (RUNNING,) if self.actor.costs is not None else ()
 
-    def sync(self, stored: StoredPolicy, memory: Memory, ask: Callable[[], Answers]) -> Sync:
+    def sync(self, stored: StoredPolicy, memory: PolicyMemory, ask: Callable[[], QueryResults]) -> Sync:
         """One sync. What the cluster refuses or fails to do is an outcome.
 
         ``ask`` gives the answers for a decision, and is called when the target was read: reading it may
@@ -159,29 +159,29 @@ class Reconciler:
                 made, answers = self._decide(stored, memory, ask, fresh=conflicts > 0)
             except AutoscalerError as error:
                 unanswered = type(error) is ClusterError  # a refusal is this policy's own affair
-                failed = Outcome(Action.FAILED, "FailedGetScale", str(error), unanswered=unanswered)
+                failed = WriteOutcome(Action.FAILED, "FailedGetScale", str(error), unanswered=unanswered)
                 return Sync(stored, self.clock.wall(), failed, conflicts=conflicts)
             outcome = self._act(stored, made, answers)
             if outcome.reason != CONFLICT:
                 break
         if outcome.action is Action.SCALED:
             made = replace(made, after=record_scale(stored.policy, made.after, made.decision, made.now))
-        memory.keep(made, outcome, self.clock)
+        memory.save(made, outcome, self.clock)
         return Sync(stored, made.now, outcome, made, conflicts)
 
     def _decide(
-        self, stored: StoredPolicy, memory: Memory, ask: Callable[[], Answers], *, fresh: bool
-    ) -> tuple[Made, Answers]:
+        self, stored: StoredPolicy, memory: PolicyMemory, ask: Callable[[], QueryResults], *, fresh: bool
+    ) -> tuple[SyncDecision, QueryResults]:
         """A decision about the target as it is now, and the answers that it was made by."""
         scale = self.targets.read(_key(stored), fresh=fresh)
         found = self._pods(stored, scale)
         answers = ask()
         now = self.clock.wall()
-        before = memory.recall(stored, scale, self.clock, now)
+        before = memory.load(stored, scale, self.clock, now)
         observation = observed(stored, scale, found.pods, answers, self.rights, now)
         observation = replace(observation, selected_by=self._selected_by(stored, scale))
         decision, after = evaluate(stored.policy, observation, before, now)
-        return Made(now, scale, observation, decision, before, after, found), answers
+        return SyncDecision(now, scale, observation, decision, before, after, found), answers
 
     def _pods(self, stored: StoredPolicy, scale: Scale) -> TargetPods:
         """The target's own pods; with ``semantics: HPA`` whatever the selector finds, as HPA does."""
@@ -194,7 +194,7 @@ class Reconciler:
             return ()
         return tuple(self.selectors.selecting(stored, scale.selector))
 
-    def _act(self, stored: StoredPolicy, made: Made, answers: Answers) -> Outcome:
+    def _act(self, stored: StoredPolicy, made: SyncDecision, answers: QueryResults) -> WriteOutcome:
         costs: Mapping[str, int] = {}
         if self.actor.marks(made.decision):
             costs = deletion_costs(stored.namespace, made.observation.pods, answers)

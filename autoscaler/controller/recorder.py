@@ -18,7 +18,7 @@ from autoscaler.api.status import ConditionType, PolicyStatus, read_status
 from autoscaler.api.vocabulary import Action
 from autoscaler.controller.decision_log import DecisionLog
 from autoscaler.controller.outage import Outage
-from autoscaler.controller.reconcile import Made, Memory, Sync
+from autoscaler.controller.reconcile import PolicyMemory, Sync, SyncDecision
 from autoscaler.controller.status_builder import refused_status, status_after
 from autoscaler.decision.bounds import effective_bounds
 from autoscaler.decision.fleet import survey
@@ -26,8 +26,8 @@ from autoscaler.decision.types import Observation
 from autoscaler.errors import ClusterError
 from autoscaler.history.decision_status import troubles_of
 from autoscaler.ports import AnyPolicy, Events, Fence, RefusedPolicy
-from autoscaler.telemetry.controller_metrics import Metrics
-from autoscaler.telemetry.policy_metrics import Standing
+from autoscaler.telemetry.controller_metrics import ControllerMetrics
+from autoscaler.telemetry.policy_metrics import PolicySnapshot
 
 REFRESH_SECONDS = 300.0
 """A status that says nothing new is written this often; a little more or less, lest all come at once."""
@@ -65,13 +65,13 @@ class Recorder:
     statuses: Statuses
     events: Events
     fence: Fence
-    metrics: Metrics
+    metrics: ControllerMetrics
     decisions: DecisionLog | None = None
     dry_run: bool = False
     _saved: dict[tuple[str, str], _Saved] = field(default_factory=dict)
     _outage: Outage = field(default_factory=Outage)
 
-    def record(self, sync: Sync, memory: Memory) -> None:
+    def record(self, sync: Sync, memory: PolicyMemory) -> None:
         """Tells what this sync came to, and updates ``memory.status``."""
         if self.decisions is not None:
             self.decisions.append(sync)
@@ -117,10 +117,10 @@ class Recorder:
         name = (sync.stored.namespace, sync.stored.name)
         self.metrics.standings.decided(name, self._standing(sync, made))
 
-    def _standing(self, sync: Sync, made: Made) -> Standing:
+    def _standing(self, sync: Sync, made: SyncDecision) -> PolicySnapshot:
         spec = sync.stored.policy.spec
         bounds = effective_bounds(spec, made.observation.active_schedules)
-        return Standing(
+        return PolicySnapshot(
             current=made.decision.current_replicas,
             desired=made.decision.desired_replicas,
             ready=survey(made.observation.pods, exact=False).available,
@@ -176,7 +176,7 @@ class Recorder:
         saved.seen = now
         news = saved.status is None or _gist(saved.status) != _gist(status)
         fresh = 0 <= now - saved.at < REFRESH_SECONDS * _share(key)
-        if not (urgent or not fresh or (news and saved.allowance >= 1)) or not self.fence.holds():
+        if not (urgent or not fresh or (news and saved.allowance >= 1)) or not self.fence.may_write():
             return
         try:
             self.statuses.write_status(policy, status.as_json())
@@ -240,7 +240,7 @@ def _names(policy: AnyPolicy) -> dict[str, object]:
     return {"namespace": policy.namespace, "policy": policy.name}
 
 
-def _started_after(made: Made, now: float) -> float | None:
+def _started_after(made: SyncDecision, now: float) -> float | None:
     if made.before.pending_since is None or made.after.pending_since is not None:
         return None
     return now - made.before.pending_since

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from threading import Lock
 
-from autoscaler.controller.observation import Answers
+from autoscaler.controller.observation import QueryResults
 
 FRESH_SECONDS = 5.0
 """Answers that were there for longer are asked for again; with a shorter sync period sooner."""
@@ -22,7 +22,7 @@ class StoppedError(Exception):
 class Round:
     """The answers of one round; safe to use from several threads."""
 
-    def __init__(self, ask: Callable[[], Answers], clock: Callable[[], float]) -> None:
+    def __init__(self, ask: Callable[[], QueryResults], clock: Callable[[], float]) -> None:
         """Asks at once. ``ask`` may raise ``StoppedError``; ``clock``: seconds that do not jump."""
         self._ask = ask
         self._clock = clock
@@ -30,7 +30,7 @@ class Round:
         self._answers = ask()
         self._answered_at = clock()
 
-    def answers(self, period_seconds: float) -> Answers:
+    def answers(self, period_seconds: float) -> QueryResults:
         """Answers that are fresh enough for a policy of this sync period.
 
         Raises:

@@ -11,11 +11,17 @@ from autoscaler.api.status import (
     StatusCondition,
 )
 from autoscaler.api.vocabulary import Action, Semantics
-from autoscaler.controller.actuator import Outcome, contest, others
-from autoscaler.controller.reconcile import Made, Sync
+from autoscaler.controller.actuator import WriteOutcome, describe_conflicts, others
+from autoscaler.controller.reconcile import Sync, SyncDecision
 from autoscaler.decision.fleet import survey
 from autoscaler.decision.zero import follows_condition
-from autoscaler.history.decision_status import FOREIGN_PODS, LOOKING_ON, SELECTOR_ONLY, last_decision, told
+from autoscaler.history.decision_status import (
+    FOREIGN_PODS,
+    LOOKING_ON,
+    SELECTOR_ONLY,
+    append_decision,
+    last_decision,
+)
 from autoscaler.history.restore import save
 from autoscaler.ports import AnyPolicy, RefusedPolicy, TargetPods
 
@@ -46,7 +52,7 @@ def refused_status(refused: RefusedPolicy, previous: PolicyStatus | None, now: f
     return old.model_copy(update={"observed_generation": refused.generation, "conditions": conditions})
 
 
-def _decided(old: PolicyStatus, sync: Sync, made: Made) -> dict[str, object]:
+def _decided(old: PolicyStatus, sync: Sync, made: SyncDecision) -> dict[str, object]:
     spec, decision = sync.stored.policy.spec, made.decision
     scaled = sync.outcome.action is Action.SCALED
     return {
@@ -55,12 +61,12 @@ def _decided(old: PolicyStatus, sync: Sync, made: Made) -> dict[str, object]:
         "ready_replicas": survey(made.observation.pods, exact=False).available,
         "last_scale_time": sync.now if scaled else old.last_scale_time,
         "last_decision": last_decision(spec, sync.now, decision, sync.outcome.action, _note(sync.outcome)),
-        "past_decisions": told(old.past_decisions, sync.now, decision, sync.outcome.action),
+        "past_decisions": append_decision(old.past_decisions, sync.now, decision, sync.outcome.action),
         "history": save(made.after, spec, sync.now),
     }
 
 
-def _note(outcome: Outcome) -> str:
+def _note(outcome: WriteOutcome) -> str:
     return "" if outcome.action is Action.HELD else outcome.message
 
 
@@ -80,7 +86,7 @@ def _verdicts(sync: Sync) -> Iterator[Verdict]:
     yield _accepted(sync.stored)
 
 
-def _ability(outcome: Outcome) -> Iterator[Verdict]:
+def _ability(outcome: WriteOutcome) -> Iterator[Verdict]:
     """What acting has found out; it outweighs what the engine thought before."""
     if outcome.action is Action.SCALED:
         yield ConditionType.ABLE_TO_SCALE, "True", outcome.reason, outcome.message
@@ -109,14 +115,14 @@ def _zero(own: bool) -> Verdict:
     return ConditionType.SCALED_TO_ZERO, "False", "NotScaledToZero", message
 
 
-def _contested(outcome: Outcome) -> Verdict:
+def _contested(outcome: WriteOutcome) -> Verdict:
     if outcome.looks_on and outcome.claims:
         message = f"nothing is written beside those who scale this target: {others(outcome.claims)}"
         return ConditionType.CONTESTED, "False", LOOKING_ON, message
     if outcome.claims is None:
         return ConditionType.CONTESTED, "Unknown", "OwnersUnknown", "nobody knows yet who else scales it"
     if outcome.claims:
-        return ConditionType.CONTESTED, "True", "AnotherOwner", contest(outcome.claims)
+        return ConditionType.CONTESTED, "True", "AnotherOwner", describe_conflicts(outcome.claims)
     return ConditionType.CONTESTED, "False", "SoleOwner", "nobody else scales this target"
 
 

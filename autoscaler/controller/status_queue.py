@@ -19,7 +19,7 @@ from autoscaler.api.vocabulary import Action
 from autoscaler.controller.backoff import Backoff
 from autoscaler.errors import ClusterError
 from autoscaler.ports import AnyPolicy, Fence, PolicyStore
-from autoscaler.telemetry.controller_metrics import Metrics
+from autoscaler.telemetry.controller_metrics import ControllerMetrics
 from autoscaler.threads import BackgroundThread
 
 WRITERS = 4
@@ -38,7 +38,7 @@ class StatusQueue:
         self,
         store: PolicyStore,
         fence: Fence,
-        metrics: Metrics,
+        metrics: ControllerMetrics,
         retry_seconds: float = RETRY_SECONDS,
         longest_retry_seconds: float = LONGEST_RETRY_SECONDS,
         drain_seconds: float = DRAIN_SECONDS,
@@ -142,7 +142,7 @@ class StatusQueue:
     def _write(self, policy: AnyPolicy, status: Mapping[str, object]) -> None:
         """Writes a status, or keeps it for another try."""
         key = (policy.namespace, policy.name)
-        if self._fence.holds():  # otherwise another process writes this policy's status now
+        if self._fence.may_write():  # otherwise another process writes this policy's status now
             try:
                 self._store.write_status(policy, status)
             except ClusterError as error:

@@ -54,7 +54,7 @@ class _Job:
             self.future.set_exception(error)
 
 
-class Workers:
+class WorkerPool:
     """Runs jobs in ``count`` threads."""
 
     def __init__(self, count: int) -> None:

@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from autoscaler.api.models import Metric, Mode, Role, ScalingPolicy, Semantics, Signal, Spec
-from autoscaler.decision.bounds import Bounds, correct_to_bounds, effective_bounds
+from autoscaler.decision.bounds import ReplicaBounds, correct_to_bounds, effective_bounds
 from autoscaler.decision.fallback import fall_back
 from autoscaler.decision.fleet import Fleet, survey
 from autoscaler.decision.guards import (
@@ -65,7 +65,7 @@ class _Sync:
     observation: Observation
     current: int
     fleet: Fleet
-    bounds: Bounds
+    bounds: ReplicaBounds
     state: ScalingState
     recommendations: Recommendations
     now: float
@@ -386,7 +386,7 @@ def _wake(sync: _Sync, limited: Step) -> tuple[Step, ...]:
 
 def _announce_schedules(sync: _Sync) -> tuple[Step, ...]:
     bounds = sync.bounds
-    if bounds == Bounds(sync.spec.min_replicas, sync.spec.max_replicas):
+    if bounds == ReplicaBounds(sync.spec.min_replicas, sync.spec.max_replicas):
         return ()
     message = (
         f"{', '.join(sync.observation.active_schedules)}: {bounds.min_replicas} to {bounds.max_replicas}"

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from autoscaler.api.models import EffectiveRules, ScalingPolicyRule, SelectPolicy, Semantics, Spec
-from autoscaler.decision.bounds import Bounds
+from autoscaler.decision.bounds import ReplicaBounds
 from autoscaler.decision.replicas import MAX_INT32, int32, percent_less, percent_more, saturated32
 from autoscaler.decision.types import Reason, ScaleEvent, ScalingState, Step
 
@@ -29,7 +29,7 @@ _LIMITS = {
 
 
 def limit_rate(
-    spec: Spec, bounds: Bounds, state: ScalingState, current: int, desired: int, now: float
+    spec: Spec, bounds: ReplicaBounds, state: ScalingState, current: int, desired: int, now: float
 ) -> Step:
     """Applies the policies of ``behavior`` (defaults filled in) and the bounds."""
     fit = int32 if spec.semantics is Semantics.HPA else saturated32
@@ -42,7 +42,7 @@ def limit_rate(
     return _within(desired)
 
 
-def limit_rate_classic(bounds: Bounds, current: int, desired: int) -> Step:
+def limit_rate_classic(bounds: ReplicaBounds, current: int, desired: int) -> Step:
     """For an absent ``behavior``: at most the double, or 4, in one sync."""
     if desired < bounds.min_replicas:
         return _limited(bounds.min_replicas, Reason.TOO_FEW_REPLICAS)
@@ -64,13 +64,13 @@ def store_event(events: Events, rules: EffectiveRules, change: int, now: float, 
     return (*kept[:slot], new, *kept[slot + 1 :])
 
 
-def _at_most(desired: int, limit: int, bounds: Bounds) -> Step:
+def _at_most(desired: int, limit: int, bounds: ReplicaBounds) -> Step:
     reason = Reason.SCALE_UP_LIMIT if bounds.max_replicas > limit else Reason.TOO_MANY_REPLICAS
     most = min(limit, bounds.max_replicas)
     return _limited(most, reason) if desired > most else _within(desired)
 
 
-def _at_least(desired: int, limit: int, bounds: Bounds) -> Step:
+def _at_least(desired: int, limit: int, bounds: ReplicaBounds) -> Step:
     reason = Reason.SCALE_DOWN_LIMIT if bounds.min_replicas < limit else Reason.TOO_FEW_REPLICAS
     least = max(limit, bounds.min_replicas)
     return _limited(least, reason) if desired < least else _within(desired)

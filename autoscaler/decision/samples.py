@@ -13,13 +13,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from math import ceil, inf, isfinite, isnan
 
-from autoscaler.api.models import BOUNDS, Bounds, Signal
+from autoscaler.api.models import BOUNDS, Signal, ValueBounds
 from autoscaler.decision.replicas import MAX_INT64
 from autoscaler.decision.types import Sample
 
 FUTURE_SECONDS = 60.0
 """How far ahead of ``now`` a timestamp may be: clocks of different machines disagree a little."""
-_ANY = Bounds(low=-inf)
+_ANY = ValueBounds(low=-inf)
 
 _NOISE = 1e-12
 
@@ -48,11 +48,11 @@ def seconds_ahead(max_age_seconds: float) -> float:
     return min(FUTURE_SECONDS, max_age_seconds)
 
 
-def bounds_of(signal: Signal | None, strict: bool) -> Bounds:
+def bounds_of(signal: Signal | None, strict: bool) -> ValueBounds:
     """What a sample can be: of a signal its bounds; of a query anything, if ``strict`` nothing negative."""
     if signal is not None:
         return BOUNDS[signal]
-    return Bounds() if strict else _ANY
+    return ValueBounds() if strict else _ANY
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ class Screen:
     now: float
     max_age_seconds: float
     strict: bool
-    bounds: Bounds = _ANY
+    bounds: ValueBounds = _ANY
     pods: frozenset[str] | None = None
     needs_pod: bool = False
 

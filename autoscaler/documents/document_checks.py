@@ -12,11 +12,11 @@ from autoscaler.api.fields import RULE_ERROR
 from autoscaler.api.models import API_VERSION
 from autoscaler.api.rules import Fault
 from autoscaler.documents.messages import close_unknown, describe, shown
-from autoscaler.documents.yaml_source import POLICY_FILE, Limits, Node, dotted
+from autoscaler.documents.yaml_source import POLICY_FILE, Node, ReadLimits, dotted
 from autoscaler.errors import PolicyError, Problem
 
 
-def read_file(path: Path, limits: Limits = POLICY_FILE) -> bytes:
+def read_file(path: Path, limits: ReadLimits = POLICY_FILE) -> bytes:
     """The bytes of a YAML file, one more than are allowed at most. Raises ``PolicyError``."""
     try:
         with path.open("rb") as stream:

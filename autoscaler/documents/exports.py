@@ -18,7 +18,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, StringConstraints, ValidationError, model_validator
 
 from autoscaler.api import models
-from autoscaler.api.fields import Int, Model
+from autoscaler.api.fields import ApiModel, Int
 from autoscaler.api.models import API_VERSION, LLM_MAX_AGE_SECONDS, Metadata, Signal
 from autoscaler.api.rules import Fault
 from autoscaler.api.schema import DIALECT, model_schema
@@ -40,7 +40,7 @@ MetricName = Annotated[
 """What may stand in a URL's path after escaping, ``prometheus.googleapis.com|up|gauge`` included."""
 
 
-class SelectorExpression(Model):
+class SelectorExpression(ApiModel):
     """One of a LabelSelector's matchExpressions."""
 
     key: str
@@ -51,7 +51,7 @@ class SelectorExpression(Model):
     """For `In` and `NotIn`."""
 
 
-class LabelSelector(Model):
+class LabelSelector(ApiModel):
     """Kubernetes' LabelSelector. It must choose by at least one label."""
 
     match_labels: dict[str, str] = Field(default_factory=dict)
@@ -65,7 +65,7 @@ class LabelSelector(Model):
         return selector_of(self.model_dump(mode="json", by_alias=True))
 
 
-class ExportedMetric(Model):
+class ExportedMetric(ApiModel):
     """One metric: what it is, and under which names it is served."""
 
     name: MetricName
@@ -93,10 +93,10 @@ class ExportedMetric(Model):
 
     @model_validator(mode="after")
     def _rules(self) -> Self:
-        return self.hold(metric_faults)
+        return self.enforce(metric_faults)
 
 
-class ExportSpec(Model):
+class ExportSpec(ApiModel):
     """Whose metrics, and which."""
 
     selector: LabelSelector
@@ -106,10 +106,10 @@ class ExportSpec(Model):
 
     @model_validator(mode="after")
     def _rules(self) -> Self:
-        return self.hold(spec_faults)
+        return self.enforce(spec_faults)
 
 
-class MetricExport(Model):
+class MetricExport(ApiModel):
     """Metrics of some pods, under names of your choice."""
 
     api_version: Literal["vllm-autoscaler.io/v1alpha1"]

@@ -25,14 +25,14 @@ MAX_DEPTH = 32
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class ReadLimits:
     """How large a text may be, in bytes, and one of its documents, in values with aliases expanded."""
 
     size: int = 1 << 20
     values: int = 10_000
 
 
-POLICY_FILE = Limits()
+POLICY_FILE = ReadLimits()
 """What a person writes."""
 
 _NULL = re.compile(r"~|null|Null|NULL|")
@@ -104,7 +104,7 @@ class _UnreadableError(Exception):
 
 
 def read_documents(
-    raw: str | bytes, file: str, limits: Limits = POLICY_FILE
+    raw: str | bytes, file: str, limits: ReadLimits = POLICY_FILE
 ) -> tuple[list[Node], list[Problem]]:
     """The non-empty documents of a YAML text, and what is wrong with the text.
 
@@ -119,7 +119,7 @@ def read_documents(
     return composer.documents, composer.problems
 
 
-def _decode(raw: str | bytes, file: str, limits: Limits) -> str:
+def _decode(raw: str | bytes, file: str, limits: ReadLimits) -> str:
     if len(raw) > limits.size:
         message = f"is too large: at most {limits.size} bytes are read; split it into several files"
         raise _UnreadableError(Problem(file, None, "", message))
@@ -180,7 +180,7 @@ class _Frame:
 class _Composer:
     """Puts documents together from events, with a stack of its own instead of recursion."""
 
-    def __init__(self, file: str, limits: Limits) -> None:
+    def __init__(self, file: str, limits: ReadLimits) -> None:
         self.file = file
         self._limits = limits
         self.documents: list[Node] = []

@@ -13,9 +13,9 @@ from autoscaler.documents.policies import LoadedPolicy, check_policy_object, loa
 from autoscaler.errors import PolicyError, Problem
 from autoscaler.exchange.from_hpa import policy_of_hpa
 from autoscaler.exchange.from_keda import policy_of_scaled_object
-from autoscaler.exchange.source_documents import DUMP, Source, read_sources
+from autoscaler.exchange.source_documents import DUMP, SourceDocument, read_sources
 
-KINDS: Mapping[str, Callable[[Source], dict[str, Any] | None]] = {
+KINDS: Mapping[str, Callable[[SourceDocument], dict[str, Any] | None]] = {
     "HorizontalPodAutoscaler": policy_of_hpa,
     "ScaledObject": policy_of_scaled_object,
 }
@@ -117,7 +117,7 @@ def _target(one: Converted) -> tuple[str | None, str, str, str]:
     return one.loaded.policy.metadata.namespace, group, ref.kind, ref.name
 
 
-def _convert(source: Source) -> Converted | None:
+def _convert(source: SourceDocument) -> Converted | None:
     """A document's policy; None, and the reasons among its remarks, where it makes none."""
     document = KINDS[source.kind](source)
     if document is None:

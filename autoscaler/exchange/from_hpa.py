@@ -9,7 +9,7 @@ from typing import Any
 from autoscaler.api.models import API_VERSION
 from autoscaler.api.rules import FieldPath
 from autoscaler.exchange.metric_names import Meaning, bare_name, kind_of, meaning, prometheus_name, query
-from autoscaler.exchange.source_documents import Source
+from autoscaler.exchange.source_documents import SourceDocument
 from autoscaler.exchange.units import in_units_of_the_signal, suits, why_unsuited
 
 METRICS_ANNOTATION = "vllm-autoscaler.io/metrics"
@@ -20,7 +20,7 @@ _POLICY_LABEL = "policy"
 _RESOURCES = ("Resource", "ContainerResource")
 
 
-def policy_of_hpa(source: Source) -> dict[str, Any] | None:
+def policy_of_hpa(source: SourceDocument) -> dict[str, Any] | None:
     """The policy document, without metrics where none could be carried over; None for an HPA of KEDA's."""
     spec, metadata = source.part("spec"), source.part("metadata")
     if _is_of_keda(source):
@@ -49,12 +49,12 @@ def policy_of_hpa(source: Source) -> dict[str, Any] | None:
     }
 
 
-def _is_of_keda(source: Source) -> bool:
+def _is_of_keda(source: SourceDocument) -> bool:
     path = ("metadata", "ownerReferences")
     return any(source.part(*path, index).get("kind") == "ScaledObject" for index in source.items(*path))
 
 
-def _annotated(source: Source) -> Mapping[str, Mapping[str, Any]]:
+def _annotated(source: SourceDocument) -> Mapping[str, Mapping[str, Any]]:
     text = source.part("metadata", "annotations").get(METRICS_ANNOTATION, "{}")
     try:
         known = json.loads(text)
@@ -64,7 +64,7 @@ def _annotated(source: Source) -> Mapping[str, Mapping[str, Any]]:
     return known if isinstance(known, dict) else {}
 
 
-def _metrics(source: Source) -> list[dict[str, Any]]:
+def _metrics(source: SourceDocument) -> list[dict[str, Any]]:
     known, indices = _annotated(source), source.items("spec", "metrics")
     if not indices:
         source.remark(("spec",), "has no metrics, which means CPU to an HPA: not carried over")
@@ -78,7 +78,9 @@ def _metrics(source: Source) -> list[dict[str, Any]]:
     return metrics
 
 
-def _metric(source: Source, index: int, known: Mapping[str, Mapping[str, Any]]) -> dict[str, Any] | None:
+def _metric(
+    source: SourceDocument, index: int, known: Mapping[str, Mapping[str, Any]]
+) -> dict[str, Any] | None:
     path: FieldPath = ("spec", "metrics", index)
     kind = str(source.part(*path).get("type", ""))
     if kind not in ("Pods", "Object", "External"):
@@ -98,7 +100,7 @@ def _metric(source: Source, index: int, known: Mapping[str, Mapping[str, Any]]) 
 
 
 def _read(
-    source: Source,
+    source: SourceDocument,
     path: FieldPath,
     kind: str,
     name: str,
@@ -114,7 +116,7 @@ def _read(
     return _as_query(source, path, kind, name, target)
 
 
-def _target(source: Source, path: FieldPath, kind: str) -> dict[str, Any] | None:
+def _target(source: SourceDocument, path: FieldPath, kind: str) -> dict[str, Any] | None:
     target = source.part(*path)
     if "averageValue" in target:
         type_ = "PodsAverage" if kind == "Pods" else "AverageValue"
@@ -125,7 +127,9 @@ def _target(source: Source, path: FieldPath, kind: str) -> dict[str, Any] | None
     return None
 
 
-def _as_signal(source: Source, path: FieldPath, meant: Meaning, target: dict[str, Any]) -> dict[str, Any]:
+def _as_signal(
+    source: SourceDocument, path: FieldPath, meant: Meaning, target: dict[str, Any]
+) -> dict[str, Any]:
     selector = source.part(*path, "metric", "selector")
     if set(_labels(selector)) - {_POLICY_LABEL} or selector.get("matchExpressions"):
         source.remark((*path, "metric", "selector"), f"is not carried over: {meant.signal} is of all series")
@@ -138,7 +142,7 @@ def _labels(selector: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _as_query(
-    source: Source, path: FieldPath, kind: str, name: str, target: dict[str, Any]
+    source: SourceDocument, path: FieldPath, kind: str, name: str, target: dict[str, Any]
 ) -> dict[str, Any] | None:
     series, type_ = prometheus_name(name), kind_of(name)
     if series is None or type_ in ("histogram", "summary"):
@@ -165,12 +169,12 @@ def _as_query(
     return {"name": bare_name(name)[:63], "query": text, "target": target}
 
 
-def _namespace(source: Source) -> dict[str, str]:
+def _namespace(source: SourceDocument) -> dict[str, str]:
     namespace = source.part("metadata").get("namespace")
     return {"namespace": str(namespace)} if namespace else {}
 
 
-def _described(source: Source, path: FieldPath) -> dict[str, str]:
+def _described(source: SourceDocument, path: FieldPath) -> dict[str, str]:
     described = source.part(*path, "describedObject")
     kind, name = str(described.get("kind", "")), str(described.get("name", ""))
     label = _LABELS_OF.get(kind, kind.lower())

@@ -7,7 +7,7 @@ from typing import Any
 
 from autoscaler.api.models import API_VERSION
 from autoscaler.exchange.keda_triggers import triggers
-from autoscaler.exchange.source_documents import Source
+from autoscaler.exchange.source_documents import SourceDocument
 
 _FALLBACKS = {"static": "Static", "currentReplicasIfHigher": "CurrentReplicasIfHigher"}
 _HOLD = "currentReplicas"
@@ -25,7 +25,7 @@ _PAUSED, _PAUSED_AT = f"{_ANNOTATION}paused", f"{_ANNOTATION}paused-replicas"
 _ONE_WAY = {f"{_ANNOTATION}paused-scale-in": "scaleDown", f"{_ANNOTATION}paused-scale-out": "scaleUp"}
 
 
-def policy_of_scaled_object(source: Source) -> dict[str, Any]:
+def policy_of_scaled_object(source: SourceDocument) -> dict[str, Any]:
     """The policy document; without metrics where none could be carried over."""
     spec, metadata = source.part("spec"), source.part("metadata")
     _name_origins(source)
@@ -53,7 +53,7 @@ def policy_of_scaled_object(source: Source) -> dict[str, Any]:
     }
 
 
-def _name_origins(source: Source) -> None:
+def _name_origins(source: SourceDocument) -> None:
     source.words.update(_BOUNDS)
     source.origins |= {("spec", ours): ("spec", keda) for ours, keda in _BOUNDS.items()}
     source.origins["spec", "behavior"] = _BEHAVIOR
@@ -61,7 +61,7 @@ def _name_origins(source: Source) -> None:
     source.origins["spec", "metrics"] = ("spec", "triggers")
 
 
-def _remark_advanced(source: Source) -> None:
+def _remark_advanced(source: SourceDocument) -> None:
     path = ("spec", "advanced")
     advanced = source.part(*path)
     if "scalingModifiers" in advanced:
@@ -72,7 +72,7 @@ def _remark_advanced(source: Source) -> None:
         source.remark((*path, "restoreToOriginalReplicaCount"), message)
 
 
-def _annotations(source: Source) -> Mapping[str, str]:
+def _annotations(source: SourceDocument) -> Mapping[str, str]:
     found = source.part("metadata", "annotations")
     return {key: str(value) for key, value in found.items() if str(key).startswith(_ANNOTATION)}
 
@@ -81,7 +81,7 @@ def _is_on(annotations: Mapping[str, str], key: str) -> bool:
     return annotations.get(key, "false").lower() == "true"
 
 
-def _mode(source: Source) -> dict[str, str]:
+def _mode(source: SourceDocument) -> dict[str, str]:
     """A pause is a pause. KEDA has set the replicas of ``paused-replicas`` already; here they stay."""
     annotations = _annotations(source)
     for key in sorted(annotations.keys() - {_PAUSED, _PAUSED_AT, *_ONE_WAY}):
@@ -96,7 +96,7 @@ def _mode(source: Source) -> dict[str, str]:
     return {"mode": "Paused"}
 
 
-def _behavior(source: Source) -> dict[str, Any]:
+def _behavior(source: SourceDocument) -> dict[str, Any]:
     """As written; a pause in one direction is ``selectPolicy: Disabled``, as KEDA writes it in its HPA."""
     config = source.part(*_BEHAVIOR[:-1])
     annotations = _annotations(source)
@@ -107,7 +107,7 @@ def _behavior(source: Source) -> dict[str, Any]:
     return {"behavior": {**source.part(*_BEHAVIOR), **disabled}}
 
 
-def _fallback(source: Source) -> dict[str, Any]:
+def _fallback(source: SourceDocument) -> dict[str, Any]:
     path = ("spec", "fallback")
     fallback = source.part(*path)
     behavior = str(fallback.get("behavior", "static"))

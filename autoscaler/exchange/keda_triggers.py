@@ -8,7 +8,7 @@ from typing import Any
 from autoscaler.api.rules import FieldPath
 from autoscaler.api.schedule import window_seconds
 from autoscaler.exchange.metric_names import signal_of_query
-from autoscaler.exchange.source_documents import Source
+from autoscaler.exchange.source_documents import SourceDocument
 from autoscaler.exchange.units import in_units_of_the_signal, suits
 
 _KNOWN = {"query", "threshold", "metricName", "activationThreshold", "ignoreNullValues"}
@@ -23,7 +23,7 @@ _OF_SCHEDULE = {
 _RESOURCES = ("cpu", "memory")
 
 
-def triggers(source: Source) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+def triggers(source: SourceDocument) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """The metrics and the schedules."""
     metrics: list[dict[str, Any]] = []
     schedules: list[dict[str, Any]] = []
@@ -41,13 +41,13 @@ def triggers(source: Source) -> tuple[list[dict[str, Any]], list[dict[str, Any]]
     return metrics, schedules
 
 
-def _name_origins(source: Source, place: FieldPath, index: int, fields: Mapping[str, str]) -> None:
+def _name_origins(source: SourceDocument, place: FieldPath, index: int, fields: Mapping[str, str]) -> None:
     trigger: FieldPath = ("spec", "triggers", index)
     source.origins[place] = trigger
     source.origins |= {(*place, ours): (*trigger, "metadata", keda) for ours, keda in fields.items()}
 
 
-def _prometheus(source: Source, index: int) -> dict[str, Any]:
+def _prometheus(source: SourceDocument, index: int) -> dict[str, Any]:
     trigger = source.part("spec", "triggers", index)
     path: FieldPath = ("spec", "triggers", index, "metadata")
     metadata = source.part(*path)
@@ -80,7 +80,7 @@ def _left_out(trigger: Mapping[str, Any], metadata: Mapping[str, Any]) -> Iterat
         yield key, where if key in _CONNECTION else "is not carried over"
 
 
-def _cron(source: Source, index: int) -> list[dict[str, Any]]:
+def _cron(source: SourceDocument, index: int) -> list[dict[str, Any]]:
     path = ("spec", "triggers", index, "metadata")
     metadata = source.part(*path)
     start, end = str(metadata.get("start", "")), str(metadata.get("end", ""))

@@ -9,10 +9,10 @@ from typing import Any
 
 from autoscaler.api.rules import FieldPath
 from autoscaler.documents.document_checks import problem_at
-from autoscaler.documents.yaml_source import Limits, Node, read_documents
+from autoscaler.documents.yaml_source import Node, ReadLimits, read_documents
 from autoscaler.errors import Problem
 
-DUMP = Limits(size=16 << 20, values=500_000)
+DUMP = ReadLimits(size=16 << 20, values=500_000)
 """What kubectl writes of a whole cluster: one List of several thousand objects."""
 
 _NULL = "has no value"
@@ -20,7 +20,7 @@ _NULL = "has no value"
 
 
 @dataclass(slots=True)
-class Source:
+class SourceDocument:
     """One document that is being converted; ``remarks`` say what could not be carried over.
 
     ``origins``: where it has what a policy has elsewhere; ``words``: what it calls fields of a policy.
@@ -95,10 +95,10 @@ class Source:
         self.remarks.append(problem_at(self.file, self.root, (path, message)))
 
 
-def read_sources(raw: str | bytes, file: str) -> tuple[list[Source], list[Problem]]:
+def read_sources(raw: str | bytes, file: str) -> tuple[list[SourceDocument], list[Problem]]:
     """The documents of a YAML text, those inside of Lists too, and what is wrong with the text."""
     documents, problems = read_documents(raw, file, DUMP)
-    sources = [Source(file, node) for document in documents for node in document.objects()]
+    sources = [SourceDocument(file, node) for document in documents for node in document.objects()]
     return sources, [problem for problem in problems if not problem.message.startswith(_NULL)]
 
 

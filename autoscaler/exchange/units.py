@@ -8,7 +8,7 @@ from typing import Any
 from autoscaler.api.quantity import from_milli, parse_quantity
 from autoscaler.api.rules import FieldPath, target_type_faults
 from autoscaler.exchange.metric_names import Meaning
-from autoscaler.exchange.source_documents import Source
+from autoscaler.exchange.source_documents import SourceDocument
 
 
 def suits(meant: Meaning, target: dict[str, Any]) -> bool:
@@ -22,7 +22,7 @@ def why_unsuited(meant: Meaning, target: dict[str, Any]) -> str | None:
 
 
 def in_units_of_the_signal(
-    source: Source, path: FieldPath, meant: Meaning, target: dict[str, Any]
+    source: SourceDocument, path: FieldPath, meant: Meaning, target: dict[str, Any]
 ) -> dict[str, Any]:
     """The metric of a policy; ``path`` is what a conversion is remarked on. A bad target stays as it is."""
     metric = {"signal": str(meant.signal), "target": target}

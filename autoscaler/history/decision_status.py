@@ -101,7 +101,7 @@ def _metric(proposal: Proposal, roles: Mapping[str, Role]) -> MetricStatus:
     )
 
 
-def told(
+def append_decision(
     past: tuple[PastDecision, ...],
     now: float,
     decision: Decision,

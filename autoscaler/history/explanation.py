@@ -18,7 +18,7 @@ from autoscaler.api.status import (
 from autoscaler.api.vocabulary import Action, Role
 from autoscaler.decision.types import ABSTAINING
 from autoscaler.errors import InputError, Problem
-from autoscaler.history.decision_status import last_decision, remarks_of, told
+from autoscaler.history.decision_status import append_decision, last_decision, remarks_of
 from autoscaler.history.records import DecisionRecord, LogGap, LogLine
 from autoscaler.ports import AnyPolicy, StoredPolicy
 from autoscaler.timestamps import to_rfc3339
@@ -34,7 +34,7 @@ _WORDS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Story:
+class Explanation:
     """What is known of one policy's decisions. ``policy`` None: only the decisions are known.
 
     ``problem``: why the newest edit is not in force. ``gaps``: where the log lost decisions, of any policy.
@@ -49,16 +49,16 @@ class Story:
     gaps: Sequence[LogGap] = ()
 
 
-def story_of_status(name: str, policy: AnyPolicy, status: PolicyStatus) -> Story | None:
+def explanation_of_status(name: str, policy: AnyPolicy, status: PolicyStatus) -> Explanation | None:
     """The story that a status tells; None before the first decision."""
     if status.last_decision is None:
         return None
     in_force = policy.policy if isinstance(policy, StoredPolicy) else None
     past, remarks = status.past_decisions, remarks_of(status)
-    return Story(name, in_force, status.last_decision, past, remarks, policy.problem)
+    return Explanation(name, in_force, status.last_decision, past, remarks, policy.problem)
 
 
-def story_of_log(records: Iterable[LogLine], name: str, at_most: int, file: str) -> Story:
+def explanation_of_log(records: Iterable[LogLine], name: str, at_most: int, file: str) -> Explanation:
     """The story that a log tells of one policy, in at most so many lines.
 
     Raises:
@@ -79,7 +79,7 @@ def story_of_log(records: Iterable[LogLine], name: str, at_most: int, file: str)
             others.add(record.policy_name)
             continue
         policy, newest = record.policy or policy, record
-        past = told(past, record.now, record.decision, record.action, at_most)
+        past = append_decision(past, record.now, record.decision, record.action, at_most)
     if newest is None:
         raise InputError([Problem(file, None, "", without_decision(name, others))])
     if policy is None:
@@ -87,7 +87,7 @@ def story_of_log(records: Iterable[LogLine], name: str, at_most: int, file: str)
         message = f"holds no line with the policy{whose}: was its beginning cut off?"
         raise InputError([Problem(file, None, "", message)])
     last = last_decision(policy.spec, newest.now, newest.decision, newest.action, newest.note)
-    return Story(name, policy, last, (*before, *past)[-at_most:], gaps=gaps)
+    return Explanation(name, policy, last, (*before, *past)[-at_most:], gaps=gaps)
 
 
 def without_decision(name: str, others: Collection[str]) -> str:
@@ -100,7 +100,7 @@ def without_decision(name: str, others: Collection[str]) -> str:
     return f"holds no decision of {name}" + (f": there are {there}" if there else "")
 
 
-def tell(story: Story) -> Iterator[str]:
+def render(story: Explanation) -> Iterator[str]:
     """The story, line by line."""
     yield from _head(story)
     yield ""
@@ -112,7 +112,7 @@ def tell(story: Story) -> Iterator[str]:
         yield from (f"  {_line(one)}" for one in reversed(before) if one)
 
 
-def _head(story: Story) -> Iterator[str]:
+def _head(story: Explanation) -> Iterator[str]:
     title = story.name or "the policy"
     if story.policy is not None:
         spec = story.policy.spec

@@ -8,18 +8,18 @@ from pathlib import Path
 
 from autoscaler.errors import ClusterError
 from autoscaler.kube.client.api import Api
-from autoscaler.kube.client.informer import Watched
+from autoscaler.kube.client.informer import Informer
 from autoscaler.kube.controller_ports import own_namespace
 from autoscaler.kube.pods import PodIndex
 from autoscaler.kube.policy_files import PolicyFiles
 from autoscaler.kube.reviews import KubeReviews
 from autoscaler.kube.targets import KubeTargets
-from autoscaler.kube.trust import KubeTrust
+from autoscaler.kube.trust import KubeAuthenticationConfig
 from autoscaler.kube.watched_policies import COLLECTION, KubePolicies, PolicyObjects
 from autoscaler.ports import PolicyStore
 
 
-class Extension:
+class AdapterPorts:
     """The ports of an extended API server.
 
     ``namespaces``: those to watch, none for all. ``folder``: take the policies from there instead
@@ -28,11 +28,13 @@ class Extension:
 
     def __init__(self, api: Api, namespaces: Sequence[str] = (), folder: Path | None = None) -> None:
         self.api = api
-        self._pods = Watched(api, "/api/v1/pods", namespaces, PodIndex)
-        self._objects = None if folder else Watched(api, COLLECTION, namespaces, PolicyObjects, optional=True)
+        self._pods = Informer(api, "/api/v1/pods", namespaces, PodIndex)
+        self._objects = (
+            None if folder else Informer(api, COLLECTION, namespaces, PolicyObjects, optional=True)
+        )
         self.targets = KubeTargets(api, namespaces, self._pods)
         self.reviews = KubeReviews(api)
-        self.trust = KubeTrust(api)
+        self.trust = KubeAuthenticationConfig(api)
         self.policies: PolicyStore
         if self._objects is not None:
             self.policies = KubePolicies(api, self._objects)

@@ -6,19 +6,19 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
 from autoscaler.kube.client.api import Object
-from autoscaler.kube.client.informer import Watched
-from autoscaler.kube.client.references import References, Workload, group_of, workload
+from autoscaler.kube.client.informer import Informer
+from autoscaler.kube.client.references import References, WorkloadRef, group_of, workload
 from autoscaler.kube.targets import KubeTargets
-from autoscaler.ports import Claim, StoredPolicy, TargetKey
+from autoscaler.ports import Conflict, StoredPolicy, TargetKey
 
 HPA_COLLECTION = "/apis/autoscaling/v2/horizontalpodautoscalers"
 KEDA_COLLECTION = "/apis/keda.sh/v1alpha1/scaledobjects"
 
 
-class Rivals(Protocol):
+class PolicyPrecedence(Protocol):
     """A store of policies that knows which of several scales a workload."""
 
-    def older(self, stored: StoredPolicy, target: Workload) -> Sequence[str]:
+    def older(self, stored: StoredPolicy, target: WorkloadRef) -> Sequence[str]:
         """The names of active policies that scale the target of a policy and come before it."""
 
 
@@ -29,11 +29,11 @@ class ScalerObjects:
         self._kind = kind
         self._references = References()
 
-    def scaling(self, target: Workload) -> list[str]:
+    def scaling(self, target: WorkloadRef) -> list[str]:
         """The objects that scale a workload, as ``Kind namespace/name``."""
         return [f"{self._kind} {target.namespace}/{name}" for name in self._references.to(target)]
 
-    def in_namespace(self, namespace: str) -> list[tuple[str, Workload]]:
+    def in_namespace(self, namespace: str) -> list[tuple[str, WorkloadRef]]:
         """All of a namespace, each with the workload that it scales."""
         found = self._references.in_namespace(namespace)
         return [(f"{self._kind} {namespace}/{name}", target) for name, target in found]
@@ -54,20 +54,20 @@ class ScalerObjects:
         self._references.put(*_key(obj), None)
 
 
-class KubeOwners:
+class KubeScalerConflicts:
     """``ports.Owners`` from watched copies, and from where the policies come from."""
 
     def __init__(
         self,
-        scalers: Sequence[Watched[ScalerObjects]],
-        policies: Rivals,
+        scalers: Sequence[Informer[ScalerObjects]],
+        policies: PolicyPrecedence,
         targets: KubeTargets,
     ) -> None:
         self._scalers = scalers
         self._policies = policies
         self._targets = targets
 
-    def claims(self, stored: StoredPolicy) -> Sequence[Claim]:
+    def conflicts(self, stored: StoredPolicy) -> Sequence[Conflict]:
         """See ``ports.Owners.claims``."""
         target = workload(stored.namespace, stored.policy.spec.scale_target_ref)
         return [
@@ -76,32 +76,32 @@ class KubeOwners:
             *self._by_meddlers(stored),
         ]
 
-    def _by_scalers(self, target: Workload) -> Iterator[Claim]:
+    def _by_scalers(self, target: WorkloadRef) -> Iterator[Conflict]:
         for scaler in self._scalers:
             for owner in scaler.at(target.namespace).scaling(target):
-                yield Claim(owner, "its scaleTargetRef is the same workload")
+                yield Conflict(owner, "its scaleTargetRef is the same workload")
 
-    def _by_policies(self, stored: StoredPolicy, target: Workload) -> Iterator[Claim]:
+    def _by_policies(self, stored: StoredPolicy, target: WorkloadRef) -> Iterator[Conflict]:
         for name in self._policies.older(stored, target):
             owner = f"ScalingPolicy {stored.namespace}/{name}"
-            yield Claim(owner, "it comes first and scales the same workload")
+            yield Conflict(owner, "it comes first and scales the same workload")
 
-    def _by_meddlers(self, stored: StoredPolicy) -> Iterator[Claim]:
+    def _by_meddlers(self, stored: StoredPolicy) -> Iterator[Conflict]:
         ref = stored.policy.spec.scale_target_ref
         workloads = self._targets.workloads(TargetKey(stored.namespace, ref))
         if workloads is None:
             return
-        meddlers = workloads.meddlers(stored.namespace, ref.name)
+        meddlers = workloads.foreign_writers(stored.namespace, ref.name)
         for manager, count in sorted(meddlers.items()):
-            yield Claim(f"field manager {manager}", f"it changed the replicas {count} times of late")
+            yield Conflict(f"field manager {manager}", f"it changed the replicas {count} times of late")
 
 
 def _key(obj: Object) -> tuple[str, str]:
     return obj["metadata"].get("namespace", ""), obj["metadata"]["name"]
 
 
-def _referred(obj: Object) -> Workload:
+def _referred(obj: Object) -> WorkloadRef:
     """The target of an HPA or a ScaledObject; KEDA's defaults are those of a Deployment."""
     ref = (obj.get("spec") or {}).get("scaleTargetRef") or {}
     group = group_of(ref.get("apiVersion") or "apps/v1")
-    return Workload(_key(obj)[0], group, ref.get("kind") or "Deployment", ref.get("name", ""))
+    return WorkloadRef(_key(obj)[0], group, ref.get("kind") or "Deployment", ref.get("name", ""))

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from autoscaler.errors import ClusterError
 from autoscaler.kube.client.api import Api
-from autoscaler.kube.client.informer import Watched
-from autoscaler.kube.client.reflector import USUAL_PACE, Pace
-from autoscaler.kube.conflicts import HPA_COLLECTION, KEDA_COLLECTION, KubeOwners, ScalerObjects
+from autoscaler.kube.client.informer import Informer
+from autoscaler.kube.client.reflector import USUAL_PACE, WatchTimings
+from autoscaler.kube.conflicts import HPA_COLLECTION, KEDA_COLLECTION, KubeScalerConflicts, ScalerObjects
 from autoscaler.kube.deletion_costs import KubeDeletionCosts
 from autoscaler.kube.events import KubeEvents
 from autoscaler.kube.overlaps import Overlaps
@@ -39,7 +39,7 @@ def own_identity() -> str:
     return f"{os.environ.get('POD_NAME') or socket.gethostname()}_{uuid.uuid4().hex[:8]}"
 
 
-class Cluster:
+class ControllerPorts:
     """The ports of the live side.
 
     ``namespaces``: those to watch, none for all. ``folder``: take the policies from there instead
@@ -52,18 +52,18 @@ class Cluster:
         identity: str,
         namespaces: Sequence[str] = (),
         folder: Path | None = None,
-        pace: Pace = USUAL_PACE,
+        pace: WatchTimings = USUAL_PACE,
     ) -> None:
         self.api = api
         hpas = partial(ScalerObjects, "HorizontalPodAutoscaler")
         scaled_objects = partial(ScalerObjects, "ScaledObject")
-        pods = Watched(api, "/api/v1/pods", namespaces, PodIndex, pace=pace)
+        pods = Informer(api, "/api/v1/pods", namespaces, PodIndex, pace=pace)
         scalers = [
-            Watched(api, HPA_COLLECTION, namespaces, hpas, pace=pace),
-            Watched(api, KEDA_COLLECTION, namespaces, scaled_objects, optional=True, pace=pace),
+            Informer(api, HPA_COLLECTION, namespaces, hpas, pace=pace),
+            Informer(api, KEDA_COLLECTION, namespaces, scaled_objects, optional=True, pace=pace),
         ]
-        objects = None if folder else Watched(api, COLLECTION, namespaces, PolicyObjects, pace=pace)
-        self._watched: list[Watched[PodIndex] | Watched[ScalerObjects] | Watched[PolicyObjects]]
+        objects = None if folder else Informer(api, COLLECTION, namespaces, PolicyObjects, pace=pace)
+        self._watched: list[Informer[PodIndex] | Informer[ScalerObjects] | Informer[PolicyObjects]]
         self._watched = [pods, *scalers, *([objects] if objects else [])]
         self.targets = KubeTargets(api, namespaces, pods, pace)
         self.events = KubeEvents(api, identity)
@@ -74,7 +74,7 @@ class Cluster:
         else:
             assert folder is not None
             self.policies = PolicyFiles(folder, own_namespace())
-        self.owners = KubeOwners(scalers, self.policies, self.targets)
+        self.owners = KubeScalerConflicts(scalers, self.policies, self.targets)
         self.overlaps = Overlaps(scalers[0], self.policies, self.targets)
 
     def start(self) -> None:

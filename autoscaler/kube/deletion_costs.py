@@ -6,14 +6,14 @@ from collections.abc import Mapping
 
 from autoscaler.errors import ClusterError
 from autoscaler.kube.client.api import Api, ApiError
-from autoscaler.kube.client.informer import Watched
+from autoscaler.kube.client.informer import Informer
 from autoscaler.kube.pods import COST_ANNOTATION, PodIndex
 
 
 class KubeDeletionCosts:
     """``ports.DeletionCosts``. Needs the right to patch pods, which is opt-in."""
 
-    def __init__(self, api: Api, pods: Watched[PodIndex]) -> None:
+    def __init__(self, api: Api, pods: Informer[PodIndex]) -> None:
         self._api = api
         self._pods = pods
 

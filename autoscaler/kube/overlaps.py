@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 
 from autoscaler.api.models import Mode, ScaleTargetRef, Semantics
 from autoscaler.errors import AutoscalerError
-from autoscaler.kube.client.informer import Watched
-from autoscaler.kube.client.references import Workload, group_of, workload
+from autoscaler.kube.client.informer import Informer
+from autoscaler.kube.client.references import WorkloadRef, group_of, workload
 from autoscaler.kube.conflicts import ScalerObjects
 from autoscaler.kube.targets import KubeTargets
 from autoscaler.kube.workloads import WATCHED_KINDS
@@ -26,7 +26,7 @@ class _Selecting:
     """An autoscaler, what it scales, and the selector of that."""
 
     name: str
-    target: Workload
+    target: WorkloadRef
     requirements: Requirements
 
 
@@ -49,7 +49,7 @@ class Overlaps:
 
     def __init__(
         self,
-        hpas: Watched[ScalerObjects],
+        hpas: Informer[ScalerObjects],
         policies: PolicyStore,
         targets: KubeTargets,
         clock: Callable[[], float] = time.monotonic,
@@ -94,14 +94,14 @@ class Overlaps:
                 look.by_label[_label(requirements)].append(_Selecting(name, target, requirements))
         return look
 
-    def _scalers(self, namespace: str) -> Iterator[tuple[str, Workload]]:
+    def _scalers(self, namespace: str) -> Iterator[tuple[str, WorkloadRef]]:
         yield from self._hpas.at(namespace).in_namespace(namespace)
         for one in self._policies.policies():
             spec = one.policy.spec
             if one.namespace == namespace and spec.semantics is Semantics.HPA and spec.mode is Mode.ACTIVE:
                 yield f"ScalingPolicy {namespace}/{one.name}", workload(namespace, spec.scale_target_ref)
 
-    def _selector(self, target: Workload) -> str | None:
+    def _selector(self, target: WorkloadRef) -> str | None:
         """The selector of a workload; None where its kind is not watched, or there is none."""
         for version, kind in WATCHED_KINDS:
             if (group_of(version), kind) == (target.group, target.kind) and target.name:

@@ -14,9 +14,9 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from autoscaler.kube.client.api import Api, Object
-from autoscaler.kube.client.informer import Watched
-from autoscaler.kube.client.references import Workload, group_of
-from autoscaler.kube.client.reflector import USUAL_PACE, Pace
+from autoscaler.kube.client.informer import Informer
+from autoscaler.kube.client.references import WorkloadRef, group_of
+from autoscaler.kube.client.reflector import USUAL_PACE, WatchTimings
 
 MAX_LINKS = 6
 """A LeaderWorkerSet's worker is four links away. More is no chain but a circle."""
@@ -99,14 +99,14 @@ ControllerOfPod = Callable[[str], Owner | None]
 class PodOwners:
     """Tells a target's own pods from others. The kinds in between are watched from when they are needed."""
 
-    def __init__(self, api: Api, namespaces: Sequence[str], pace: Pace = USUAL_PACE) -> None:
+    def __init__(self, api: Api, namespaces: Sequence[str], pace: WatchTimings = USUAL_PACE) -> None:
         self._api = api
         self._namespaces = namespaces
         self._pace = pace
         self._lock = threading.Lock()
-        self._watched: dict[tuple[str, str], Watched[OwnerIndex]] = {}
+        self._watched: dict[tuple[str, str], Informer[OwnerIndex]] = {}
 
-    def unread(self, target: Workload, controllers: Iterable[Owner | None]) -> str:
+    def unread(self, target: WorkloadRef, controllers: Iterable[Owner | None]) -> str:
         """Why the chains to a target cannot be read at all; empty where they can.
 
         Raises:
@@ -124,7 +124,7 @@ class PodOwners:
         watched.at(target.namespace)
         return ""
 
-    def stranger(self, target: Workload, controller: Owner | None, pods: ControllerOfPod) -> Owner | None:
+    def stranger(self, target: WorkloadRef, controller: Owner | None, pods: ControllerOfPod) -> Owner | None:
         """The owner that the chain from a pod's controller leads to, where that is not the target.
 
         None where it leads to the target, and where it cannot be followed: the pod has no controller, or one
@@ -154,11 +154,11 @@ class PodOwners:
             for watched in self._watched.values():
                 watched.stop()
 
-    def _between(self, kind: tuple[str, str]) -> Watched[OwnerIndex]:
+    def _between(self, kind: tuple[str, str]) -> Informer[OwnerIndex]:
         with self._lock:
             if kind not in self._watched:
                 collection = _BETWEEN[kind]
-                watched = Watched(
+                watched = Informer(
                     self._api, collection, self._namespaces, OwnerIndex, pace=self._pace, metadata_only=True
                 )
                 watched.start()

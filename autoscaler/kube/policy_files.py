@@ -11,7 +11,7 @@ from pathlib import Path
 from autoscaler.api.models import Mode
 from autoscaler.documents.policies import LoadedPolicy, load_policies
 from autoscaler.errors import PolicyError
-from autoscaler.kube.client.references import Workload, workload
+from autoscaler.kube.client.references import WorkloadRef, workload
 from autoscaler.ports import AnyPolicy, RefusedPolicy, StoredPolicy
 
 SUFFIXES = (".yaml", ".yml")
@@ -46,7 +46,7 @@ class PolicyFiles:
         self._clock = clock
         self._files: dict[Path, _File] = {}
         self._statuses: dict[tuple[str, str], Mapping[str, object]] = {}
-        self._owners: Mapping[Workload, str] = {}
+        self._owners: Mapping[WorkloadRef, str] = {}
         self._looked = float("-inf")
         self._problem: str | None = None
 
@@ -62,7 +62,7 @@ class PolicyFiles:
         """See ``ports.PolicyStore.write_status``."""
         self._statuses[stored.namespace, stored.name] = status
 
-    def older(self, stored: StoredPolicy, target: Workload) -> Sequence[str]:
+    def older(self, stored: StoredPolicy, target: WorkloadRef) -> Sequence[str]:
         """See ``owners.Rivals``: a file has no age, so the first by file and place owns the target."""
         owner = self._owners.get(target, stored.name)
         return [owner] if owner != stored.name else []
@@ -113,8 +113,8 @@ class PolicyFiles:
         self._problem = problem
 
 
-def _owners(policies: Iterable[AnyPolicy]) -> Mapping[Workload, str]:
-    owners: dict[Workload, str] = {}
+def _owners(policies: Iterable[AnyPolicy]) -> Mapping[WorkloadRef, str]:
+    owners: dict[WorkloadRef, str] = {}
     for one in policies:
         if isinstance(one, StoredPolicy) and one.policy.spec.mode is Mode.ACTIVE:
             owners.setdefault(workload(one.namespace, one.policy.spec.scale_target_ref), one.name)

@@ -11,9 +11,9 @@ from autoscaler.decision.types import Pod
 from autoscaler.errors import ClusterError, ConflictError, TargetError
 from autoscaler.kube.client.api import Api, ApiError, Object
 from autoscaler.kube.client.discovery import Discovery
-from autoscaler.kube.client.informer import Watched
+from autoscaler.kube.client.informer import Informer
 from autoscaler.kube.client.references import workload
-from autoscaler.kube.client.reflector import USUAL_PACE, Pace
+from autoscaler.kube.client.reflector import USUAL_PACE, WatchTimings
 from autoscaler.kube.pod_owners import Owner, PodOwners, counted
 from autoscaler.kube.pods import PodIndex
 from autoscaler.kube.workloads import WATCHED_KINDS, Workloads
@@ -28,7 +28,7 @@ class KubeTargets:
     """
 
     def __init__(
-        self, api: Api, namespaces: Sequence[str], pods: Watched[PodIndex], pace: Pace = USUAL_PACE
+        self, api: Api, namespaces: Sequence[str], pods: Informer[PodIndex], pace: WatchTimings = USUAL_PACE
     ) -> None:
         self._api = api
         self._namespaces = namespaces
@@ -37,7 +37,7 @@ class KubeTargets:
         self._owners = PodOwners(api, namespaces, pace)
         self._discovery = Discovery(api)
         self._lock = threading.Lock()
-        self._workloads: dict[tuple[str, str], Watched[Workloads]] = {}
+        self._workloads: dict[tuple[str, str], Informer[Workloads]] = {}
         self._called: dict[TargetKey, Scale] = {}
         """What a call said last, until the watched copy is as new."""
 
@@ -123,10 +123,10 @@ class KubeTargets:
             for watched in self._workloads.values():
                 watched.stop()
 
-    def _watch(self, kind: tuple[str, str]) -> Watched[Workloads]:
+    def _watch(self, kind: tuple[str, str]) -> Informer[Workloads]:
         collection, scale_of = WATCHED_KINDS[kind]
         sink = partial(Workloads, scale_of)
-        watched = Watched(self._api, collection, self._namespaces, sink, pace=self._pace)
+        watched = Informer(self._api, collection, self._namespaces, sink, pace=self._pace)
         watched.start()
         return watched
 

@@ -11,7 +11,7 @@ from cryptography import x509
 
 from autoscaler.errors import ClusterError
 from autoscaler.kube.client.api import Api, Object
-from autoscaler.ports import Trust
+from autoscaler.ports import AuthenticationConfig
 from autoscaler.threads import BackgroundThread
 
 CONFIG_MAP = "/api/v1/namespaces/kube-system/configmaps/extension-apiserver-authentication"
@@ -21,13 +21,13 @@ PERIOD_SECONDS = 10.0
 log = logging.getLogger(__name__)
 
 
-class KubeTrust:
+class KubeAuthenticationConfig:
     """``ports.TrustSource`` over ``kube-system/extension-apiserver-authentication``."""
 
     def __init__(self, api: Api, period_seconds: float = PERIOD_SECONDS) -> None:
         self._api = api
         self._period_seconds = period_seconds
-        self._trust: Trust | None = None
+        self._trust: AuthenticationConfig | None = None
         self._problem = ""
         self._stopped = threading.Event()
         self._first = threading.Event()
@@ -46,7 +46,7 @@ class KubeTrust:
         """Whether it was read within a time."""
         return self._first.wait(seconds)
 
-    def trust(self) -> Trust:
+    def trust(self) -> AuthenticationConfig:
         """See ``ports.TrustSource.trust``."""
         if self._trust is None:
             raise ClusterError(f"the authentication of the cluster was not read yet{self._problem}")
@@ -75,13 +75,13 @@ class KubeTrust:
         self._first.set()
 
 
-def read_trust(data: Object) -> Trust:
+def read_trust(data: Object) -> AuthenticationConfig:
     """The ConfigMap's data.
 
     Raises ``ValueError`` where a list of names is not a list of strings, or a bundle of authorities
     holds a block that is not a certificate: a part of a bundle is not what was meant.
     """
-    return Trust(
+    return AuthenticationConfig(
         client_ca=_authorities(data, "client-ca-file"),
         requestheader_ca=_authorities(data, "requestheader-client-ca-file"),
         allowed_names=_names(data, "requestheader-allowed-names"),

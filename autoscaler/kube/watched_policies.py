@@ -10,8 +10,8 @@ from autoscaler.api.models import Mode
 from autoscaler.documents.policies import load_policy_object
 from autoscaler.errors import ClusterError, PolicyError
 from autoscaler.kube.client.api import JSON_PATCH, Api, ApiError, Object
-from autoscaler.kube.client.informer import Watched
-from autoscaler.kube.client.references import References, Workload, workload
+from autoscaler.kube.client.informer import Informer
+from autoscaler.kube.client.references import References, WorkloadRef, workload
 from autoscaler.ports import AnyPolicy, RefusedPolicy, StoredPolicy
 
 COLLECTION = f"/apis/{GROUP}/{VERSION}/{PLURAL}"
@@ -48,7 +48,7 @@ class PolicyObjects:
         """Those in force and those refused, by namespace and name."""
         return [entry.policy for _, entry in sorted(self._entries.copy().items(), key=lambda item: item[0])]
 
-    def older(self, stored: StoredPolicy, target: Workload) -> list[str]:
+    def older(self, stored: StoredPolicy, target: WorkloadRef) -> list[str]:
         """The names of active policies that scale the target of a policy and were there before it."""
         own = self._entries.get((stored.namespace, stored.name))
         entries = [
@@ -92,7 +92,7 @@ class PolicyObjects:
 class KubePolicies:
     """``ports.PolicyStore`` over ScalingPolicy objects."""
 
-    def __init__(self, api: Api, watched: Watched[PolicyObjects]) -> None:
+    def __init__(self, api: Api, watched: Informer[PolicyObjects]) -> None:
         self._api = api
         self._watched = watched
 
@@ -113,7 +113,7 @@ class KubePolicies:
         ]
         self._api.patch(f"{root}/{stored.name}/status", changes, JSON_PATCH)
 
-    def older(self, stored: StoredPolicy, target: Workload) -> Sequence[str]:
+    def older(self, stored: StoredPolicy, target: WorkloadRef) -> Sequence[str]:
         """See ``owners.Rivals``. Raises ``ClusterError`` where the copy cannot be relied on."""
         return self._watched.at(stored.namespace).older(stored, target)
 
@@ -146,7 +146,7 @@ def _key(obj: Object) -> tuple[str, str]:
     return obj["metadata"]["namespace"], obj["metadata"]["name"]
 
 
-def _target(policy: AnyPolicy) -> Workload | None:
+def _target(policy: AnyPolicy) -> WorkloadRef | None:
     if isinstance(policy, RefusedPolicy):
         return None
     return workload(policy.namespace, policy.policy.spec.scale_target_ref)

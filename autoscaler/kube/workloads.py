@@ -44,7 +44,7 @@ class Workloads:
         workload = self._workloads.get((namespace, name))
         return workload.scale if workload else None
 
-    def meddlers(self, namespace: str, name: str) -> dict[str, int]:
+    def foreign_writers(self, namespace: str, name: str) -> dict[str, int]:
         """Field managers that keep changing the replicas, and how often they did of late."""
         workload = self._workloads.get((namespace, name))
         recent = self._clock() - MEDDLING_SECONDS

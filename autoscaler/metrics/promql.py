@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from autoscaler.api.models import Signal
-from autoscaler.metrics.signals import CATALOGUE, SCRAPE_LABELS, Kind, Reduction, SignalInfo, Source
+from autoscaler.metrics.signals import CATALOGUE, SCRAPE_LABELS, Kind, Reduction, SignalInfo, SignalSource
 
 PART = "autoscaler_part"
 """The label of the series that are not values, which values lack."""
@@ -118,7 +118,7 @@ class _Asked:
     area: Area
     namespaces: str
 
-    def values(self, source: Source) -> str:
+    def values(self, source: SignalSource) -> str:
         """Each series of the exporter once, however often it is scraped.
 
         Series of one scrape are added up, for a version may have labels that are not known here; of
@@ -139,16 +139,16 @@ class _Asked:
         found = self._by_pod(source, suffix, f"rate({{}}{rate})" if rate else "{}", levels)
         return found if source.scale == 1.0 else f"{source.scale:g} * {found}"
 
-    def times(self, source: Source) -> str:
+    def times(self, source: SignalSource) -> str:
         """The time of each pod's oldest sample."""
         suffix = "_count" if source.kind is Kind.HISTOGRAM else ""
         return self._by_pod(source, suffix, "timestamp({})", (("min", ()),))
 
-    def negatives(self, source: Source) -> str:
+    def negatives(self, source: SignalSource) -> str:
         """The lowest of a pod's values that are below 0, which the sum of several sources would hide."""
         return self._by_pod(source, "", "{} < 0", (("min", ()),))
 
-    def exporters(self, source: Source) -> str:
+    def exporters(self, source: SignalSource) -> str:
         """When each exporter's other series are of; a target that is up is there whatever it exports."""
         ((_, matchers),) = self._layouts(source)
         lowest: _Levels = (("min", ()),)
@@ -158,7 +158,7 @@ class _Asked:
         found[-1] += f" and on (namespace, pod) ({_grouped(up, '', lowest)} == 1)"
         return f"({' or on (namespace, pod) '.join(found)})"
 
-    def _by_pod(self, source: Source, suffix: str, of: str, levels: _Levels) -> str:
+    def _by_pod(self, source: SignalSource, suffix: str, of: str, levels: _Levels) -> str:
         """One expression over all of a source's names and layouts; for each pod the first that has it."""
         found = [
             _grouped(of.format(f"{name}{suffix}{{{matchers}}}"), prefix, levels)
@@ -167,7 +167,7 @@ class _Asked:
         ]
         return found[0] if len(found) == 1 else f"({' or on (namespace, pod) '.join(found)})"
 
-    def _layouts(self, source: Source) -> Iterator[tuple[str, str]]:
+    def _layouts(self, source: SignalSource) -> Iterator[tuple[str, str]]:
         """What stands before the labels of the pod that series are about, and which series those are."""
         scope = [
             f"{label}={text(value)}"

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from autoscaler.api.models import BOUNDS, Bounds, Signal
+from autoscaler.api.models import BOUNDS, Signal, ValueBounds
 
 
 class Scope(StrEnum):
@@ -37,7 +37,7 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class SignalSource:
     """One metric that a signal is read from.
 
     ``names`` are the same metric's over versions and spellings, newest first: for each pod the
@@ -87,30 +87,30 @@ class SignalInfo:
     unit: str
     scope: Scope
     series: Reduction
-    sources: tuple[Source, ...]
+    sources: tuple[SignalSource, ...]
     description: str
 
     @property
-    def bounds(self) -> Bounds:
+    def bounds(self) -> ValueBounds:
         """What a value can be; one outside of them is not a sample, and its pod is missing."""
         return BOUNDS[self.signal]
 
 
-_RUNNING = Source(Kind.GAUGE, ("vllm:num_requests_running",))
-_WAITING = Source(Kind.GAUGE, ("vllm:num_requests_waiting",))
+_RUNNING = SignalSource(Kind.GAUGE, ("vllm:num_requests_running",))
+_WAITING = SignalSource(Kind.GAUGE, ("vllm:num_requests_waiting",))
 
 
-def _dcgm(name: str, scale: float = 1.0) -> Source:
+def _dcgm(name: str, scale: float = 1.0) -> SignalSource:
     """A metric of NVIDIA's exporter; GKE's examples rename them to lower case."""
     labels = ("UUID", "gpu", "GPU_I_ID")
-    return Source(Kind.GAUGE, (name, name.lower()), scale, about_other_pods=True, labels=labels)
+    return SignalSource(Kind.GAUGE, (name, name.lower()), scale, about_other_pods=True, labels=labels)
 
 
 GATEWAY_QUEUE = ("llm_d_epp_flow_control_queue_size", "inference_extension_flow_control_queue_size")
 """What endpoint pickers call their queue, llm-d's name first; its router says both with one value
 (llm-d/llm-d-router#1661). `autoscale batch` exports its own queue under both."""
 
-_PICKER = Source(
+_PICKER = SignalSource(
     Kind.GAUGE,
     GATEWAY_QUEUE,
     labels=("inference_pool", "model_name", "target_model_name", "fairness_id", "priority"),
@@ -158,7 +158,7 @@ _ENTRIES = (
         "share, 0 to 1",
         Scope.POD,
         Reduction.MEAN,
-        (Source(Kind.GAUGE, ("vllm:kv_cache_usage_perc", "vllm:gpu_cache_usage_perc")),),
+        (SignalSource(Kind.GAUGE, ("vllm:kv_cache_usage_perc", "vllm:gpu_cache_usage_perc")),),
         "The share of KV-cache blocks in use. Blocks that are only cached count as free.",
     ),
     SignalInfo(
@@ -183,7 +183,7 @@ _ENTRIES = (
         "seconds",
         Scope.CLUSTER,
         Reduction.QUANTILE,
-        (Source(Kind.HISTOGRAM, ("vllm:time_to_first_token_seconds",)),),
+        (SignalSource(Kind.HISTOGRAM, ("vllm:time_to_first_token_seconds",)),),
         "Time to the first token: the quantile over all requests of the window. Abstains while nobody asks.",
     ),
     SignalInfo(
@@ -191,7 +191,11 @@ _ENTRIES = (
         "seconds",
         Scope.CLUSTER,
         Reduction.QUANTILE,
-        (Source(Kind.HISTOGRAM, ("vllm:inter_token_latency_seconds", "vllm:time_per_output_token_seconds")),),
+        (
+            SignalSource(
+                Kind.HISTOGRAM, ("vllm:inter_token_latency_seconds", "vllm:time_per_output_token_seconds")
+            ),
+        ),
         "Time between output tokens: the quantile over all tokens of the window. Abstains while nobody asks, "
         "and blind below 10 ms, the first bucket.",
     ),
@@ -200,7 +204,7 @@ _ENTRIES = (
         "tokens/s",
         Scope.POD,
         Reduction.SUM,
-        (Source(Kind.COUNTER, ("vllm:prompt_tokens_total",)),),
+        (SignalSource(Kind.COUNTER, ("vllm:prompt_tokens_total",)),),
         "Prompt tokens per second over the window: demand while the replica keeps up, then its speed.",
     ),
     SignalInfo(
@@ -208,7 +212,7 @@ _ENTRIES = (
         "tokens/s",
         Scope.POD,
         Reduction.SUM,
-        (Source(Kind.COUNTER, ("vllm:generation_tokens_total",)),),
+        (SignalSource(Kind.COUNTER, ("vllm:generation_tokens_total",)),),
         "Output tokens per second over the window: demand while the replica keeps up, then its speed.",
     ),
     SignalInfo(
@@ -217,7 +221,7 @@ _ENTRIES = (
         Scope.POD,
         Reduction.SUM,
         (
-            Source(
+            SignalSource(
                 Kind.COUNTER,
                 ("vllm:request_success_total",),
                 labels=("model_name", "engine", "finished_reason"),
@@ -230,7 +234,7 @@ _ENTRIES = (
         "requests/s",
         Scope.POD,
         Reduction.SUM,
-        (Source(Kind.COUNTER, ("vllm:admission_rejections_total",), labels=("model_name", "reason")),),
+        (SignalSource(Kind.COUNTER, ("vllm:admission_rejections_total",), labels=("model_name", "reason")),),
         "Requests that a replica refused per second over the window, because max_num_queued_reqs or "
         "max_num_queued_tokens was reached: demand that no queue shows. Absent before vLLM 0.32.",
     ),

@@ -7,7 +7,7 @@ from functools import partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from autoscaler.telemetry.policy_metrics import Standings
+from autoscaler.telemetry.policy_metrics import PolicyMetrics
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
@@ -15,12 +15,12 @@ LOGS = ("output", "decisions")
 """The logs that may lose lines: standard output and the decision log."""
 
 
-class Metrics:
+class ControllerMetrics:
     """Every metric of the controller, in a registry of its own."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self.standings = Standings(self.registry)
+        self.standings = PolicyMetrics(self.registry)
         counter = partial(Counter, registry=self.registry)
         seconds = partial(Histogram, buckets=_SECONDS, registry=self.registry)
         gauge = partial(Gauge, registry=self.registry)

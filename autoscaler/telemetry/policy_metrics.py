@@ -15,7 +15,7 @@ _START_SECONDS = (15.0, 30.0, 60.0, 90.0, 120.0, 180.0, 240.0, 300.0, 450.0, 600
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class PolicySnapshot:
     """How one policy stands after a decision.
 
     ``ages``: the oldest sample of each metric, in seconds. ``started_after_s``: the replicas that
@@ -34,7 +34,7 @@ class Standing:
     started_after_s: float | None = None
 
 
-class Standings:
+class PolicyMetrics:
     """The policies' metrics, in ``registry``."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
@@ -70,7 +70,7 @@ class Standings:
         self._ages: dict[tuple[str, str], frozenset[str]] = {}
         self._reasons: dict[tuple[str, str], str] = {}
 
-    def decided(self, policy: tuple[str, str], standing: Standing) -> None:
+    def decided(self, policy: tuple[str, str], standing: PolicySnapshot) -> None:
         """Takes over a decision. ``policy`` is namespace and name."""
         self._current.labels(*policy).set(standing.current)
         self._desired.labels(*policy).set(standing.desired)

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from simulator.bound.search import Bound, Point
+from simulator.bound.search import Bound, FrontierPoint
 from simulator.bound.trace_windows import WINDOW_S
-from simulator.bound.workload import Workload
+from simulator.bound.workload import BoundWorkload
 from simulator.figures import rounded
 
 Document = dict[str, Any]
 
 
-def bound_document(bound: Bound, workload: Workload) -> Document:
+def bound_document(bound: Bound, workload: BoundWorkload) -> Document:
     """All that a bound says, JSON-ready; what the goal was not reached with is None.
 
     ``goal_replicas`` and ``goal_replica_hours`` are those of the cheapest plan that reaches the goal.
@@ -42,12 +42,12 @@ def bound_document(bound: Bound, workload: Workload) -> Document:
     }
 
 
-def _by_window(workload: Workload) -> list[int]:
+def _by_window(workload: BoundWorkload) -> list[int]:
     counts = Counter(int(row[0] // WINDOW_S) for row in workload.requests)
     return [counts[window] for window in range(max(counts) + 1)]
 
 
-def _point(point: Point) -> Document:
+def _point(point: FrontierPoint) -> Document:
     return {
         "attainment": rounded(point.attainment),
         "attainment_of_all": rounded(point.attainment_of_all),

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from simulator.bound.programme import Plan
 from simulator.bound.trace_windows import WINDOW_S
-from simulator.bound.workload import Workload, avoidable_misses
+from simulator.bound.workload import BoundWorkload, avoidable_misses
 from simulator.run.billing import replica_seconds
 from simulator.run.event_loop import simulate
-from simulator.run.scenario import Fixed, Planned
+from simulator.run.scenario import FixedScaling, PlannedScaling
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +53,10 @@ def _window_at(plan: Plan, moment: float) -> int:
     return min(len(plan) - 1, int(moment / WINDOW_S + 1e-9))
 
 
-def follow(workload: Workload, plan: Plan) -> Followed:
+def follow(workload: BoundWorkload, plan: Plan) -> Followed:
     """Replays the workload under a plan; one number throughout needs no orders."""
     constant = len(set(plan)) == 1
-    scaling = Fixed(plan[0]) if constant else Planned(orders(plan, workload.startup_s))
+    scaling = FixedScaling(plan[0]) if constant else PlannedScaling(orders(plan, workload.startup_s))
     result = simulate(workload.requests, scaling, workload.scenario)
     by_window = array("q", [0]) * len(plan)
     for arrival_s in avoidable_misses(result.requests, workload.hopeless):

@@ -15,25 +15,25 @@ from itertools import chain
 
 from simulator.bound.follow import Followed, follow
 from simulator.bound.programme import Plan
-from simulator.bound.trace_windows import Misses, Window, window_misses
-from simulator.bound.workload import Workload
+from simulator.bound.trace_windows import Misses, TraceWindow, window_misses
+from simulator.bound.workload import BoundWorkload
 from simulator.vllm.request_table import Slo
 
 # A frozen dataclass that was compiled can be pickled, but not read again: it forbids its own fields.
 copyreg.pickle(Slo, lambda slo: (Slo, (slo.ttft_s, slo.tpot_s)))
 
 _CHUNK = 8
-_workload: Workload | None = None
+_workload: BoundWorkload | None = None
 
 
-class Workers:
+class WorkerProcesses:
     """Runs both kinds of work: in this process, or in a pool of others that have the workload."""
 
-    def __init__(self, workload: Workload, pool: Executor | None) -> None:
+    def __init__(self, workload: BoundWorkload, pool: Executor | None) -> None:
         self._workload = workload
         self._pool = pool
 
-    def table(self, windows: Sequence[Window]) -> Iterator[Misses]:
+    def table(self, windows: Sequence[TraceWindow]) -> Iterator[Misses]:
         """The misses of each window, in order."""
         work = partial(window_misses, scenario=self._workload.scenario, hopeless=self._workload.hopeless)
         parts = [windows[begin : begin + _CHUNK] for begin in range(0, len(windows), _CHUNK)]
@@ -47,17 +47,17 @@ class Workers:
 
 
 @contextmanager
-def workers(workload: Workload, processes: int | None = None) -> Iterator[Workers]:
+def workers(workload: BoundWorkload, processes: int | None = None) -> Iterator[WorkerProcesses]:
     """``processes``: None takes one for each processor that this process may use; 1 starts none."""
     count = processes or available_processors()
     if count == 1:
-        yield Workers(workload, None)
+        yield WorkerProcesses(workload, None)
         return
     # Fresh processes: a fork of a process with threads may stand still.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(count, context, initializer=_begin, initargs=(workload,)) as pool:
         try:
-            yield Workers(workload, pool)
+            yield WorkerProcesses(workload, pool)
         except BaseException:  # an interrupt does not wait for a replay of minutes
             pool.shutdown(wait=False, cancel_futures=True)
             for process in multiprocessing.active_children():
@@ -71,7 +71,7 @@ def available_processors() -> int:
     return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
-def _begin(workload: Workload) -> None:
+def _begin(workload: BoundWorkload) -> None:
     global _workload
     _workload = workload
     signal.signal(

@@ -14,10 +14,10 @@ from math import exp, log
 from typing import NamedTuple
 
 from simulator.bound.follow import Followed
-from simulator.bound.processes import Workers, workers
+from simulator.bound.processes import WorkerProcesses, workers
 from simulator.bound.programme import Passage, Plan, Programme, passages
 from simulator.bound.trace_windows import WINDOW_S, Misses, windows
-from simulator.bound.workload import Workload
+from simulator.bound.workload import BoundWorkload
 
 
 class Rounds(NamedTuple):
@@ -43,7 +43,7 @@ Progress = Callable[[str, float], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Point:
+class FrontierPoint:
     """One plan and its full replay.
 
     ``planned``: the attainment that the programme expected, over avoidable requests as
@@ -73,16 +73,16 @@ class Bound:
     """
 
     goal: float
-    best: Point | None
-    cheapest_fixed: Point | None
-    points: tuple[Point, ...]
+    best: FrontierPoint | None
+    cheapest_fixed: FrontierPoint | None
+    points: tuple[FrontierPoint, ...]
     requests: int
     unavoidable: int
 
     @property
-    def frontier(self) -> tuple[Point, ...]:
+    def frontier(self) -> tuple[FrontierPoint, ...]:
         """The points that no other one beats in both attainment and replica-hours, cheapest first."""
-        found: list[Point] = []
+        found: list[FrontierPoint] = []
         for point in sorted(self.points, key=lambda one: (one.replica_hours, -one.attainment)):
             if not found or point.attainment > found[-1].attainment:
                 found.append(point)
@@ -90,7 +90,7 @@ class Bound:
 
 
 def search_bound(
-    workload: Workload,
+    workload: BoundWorkload,
     goals: Sequence[float],
     *,
     processes: int | None = None,
@@ -111,7 +111,7 @@ def search_bound(
     return search.result(goals[0])
 
 
-def _table(workload: Workload, crew: Workers, progress: Progress) -> list[Misses]:
+def _table(workload: BoundWorkload, crew: WorkerProcesses, progress: Progress) -> list[Misses]:
     parts = windows(workload)
     table = []
     for misses in crew.table(parts):
@@ -123,13 +123,13 @@ def _table(workload: Workload, crew: Workers, progress: Progress) -> list[Misses
 class _Search:
     """The points so far, and what they taught."""
 
-    def __init__(self, workload: Workload, crew: Workers, table: list[Misses]) -> None:
+    def __init__(self, workload: BoundWorkload, crew: WorkerProcesses, table: list[Misses]) -> None:
         self._workload = workload
         self._crew = crew
         self._programme = Programme(table, workload.startup_s)
         self._windows = len(table)
         self._seen: dict[Passage, float] = {}
-        self._points: dict[Plan, Point] = {}
+        self._points: dict[Plan, FrontierPoint] = {}
         self._attained: dict[float, float] = {}
 
     def fixed(self, goal: float) -> None:
@@ -190,19 +190,19 @@ class _Search:
     def _plans(self, prices: Iterable[float]) -> list[Plan]:
         return [self._programme.cheapest(price, self._seen) for price in prices]
 
-    def _replay(self, plans: Sequence[Plan]) -> list[Point]:
+    def _replay(self, plans: Sequence[Plan]) -> list[FrontierPoint]:
         """Full replays of plans; a plan that was replayed before is not replayed again."""
         new = [plan for plan in dict.fromkeys(plans) if plan not in self._points]
         for plan, followed in zip(new, self._crew.follow(new), strict=True):
             self._points[plan] = self._learn(plan, followed)
         return [self._points[plan] for plan in plans]
 
-    def _learn(self, plan: Plan, followed: Followed) -> Point:
+    def _learn(self, plan: Plan, followed: Followed) -> FrontierPoint:
         planned = self._expected(plan)
         self._programme.drain_s = self._drain_s(plan, followed)
         for step, missed in zip(passages(plan), followed.misses_by_window, strict=True):
             self._seen[step] = missed
-        return Point(
+        return FrontierPoint(
             attainment=followed.attainment,
             attainment_of_all=followed.attainment_of_all,
             planned=planned,
@@ -242,7 +242,7 @@ class _Search:
         )
 
 
-def _cost(point: Point) -> tuple[float, Plan]:
+def _cost(point: FrontierPoint) -> tuple[float, Plan]:
     return point.replica_hours, point.plan
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from simulator.bound.workload import Workload, avoidable_misses
+from simulator.bound.workload import BoundWorkload, avoidable_misses
 from simulator.run.scenario import Scenario
 from simulator.traces.rows import HashedRequest, Request
 from simulator.verdict.unavoidable import Shape
@@ -35,7 +35,7 @@ Misses: TypeAlias = dict[int, int]
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
+class TraceWindow:
     """The requests of one window with those of its warm-up before them.
 
     ``warm_up``: how many of them those are. ``begin_s``: when the warm-up begins.
@@ -51,7 +51,7 @@ class Window:
         return self.requests[self.warm_up :]
 
 
-def windows(workload: Workload) -> list[Window]:
+def windows(workload: BoundWorkload) -> list[TraceWindow]:
     """The whole trace in windows of ``WINDOW_S``; at least one."""
     rows = workload.requests
     times = [row[0] for row in rows]
@@ -61,11 +61,13 @@ def windows(workload: Workload) -> list[Window]:
         warm = bisect_left(times, begin_s)
         first = bisect_left(times, index * WINDOW_S)
         end = bisect_left(times, (index + 1) * WINDOW_S)
-        found.append(Window(rows[warm:end], first - warm, begin_s))
+        found.append(TraceWindow(rows[warm:end], first - warm, begin_s))
     return found
 
 
-def window_misses(parts: Sequence[Window], scenario: Scenario, hopeless: frozenset[Shape]) -> list[Misses]:
+def window_misses(
+    parts: Sequence[TraceWindow], scenario: Scenario, hopeless: frozenset[Shape]
+) -> list[Misses]:
     """For neighbouring windows, the misses with every number of replicas that may be worth its cost.
 
     The search in each begins where the one before it ended.
@@ -79,7 +81,7 @@ def window_misses(parts: Sequence[Window], scenario: Scenario, hopeless: frozens
     return found
 
 
-def _search(window: Window, scenario: Scenario, hopeless: frozenset[Shape], guess: int) -> Misses:
+def _search(window: TraceWindow, scenario: Scenario, hopeless: frozenset[Shape], guess: int) -> Misses:
     own = len(window.own)
     if not own:
         return {0: 0}
@@ -107,7 +109,7 @@ def _is_flat(known: Misses, replicas: int) -> bool:
     return before is not None and before <= missed <= _LASTING
 
 
-def _simulate(window: Window, scenario: Scenario, hopeless: frozenset[Shape], replicas: int) -> int:
+def _simulate(window: TraceWindow, scenario: Scenario, hopeless: frozenset[Shape], replicas: int) -> int:
     table = RequestTable(keep_rows=False, hash_block_tokens=scenario.hash_block_tokens, slo=scenario.slo)
     cluster = Cluster(
         scenario.profile,

@@ -13,7 +13,7 @@ from simulator.vllm.request_table import RequestTable
 
 
 @dataclass(frozen=True, slots=True)
-class Workload:
+class BoundWorkload:
     """The requests of a bound and the servers that they meet. Times in seconds.
 
     ``scenario``: starts take their median, and nothing but misses is kept. ``hopeless``: the shapes of
@@ -36,7 +36,7 @@ class Workload:
         return len(self.requests) - self.unavoidable
 
 
-def prepare(requests: Iterable[Request | HashedRequest], scenario: Scenario) -> Workload:
+def prepare(requests: Iterable[Request | HashedRequest], scenario: Scenario) -> BoundWorkload:
     """A workload for ``search_bound``: reads the requests and finds the unavoidable misses."""
     rows = list(requests)
     shapes = Counter((row[1], row[2]) for row in rows)
@@ -50,7 +50,7 @@ def prepare(requests: Iterable[Request | HashedRequest], scenario: Scenario) -> 
         keep_timeline=False,
         nodes=None,
     )
-    return Workload(rows, plain, hopeless, sum(shapes[shape] for shape in hopeless))
+    return BoundWorkload(rows, plain, hopeless, sum(shapes[shape] for shape in hopeless))
 
 
 def avoidable_misses(table: RequestTable, hopeless: frozenset[Shape]) -> Iterator[float]:

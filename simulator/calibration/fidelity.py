@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import sqrt
 
-from simulator.calibration.recording import Gauges, Measured, Recording
+from simulator.calibration.recording import Gauges, MeasuredRequest, Recording
 from simulator.report.quantiles import quantile
-from simulator.vllm.engine import Replica
+from simulator.vllm.engine import FastReplica
 from simulator.vllm.profile import Profile
 from simulator.vllm.request_table import RequestTable
 
@@ -18,25 +18,25 @@ Errors = dict[str, dict[str, float]]
 """Relative errors by quantity and statistic."""
 
 
-def replay(profile: Profile, requests: Sequence[Measured]) -> list[Measured]:
+def replay(profile: Profile, requests: Sequence[MeasuredRequest]) -> list[MeasuredRequest]:
     """The same requests through one simulated replica, with its latencies."""
     return _replay(profile, requests, ())[0]
 
 
 def replay_with_gauges(
-    profile: Profile, requests: Sequence[Measured], times_s: Sequence[float]
-) -> tuple[list[Measured], list[Gauges]]:
+    profile: Profile, requests: Sequence[MeasuredRequest], times_s: Sequence[float]
+) -> tuple[list[MeasuredRequest], list[Gauges]]:
     """As ``replay``, and the replica's gauges at each of ``times_s`` (ascending)."""
     return _replay(profile, requests, times_s)
 
 
 def _replay(
-    profile: Profile, requests: Sequence[Measured], times_s: Sequence[float]
-) -> tuple[list[Measured], list[Gauges]]:
+    profile: Profile, requests: Sequence[MeasuredRequest], times_s: Sequence[float]
+) -> tuple[list[MeasuredRequest], list[Gauges]]:
     table, gauges = RequestTable(), []
     ticks = iter(times_s)
     tick = next(ticks, None)
-    replica = Replica(profile, table, "vllm-0", 0, requests[0].sent_s)
+    replica = FastReplica(profile, table, "vllm-0", 0, requests[0].sent_s)
     for request in requests:
         now = request.sent_s
         while tick is not None and tick <= now:
@@ -56,17 +56,17 @@ def _replay(
     return simulated, gauges
 
 
-def _gauges(replica: Replica, now: float) -> Gauges:
+def _gauges(replica: FastReplica, now: float) -> Gauges:
     replica.advance(now)
     return Gauges(now, replica.running, replica.waiting(now), replica.kv_usage(now))
 
 
-def replay_recording(profile: Profile, recording: Recording) -> list[Measured]:
+def replay_recording(profile: Profile, recording: Recording) -> list[MeasuredRequest]:
     """A whole recording, episode by episode, in its order."""
     return [request for episode in recording.episodes() for request in replay(profile, episode)]
 
 
-def columns(requests: Sequence[Measured]) -> dict[str, list[float]]:
+def columns(requests: Sequence[MeasuredRequest]) -> dict[str, list[float]]:
     """TTFT, TPOT (requests of two tokens up) and E2E in seconds, ascending."""
     return {
         "TTFT": sorted(request.ttft_s for request in requests),
@@ -75,7 +75,7 @@ def columns(requests: Sequence[Measured]) -> dict[str, list[float]]:
     }
 
 
-def errors(simulated: Sequence[Measured], real: Sequence[Measured]) -> Errors:
+def errors(simulated: Sequence[MeasuredRequest], real: Sequence[MeasuredRequest]) -> Errors:
     """By quantity and statistic: simulated over real, less one. A quantity without values is absent."""
     ours, theirs = columns(simulated), columns(real)
     return {

@@ -16,7 +16,7 @@ from typing import Any
 
 from autoscaler.errors import MissingExtraError
 from simulator.calibration.fidelity import columns, replay
-from simulator.calibration.recording import Measured, Recording
+from simulator.calibration.recording import MeasuredRequest, Recording
 from simulator.report.quantiles import quantile
 from simulator.vllm.profile import Profile, StepTime
 
@@ -172,7 +172,7 @@ class _Search:
         return total + PULL * sum(offset * offset for offset in point)
 
 
-def _weights(episodes: Sequence[tuple[Measured, ...]]) -> list[float]:
+def _weights(episodes: Sequence[tuple[MeasuredRequest, ...]]) -> list[float]:
     """An episode counts as the root of its requests; equal small ones share the weight of one such."""
     alike = Counter((len(episode), episode[0][1:3]) for episode in episodes)
     weights = [
@@ -186,7 +186,7 @@ def _weights(episodes: Sequence[tuple[Measured, ...]]) -> list[float]:
 def _recording_loss(
     profile: Profile,
     recording: Recording,
-    episodes: Sequence[tuple[Measured, ...]],
+    episodes: Sequence[tuple[MeasuredRequest, ...]],
     weights: Sequence[float],
 ) -> float:
     loss = 0.0
@@ -205,7 +205,7 @@ def _recording_loss(
     return loss
 
 
-def _request_loss(ours: Measured, real: Measured) -> float:
+def _request_loss(ours: MeasuredRequest, real: MeasuredRequest) -> float:
     """TPOT counts most: a relative error of it is one of throughput, and throughput makes the queues."""
     loss = 0.5 * _log_ratio(ours.ttft_s, real.ttft_s) + 0.7 * _log_ratio(ours.e2e_s, real.e2e_s)
     if real.output_tokens > 1:
@@ -213,7 +213,7 @@ def _request_loss(ours: Measured, real: Measured) -> float:
     return loss
 
 
-def _quantile_loss(ours: Sequence[Measured], real: Sequence[Measured]) -> float:
+def _quantile_loss(ours: Sequence[MeasuredRequest], real: Sequence[MeasuredRequest]) -> float:
     simulated, measured = columns(ours), columns(real)
     return sum(
         0.1 * _log_ratio(quantile(simulated[name], share), quantile(values, share))

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from simulator.calibration.recording import Gauges, Measured, Recording
+from simulator.calibration.recording import Gauges, MeasuredRequest, Recording
 from simulator.vllm.decoding import Decoding
-from simulator.vllm.profile import Memory, Profile
+from simulator.vllm.profile import Profile, ReplicaMemory
 
 LEAST_TICKS = 5
 LEAST_USAGE = 0.02
@@ -42,7 +42,7 @@ def measured_blocks(base: Profile, recordings: Sequence[Recording]) -> int | Non
     return round(blocks / usage) if ticks >= LEAST_TICKS and blocks else None
 
 
-def _decoding(recording: Recording, gauges: Gauges) -> list[Measured] | None:
+def _decoding(recording: Recording, gauges: Gauges) -> list[MeasuredRequest] | None:
     """The requests at this moment; None if one of them did not decode, or its times are not known."""
     now = gauges.time_s
     if gauges.waiting or now >= recording.seen_until_s:
@@ -52,14 +52,14 @@ def _decoding(recording: Recording, gauges: Gauges) -> list[Measured] | None:
     return there if known else None
 
 
-def _tokens(request: Measured, now: float) -> int:
+def _tokens(request: MeasuredRequest, now: float) -> int:
     """Prompt and answer up to ``now``, as if the answer's tokens came evenly."""
     decoding_s = request.e2e_s - request.ttft_s
     share = (now - request.sent_s - request.ttft_s) / decoding_s if decoding_s else 1.0
     return request.prompt_tokens + int(request.output_tokens * share)
 
 
-def with_blocks(base: Profile, blocks: int) -> Memory:
+def with_blocks(base: Profile, blocks: int) -> ReplicaMemory:
     """The profile's memory with as many KV blocks as were measured, or as it is if those confirm it."""
     memory = base.memory
     scale = blocks / memory.usable_blocks(base.scheduler.block_size_tokens)

@@ -20,7 +20,7 @@ from autoscaler.errors import InputError
 _Row = TypeVar("_Row")
 
 
-class Measured(NamedTuple):
+class MeasuredRequest(NamedTuple):
     """One request as the client saw it; times in seconds, latencies from ``sent_s``."""
 
     sent_s: float
@@ -52,7 +52,7 @@ class Recording:
     """
 
     name: str
-    requests: tuple[Measured, ...]
+    requests: tuple[MeasuredRequest, ...]
     gauges: tuple[Gauges, ...] = ()
     seen_until_s: float = inf
 
@@ -68,17 +68,17 @@ class Recording:
             seen_until_s=seconds,
         )
 
-    def seen(self, request: Measured) -> bool:
+    def seen(self, request: MeasuredRequest) -> bool:
         """Whether the latencies of a request are known."""
         return request.sent_s + request.e2e_s <= self.seen_until_s
 
-    def episodes(self) -> Iterator[tuple[Measured, ...]]:
+    def episodes(self) -> Iterator[tuple[MeasuredRequest, ...]]:
         """The requests, cut where the server was idle.
 
         What happens after an idle moment does not depend on what was before, so each piece can be
         replayed on its own, and the error of one is not carried into the next.
         """
-        episode: list[Measured] = []
+        episode: list[MeasuredRequest] = []
         busy_until = 0.0
         for request in self.requests:
             if episode and request.sent_s >= busy_until:
@@ -117,14 +117,14 @@ class _BadCellError(Exception):
         super().__init__(message)
 
 
-def _measured(row: Mapping[str, str]) -> Measured | None:
+def _measured(row: Mapping[str, str]) -> MeasuredRequest | None:
     if row.get("error"):
         return None
     sent, ttft, e2e = (_number(row, column) for column in ("sent_s", "ttft_s", "e2e_s"))
     completion = "completion_tokens" if row.get("completion_tokens") else "output_tokens"
     if not 0.0 < ttft <= e2e:
         raise _BadCellError("ttft_s", f"{ttft:g} is not within 0 and e2e_s ({e2e:g})")
-    return Measured(sent, _count(row, "prompt_tokens"), _count(row, completion), ttft, e2e)
+    return MeasuredRequest(sent, _count(row, "prompt_tokens"), _count(row, completion), ttft, e2e)
 
 
 def _gauges(row: Mapping[str, str]) -> Gauges:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from simulator.emulator.gpu_exporter import GpuCollector, LabelLayout, gpu_app
-from simulator.emulator.pod import Clock, Pod, PodSettings
+from simulator.emulator.pod import EmulatedPod, EmulatorClock, PodSettings
 from simulator.emulator.routes import pod_app
-from simulator.startup.plan import StartUp, profile_model
+from simulator.startup.plan import StartupModel, profile_model
 
 _FLUSH_S = 5.0  # for a client to read the end of an answer
 _AT_ONCE_S = 0.001  # aiohttp takes 0 for "no limit"
@@ -41,13 +41,13 @@ class Emulator:
     def __init__(
         self,
         settings: PodSettings,
-        startup: StartUp,
-        clock: Clock,
+        startup: StartupModel,
+        clock: EmulatorClock,
         host: str = "127.0.0.1",
         shutdown_timeout_s: float = 0.0,
     ) -> None:
         self.clock = clock
-        self.pods: list[Pod] = []
+        self.pods: list[EmulatedPod] = []
         self._settings = settings
         self._startup = startup
         self._host = host
@@ -64,7 +64,7 @@ class Emulator:
         """
         start = self._startup.draw(profile_model(self._settings.profile), 0, self._ordered)
         self._ordered += 1
-        pod = Pod(self._settings, name, self.clock, start.total_s)
+        pod = EmulatedPod(self._settings, name, self.clock, start.total_s)
         listener = self._listeners[name] = await self._listen(pod_app(pod), port)
         self.pods.append(pod)
         return listener
@@ -89,7 +89,7 @@ class Emulator:
             await listener.runner.server.shutdown(_AT_ONCE_S)
         await self._forget(next(pod for pod in self.pods if pod.name == name), listener)
 
-    async def _forget(self, pod: Pod, listener: Listener) -> None:
+    async def _forget(self, pod: EmulatedPod, listener: Listener) -> None:
         await listener.runner.cleanup()
         self.pods.remove(pod)
         pod.close()

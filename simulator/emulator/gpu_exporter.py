@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry, Metric
 from prometheus_client.registry import Collector
 
 from simulator.emulator.families import exposition, gauge
-from simulator.emulator.pod import Pod
+from simulator.emulator.pod import EmulatedPod
 
 LabelLayout = Literal["pod", "exported"]
 
@@ -27,7 +27,7 @@ class GpuCollector(Collector):
     the workload in ``exported_pod``.
     """
 
-    def __init__(self, pods: Sequence[Pod], namespace: str, layout: LabelLayout = "pod") -> None:
+    def __init__(self, pods: Sequence[EmulatedPod], namespace: str, layout: LabelLayout = "pod") -> None:
         self._pods = pods
         self._namespace = namespace
         self._layout = layout
@@ -51,11 +51,11 @@ class GpuCollector(Collector):
         yield gauge("DCGM_FI_PROF_GR_ENGINE_ACTIVE", "Share of time the GPU was active.", active)
         yield gauge("DCGM_FI_DEV_FB_USED", "Framebuffer memory used (in MiB).", used)
 
-    def _share(self, pod: Pod) -> float:
+    def _share(self, pod: EmulatedPod) -> float:
         usage = self._usage.setdefault(pod.name, _Usage())
         return usage.at(pod.serving.now, pod.serving.replica.busy_until(pod.serving.now))
 
-    def _labels(self, pod: Pod, number: int) -> Mapping[str, str]:
+    def _labels(self, pod: EmulatedPod, number: int) -> Mapping[str, str]:
         owner = {"namespace": self._namespace, "pod": pod.name, "container": "vllm"}
         if self._layout == "exported":
             exporter = {

@@ -19,7 +19,7 @@ TokenIds = Annotated[list[Annotated[int, Field(ge=0, strict=True)]], Field(min_l
 Tokens = Annotated[int, Field(ge=1)]
 
 
-class ApiError(Exception):
+class OpenAiError(Exception):
     """An answer that is an error, in OpenAI's form."""
 
     def __init__(self, status: int, kind: str, message: str, param: str | None = None) -> None:
@@ -122,11 +122,13 @@ def read_body(kind: type[Completion] | type[Chat], body: bytes) -> Completion | 
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(str(part) for part in first["loc"])
-        raise ApiError(400, "BadRequestError", f"{place or 'body'}: {first['msg']}", place or None) from None
+        raise OpenAiError(
+            400, "BadRequestError", f"{place or 'body'}: {first['msg']}", place or None
+        ) from None
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
+class GenerationRequest:
     """A request as the engine needs it: ``output`` tokens will be said, of ``max_tokens`` allowed."""
 
     prompt: int
@@ -135,7 +137,7 @@ class Ask:
     reason: FinishReason
 
 
-class Model:
+class ServedModel:
     """Which requests the emulated model takes, and how long its answers are.
 
     Without ``ignore_eos`` the model ends by itself after a number of tokens that is exponentially
@@ -150,29 +152,29 @@ class Model:
         self._mean = mean_output_tokens
         self._chance = Random(seed)
 
-    def read(self, body: Completion | Chat) -> Ask:
+    def read(self, body: Completion | Chat) -> GenerationRequest:
         """What the engine is to do for a body.
 
         Raises:
             ApiError: 404 for another model, 400 for more tokens than the context holds.
         """
         if body.model is not None and body.model not in self.names:
-            raise ApiError(404, "NotFoundError", f"The model `{body.model}` does not exist.", "model")
+            raise OpenAiError(404, "NotFoundError", f"The model `{body.model}` does not exist.", "model")
         prompt = body.prompt_tokens()
         room = self.max_model_len - prompt
         limit = body.limit()
         max_tokens = room if limit is None else limit
         if max_tokens > room or room < 1:
-            raise ApiError(400, "BadRequestError", self._too_long(prompt, limit))
+            raise OpenAiError(400, "BadRequestError", self._too_long(prompt, limit))
         if body.min_tokens > max_tokens:
             message = f"min_tokens must be at most max_tokens={max_tokens}, got {body.min_tokens}."
-            raise ApiError(400, "BadRequestError", message, "min_tokens")
+            raise OpenAiError(400, "BadRequestError", message, "min_tokens")
         said = max_tokens
         if not body.ignore_eos:
             said = max(1 + int(self._chance.expovariate(1.0 / self._mean)), body.min_tokens)
         if said < max_tokens:
-            return Ask(prompt, said, max_tokens, "stop")
-        return Ask(prompt, max_tokens, max_tokens, "length")
+            return GenerationRequest(prompt, said, max_tokens, "stop")
+        return GenerationRequest(prompt, max_tokens, max_tokens, "length")
 
     def _too_long(self, prompt: int, limit: int | None) -> str:
         asked = f"{limit} output tokens were asked for and " if limit else ""

@@ -11,8 +11,8 @@ from time import time
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
-from simulator.emulator.openai_requests import ApiError, Ask, Model
-from simulator.emulator.serving import Answer, QueueFullError, Serving
+from simulator.emulator.openai_requests import GenerationRequest, OpenAiError, ServedModel
+from simulator.emulator.serving import Generation, QueueFullError, Serving
 from simulator.emulator.vllm_metrics import Observed, VllmCollector
 from simulator.vllm.profile import Profile
 
@@ -20,7 +20,7 @@ TICK_S = 0.010
 """Tokens that are due within so many real seconds leave together, as vLLM's do when its API server lags."""
 
 
-class Clock:
+class EmulatorClock:
     """Simulated seconds since the clock was made: real ones times ``speed``."""
 
     def __init__(self, speed: float = 1.0) -> None:
@@ -57,17 +57,19 @@ class PodSettings:
         return min(self.profile.max_model_len_tokens, held)
 
 
-class Pod:
+class EmulatedPod:
     """A vLLM server in real time, in the clock's event loop."""
 
-    def __init__(self, settings: PodSettings, name: str, clock: Clock, load_s: float = 0.0) -> None:
+    def __init__(self, settings: PodSettings, name: str, clock: EmulatorClock, load_s: float = 0.0) -> None:
         """``load_s``: simulated seconds from now until it answers; until then it says 503."""
         self.name = name
         self.clock = clock
         self.settings = settings
         self.loaded_at = clock.now() + load_s
         self.created = int(time())
-        self.model = Model(settings.model_names, settings.max_model_len, settings.mean_output_tokens, name)
+        self.model = ServedModel(
+            settings.model_names, settings.max_model_len, settings.mean_output_tokens, name
+        )
         observed = Observed(settings.max_model_len)
         self.serving = Serving(settings.profile, observed, name, clock.now())
         self.registry = CollectorRegistry()
@@ -115,7 +117,7 @@ class Pod:
         self._wake()
 
     @asynccontextmanager
-    async def answering(self, ask: Ask) -> AsyncIterator[Answer]:
+    async def answering(self, ask: GenerationRequest) -> AsyncIterator[Generation]:
         """Gives a request to the engine; aborts it if the block is left before the answer is complete.
 
         Raises:
@@ -127,7 +129,7 @@ class Pod:
         except QueueFullError:
             most = self.settings.profile.scheduler.max_num_queued_reqs
             message = f"The server has {most} requests in flight and takes no more (max_num_queued_reqs)."
-            raise ApiError(503, "ServiceUnavailableError", message) from None
+            raise OpenAiError(503, "ServiceUnavailableError", message) from None
         if self.draining:
             self.serving.abort(answer, self.clock.now())
         self._schedule()
@@ -140,7 +142,7 @@ class Pod:
             self.serving.abort(answer, self.clock.now())
             self._schedule()
 
-    async def tokens_after(self, answer: Answer, sent: int) -> int:
+    async def tokens_after(self, answer: Generation, sent: int) -> int:
         """Waits for more than ``sent`` tokens of an answer, or for its end; how many there are then.
 
         The last token comes with the answer's end. There are ``answer.output`` then, which is less than

@@ -9,8 +9,8 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry, Counter, Histogram, Summary
 
 from simulator.emulator.families import exposition
-from simulator.emulator.openai_requests import ApiError, Chat, Completion, read_body
-from simulator.emulator.pod import Pod
+from simulator.emulator.openai_requests import Chat, Completion, OpenAiError, read_body
+from simulator.emulator.pod import EmulatedPod
 from simulator.emulator.replies import CHAT, COMPLETION, Form, Reply
 
 MAX_BODY_BYTES = 64 * 2**20
@@ -19,7 +19,7 @@ NOT_COUNTED = ("/metrics", "/health", "/ping", "/version")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-def pod_app(pod: Pod) -> web.Application:
+def pod_app(pod: EmulatedPod) -> web.Application:
     """The application of one pod, for ``Pod.start``."""
     routes = _Routes(pod)
     measured = _HttpMetrics(pod.registry)
@@ -39,7 +39,7 @@ def pod_app(pod: Pod) -> web.Application:
 
 
 class _Routes:
-    def __init__(self, pod: Pod) -> None:
+    def __init__(self, pod: EmulatedPod) -> None:
         self._pod = pod
 
     async def health(self, _: web.Request) -> web.Response:
@@ -103,14 +103,14 @@ class _Routes:
 
     def _must_be_loaded(self) -> None:
         if not self._pod.loaded:
-            raise ApiError(503, "ServiceUnavailableError", "The model is still loading.")
+            raise OpenAiError(503, "ServiceUnavailableError", "The model is still loading.")
 
 
 @web.middleware
 async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         return await handler(request)
-    except ApiError as error:
+    except OpenAiError as error:
         return web.json_response(error.body, status=error.status)
 
 

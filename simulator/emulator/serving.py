@@ -10,14 +10,14 @@ from heapq import heappop, heappush
 from math import inf, isnan
 from typing import Literal, Protocol
 
-from simulator.vllm.engine import Replica
+from simulator.vllm.engine import FastReplica
 from simulator.vllm.profile import Profile
-from simulator.vllm.request_table import Outcome, RequestTable
+from simulator.vllm.request_table import RequestOutcome, RequestTable
 
 FinishReason = Literal["stop", "length", "abort"]
 
 
-class Answer:
+class Generation:
     """One request inside the server.
 
     ``max_tokens`` is what the client allows, ``output`` what the model says, or had said when it was
@@ -47,7 +47,7 @@ class QueueFullError(Exception):
 class ServingObserver(Protocol):
     """Told what happens, for ``/metrics``."""
 
-    def first_token(self, answer: Answer) -> None:
+    def first_token(self, answer: Generation) -> None:
         """``answer.first_at`` is known."""
 
     def run(
@@ -55,7 +55,7 @@ class ServingObserver(Protocol):
     ) -> None:
         """``steps`` steps computed ``prompt_tokens`` (one step only) and gave ``sequences`` a token each."""
 
-    def finished(self, answer: Answer, queue_s: float) -> None:
+    def finished(self, answer: Generation, queue_s: float) -> None:
         """``answer.done_at`` is known; ``queue_s``: arrival to first step."""
 
     def aborted(self) -> None:
@@ -68,11 +68,11 @@ class Serving:
     def __init__(self, profile: Profile, observer: ServingObserver, name: str, now: float) -> None:
         self.now = now
         self._table = RequestTable(keep_rows=False)
-        self.replica = Replica(profile, self._table, name, 0, now)
+        self.replica = FastReplica(profile, self._table, name, 0, now)
         self._run = self.replica.observer = _Run()
         self._observer = observer
         self._prompt_tokens = 0
-        self._working: dict[int, Answer] = {}  # by row, in order of arrival
+        self._working: dict[int, Generation] = {}  # by row, in order of arrival
         self._due: list[float] = []  # when what is known already leaves the server
 
     @property
@@ -85,7 +85,9 @@ class Serving:
         """Preemptions so far."""
         return self._table.preempted
 
-    def submit(self, prompt: int, output: int, max_tokens: int, reason: FinishReason, now: float) -> Answer:
+    def submit(
+        self, prompt: int, output: int, max_tokens: int, reason: FinishReason, now: float
+    ) -> Generation:
         """Takes a request of ``prompt`` tokens that will be answered with ``output``; both from 1 up.
 
         Raises:
@@ -96,7 +98,7 @@ class Serving:
         if self.replica.is_full:
             self.replica.refuse(row)
             raise QueueFullError
-        answer = self._working[row] = Answer(row, prompt, output, max_tokens, reason, now)
+        answer = self._working[row] = Generation(row, prompt, output, max_tokens, reason, now)
         self.replica.submit(row, now)
         return answer
 
@@ -113,7 +115,7 @@ class Serving:
         """When a run of steps ends or something leaves the server; ``inf`` when idle."""
         return min(self.replica.run_end, self._due[0] if self._due else inf)
 
-    def tokens(self, answer: Answer) -> int:
+    def tokens(self, answer: Generation) -> int:
         """Tokens of an answer that have left the server.
 
         The last one leaves at ``done_at``; the engine's own delay of those between is left out.
@@ -126,7 +128,7 @@ class Serving:
             return answer.output - 1
         return min(max(self.replica.tokens_of(answer.row, self.now), 1), answer.output - 1)
 
-    def abort(self, answer: Answer, now: float) -> None:
+    def abort(self, answer: Generation, now: float) -> None:
         """Ends an answer with the tokens that have left; one that is complete for the engine stays so."""
         self.advance(now)
         if self._working.get(answer.row) is answer:
@@ -158,7 +160,7 @@ class Serving:
                 answer.first_at = answer.arrived_at + table.ttft_s[row]
                 heappush(self._due, answer.first_at)
                 self._observer.first_token(answer)
-            if table.outcome[row] == Outcome.COMPLETED:
+            if table.outcome[row] == RequestOutcome.COMPLETED:
                 answer.done_at = answer.arrived_at + table.e2e_s[row]
                 heappush(self._due, answer.done_at)
                 self._observer.finished(answer, table.queue_s[row])

@@ -9,7 +9,7 @@ from prometheus_client import Metric
 from prometheus_client.registry import Collector
 
 from simulator.emulator.families import HISTOGRAMS, Histogram, counter, gauge, histogram, length_edges
-from simulator.emulator.serving import Answer, Serving
+from simulator.emulator.serving import Generation, Serving
 from simulator.vllm.profile import Profile
 
 FINISH_REASONS = ("stop", "length", "abort", "error", "repetition")
@@ -36,7 +36,7 @@ class Observed:
         self.prompt_tokens = 0
         self.reasons: Counter[str] = Counter()
 
-    def first_token(self, answer: Answer) -> None:
+    def first_token(self, answer: Generation) -> None:
         """The prompt counts when it is complete, as in vLLM."""
         self.prompt_tokens += answer.prompt
         self._observe("time_to_first_token_seconds", answer.first_at - answer.arrived_at)
@@ -52,7 +52,7 @@ class Observed:
             for step in range(steps):
                 self._observe("inter_token_latency_seconds", first_step_s + step * growth_s, sequences)
 
-    def finished(self, answer: Answer, queue_s: float) -> None:
+    def finished(self, answer: Generation, queue_s: float) -> None:
         """One answer is complete; times as vLLM splits them."""
         self.reasons[answer.reason] += 1
         e2e, ttft = answer.done_at - answer.arrived_at, answer.first_at - answer.arrived_at

@@ -16,7 +16,7 @@ from simulator.figures import (
     rejection_remark,
     share,
 )
-from simulator.report.comparison_rows import Row, best, rows_of
+from simulator.report.comparison_rows import ComparisonRow, best, rows_of
 from simulator.report.markup import Markup, element, table
 from simulator.vllm.request_table import Slo
 
@@ -46,7 +46,7 @@ def comparison_table(summaries: Sequence[dict[str, Any]]) -> Markup:
     return table(headings, rows, caption="Runs compared", class_="comparison")
 
 
-def _mark(row: Row, summary: dict[str, Any], best_of_row: bool) -> str:
+def _mark(row: ComparisonRow, summary: dict[str, Any], best_of_row: bool) -> str:
     if row.judged and summary["verdict"] is not None:
         return _standing(summary)
     return "best" if best_of_row else ""

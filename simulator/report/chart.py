@@ -17,7 +17,7 @@ SECONDS = (60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0, 7200.0, 14400.0, 21600.0, 
 
 
 @dataclass(frozen=True, slots=True)
-class Scale:
+class AxisScale:
     """Values from ``least`` to ``most`` onto ``start`` to ``end`` of the picture."""
 
     least: float
@@ -40,14 +40,14 @@ class Scale:
         return [index * step for index in range(first, floor(self.most / step) + 1)]
 
 
-def horizontal(least: float, most: float) -> Scale:
+def horizontal(least: float, most: float) -> AxisScale:
     """A scale from the left to the right; an empty range is widened."""
-    return Scale(least, most if most > least else least + 1.0, _LEFT, WIDTH - _RIGHT)
+    return AxisScale(least, most if most > least else least + 1.0, _LEFT, WIDTH - _RIGHT)
 
 
-def vertical(least: float, most: float) -> Scale:
+def vertical(least: float, most: float) -> AxisScale:
     """A scale from the bottom to the top; an empty range is widened."""
-    return Scale(least, most if most > least else least + 1.0, HEIGHT - _BOTTOM, _TOP)
+    return AxisScale(least, most if most > least else least + 1.0, HEIGHT - _BOTTOM, _TOP)
 
 
 def chart(spoken: str, *parts: Markup) -> Markup:
@@ -58,19 +58,19 @@ def chart(spoken: str, *parts: Markup) -> Markup:
     return element("div", picture, class_="scroll", tabindex=0, role="region", aria_label=spoken)
 
 
-def bottom_axis(scale: Scale, text: Callable[[float], str], steps: Sequence[float] = ()) -> list[Markup]:
+def bottom_axis(scale: AxisScale, text: Callable[[float], str], steps: Sequence[float] = ()) -> list[Markup]:
     """The ticks of a horizontal scale."""
     return [_text(text(tick), scale(tick), HEIGHT - 8, "middle") for tick in scale.ticks(steps)]
 
 
-def left_axis(scale: Scale, text: Callable[[float], str], steps: Sequence[float] = ()) -> list[Markup]:
+def left_axis(scale: AxisScale, text: Callable[[float], str], steps: Sequence[float] = ()) -> list[Markup]:
     """The ticks of a vertical scale, with lines across."""
     ticks = scale.ticks(steps)
     lines = [line("grid", [(_LEFT, scale(tick)), (WIDTH - _RIGHT, scale(tick))]) for tick in ticks]
     return [*lines, *(_text(text(tick), _LEFT - 8, scale(tick) + 4, "end") for tick in ticks)]
 
 
-def right_axis(scale: Scale, text: Callable[[float], str]) -> list[Markup]:
+def right_axis(scale: AxisScale, text: Callable[[float], str]) -> list[Markup]:
     """The ticks of a second vertical scale."""
     return [_text(text(tick), WIDTH - _RIGHT + 8, scale(tick) + 4, "start") for tick in scale.ticks()]
 

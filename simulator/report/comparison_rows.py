@@ -18,7 +18,7 @@ class Better(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class ComparisonRow:
     """One figure of a summary. ``path``: its keys, outermost first. ``judged``: the goal is about it.
 
     ``spent``: a run that misses the goal cannot be the best. ``optional``: it has no place where no run
@@ -46,43 +46,47 @@ class Row:
         return self.show(self.value(summary))
 
 
-def _latency_rows(name: str, key: str) -> tuple[Row, ...]:
+def _latency_rows(name: str, key: str) -> tuple[ComparisonRow, ...]:
     return tuple(
-        Row(f"{name} {quantile}", (key, quantile), formats.latency, Better.LOW)
+        ComparisonRow(f"{name} {quantile}", (key, quantile), formats.latency, Better.LOW)
         for quantile in ("p50", "p95", "p99")
     )
 
 
 ROWS = (
-    Row("SLO attainment", ("slo_attainment",), formats.share, Better.HIGH, judged=True),
-    Row("Of avoidable", ("verdict", "attainment_of_avoidable"), formats.share, Better.HIGH, judged=True),
-    Row("Requests", ("requests",), formats.count),
-    Row("Completed", ("completed",), formats.count, Better.HIGH),
-    Row("Rejected", ("rejected",), formats.count, Better.LOW),
-    Row("Unfinished", ("unfinished",), formats.count, Better.LOW),
+    ComparisonRow("SLO attainment", ("slo_attainment",), formats.share, Better.HIGH, judged=True),
+    ComparisonRow(
+        "Of avoidable", ("verdict", "attainment_of_avoidable"), formats.share, Better.HIGH, judged=True
+    ),
+    ComparisonRow("Requests", ("requests",), formats.count),
+    ComparisonRow("Completed", ("completed",), formats.count, Better.HIGH),
+    ComparisonRow("Rejected", ("rejected",), formats.count, Better.LOW),
+    ComparisonRow("Unfinished", ("unfinished",), formats.count, Better.LOW),
     *_latency_rows("TTFT", "ttft_s"),
     *_latency_rows("TPOT", "tpot_s"),
     *_latency_rows("End to end", "e2e_s"),
-    Row("Replicas, mean", ("replicas", "mean"), formats.decimal),
-    Row("Replicas, most", ("replicas", "max"), formats.count),
-    Row("GPU-hours", ("gpu_hours",), formats.decimal, Better.LOW, spent=True),
-    Row("Cost", ("cost_usd",), formats.dollars, Better.LOW, spent=True),
-    Row("Cost a month", ("cost_usd_per_month",), formats.dollars, Better.LOW, spent=True),
-    Row(
+    ComparisonRow("Replicas, mean", ("replicas", "mean"), formats.decimal),
+    ComparisonRow("Replicas, most", ("replicas", "max"), formats.count),
+    ComparisonRow("GPU-hours", ("gpu_hours",), formats.decimal, Better.LOW, spent=True),
+    ComparisonRow("Cost", ("cost_usd",), formats.dollars, Better.LOW, spent=True),
+    ComparisonRow("Cost a month", ("cost_usd_per_month",), formats.dollars, Better.LOW, spent=True),
+    ComparisonRow(
         "$ per M out tokens", ("cost_usd_per_million_output_tokens",), formats.dollars, Better.LOW, spent=True
     ),
-    Row("Over the bound", ("verdict", "regret"), formats.decimal, Better.LOW, spent=True, optional=True),
-    Row("Direction changes", ("direction_changes",), formats.count, Better.LOW),
-    Row("Preemptions", ("preemptions",), formats.count, Better.LOW),
+    ComparisonRow(
+        "Over the bound", ("verdict", "regret"), formats.decimal, Better.LOW, spent=True, optional=True
+    ),
+    ComparisonRow("Direction changes", ("direction_changes",), formats.count, Better.LOW),
+    ComparisonRow("Preemptions", ("preemptions",), formats.count, Better.LOW),
 )
 
 
-def rows_of(summaries: Sequence[dict[str, Any]]) -> list[Row]:
+def rows_of(summaries: Sequence[dict[str, Any]]) -> list[ComparisonRow]:
     """The rows that these runs have."""
     return [row for row in ROWS if not row.optional or any(row.value(one) is not None for one in summaries)]
 
 
-def best(row: Row, summaries: Sequence[dict[str, Any]]) -> set[int]:
+def best(row: ComparisonRow, summaries: Sequence[dict[str, Any]]) -> set[int]:
     """The positions of the runs that do best in a row; empty where all are alike."""
     values = {
         index: row.value(summary)

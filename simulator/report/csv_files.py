@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, TextIO, cast
 
 from autoscaler.errors import InputError, Problem
-from simulator.vllm.request_table import Outcome, RequestTable
+from simulator.vllm.request_table import RequestOutcome, RequestTable
 from simulator.world.timeline import TimelinePoint
 
 if TYPE_CHECKING:
@@ -164,7 +164,7 @@ def write_requests_csv(path: Path, requests: RequestTable) -> None:
 def _request_rows(requests: RequestTable) -> Iterator[str]:
     # There are hundreds of thousands, so nearly all pass through one format, and the time per
     # output token is worked out here rather than by a call of RequestTable.tpot_s for each.
-    completed = int(Outcome.COMPLETED)
+    completed = int(RequestOutcome.COMPLETED)
     rows = zip(
         requests.outcome,
         requests.arrival_s,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from simulator.report.quantiles import quantile
-from simulator.vllm.request_table import Outcome, RequestTable, Slo
+from simulator.vllm.request_table import RequestOutcome, RequestTable, Slo
 
 MAX_BINS = 240
 _WIDTHS_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200, 86400)
@@ -62,7 +62,7 @@ def _fill(requests: RequestTable, slo: Slo, width_s: float) -> list[_Bin]:
     for arrival_s, outcome, tokens, ttft_s, e2e_s in rows:
         one = bins[int(arrival_s / width_s)]
         one.arrived += 1
-        if outcome == Outcome.COMPLETED:
+        if outcome == RequestOutcome.COMPLETED:
             _add_completed(one, slo, ttft_s, (e2e_s - ttft_s) / (tokens - 1) if tokens > 1 else None)
         else:
             one.missed += 1

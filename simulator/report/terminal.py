@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from simulator import figures as formats
-from simulator.report.comparison_rows import Row, best, rows_of
+from simulator.report.comparison_rows import ComparisonRow, best, rows_of
 from simulator.report.inputs import Pairs, shared_and_own
 from simulator.report.sparkline import sparkline
 from simulator.report.verdict_text import findings, opening, remarks
@@ -71,7 +71,7 @@ def _table(summaries: Sequence[dict[str, Any]], columns: range, paint: _Paint) -
         yield f"{row.title:<{_TITLES}}" + "".join(cells)
 
 
-def _code(row: Row, summary: dict[str, Any], wins: bool) -> str:
+def _code(row: ComparisonRow, summary: dict[str, Any], wins: bool) -> str:
     """Green holds the goal and red misses it; the best of any other row is bold."""
     if row.judged and summary["verdict"] is not None:
         return _GREEN if summary["verdict"]["holds"] else _RED

@@ -15,7 +15,7 @@ from simulator.run.scrape import Scraper
 from simulator.world.cluster import Cluster
 
 
-class Controller:
+class SimulatedController:
     """One policy at work on one cluster. It owns no scaling rule. Times in seconds."""
 
     def __init__(self, policy: ScalingPolicy, scenario: Scenario, initial_replicas: int) -> None:

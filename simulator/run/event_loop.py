@@ -12,7 +12,7 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from simulator.run.result import RunResult
-from simulator.run.scenario import Fixed, Planned, Scenario
+from simulator.run.scenario import FixedScaling, PlannedScaling, Scenario
 from simulator.startup.nodes import NodePool
 from simulator.vllm.request_table import RequestTable
 from simulator.world.cluster import Cluster
@@ -20,7 +20,7 @@ from simulator.world.timeline import TimelinePoint
 
 if TYPE_CHECKING:  # what only a policy needs is imported when there is one: it is most of the time to start
     from autoscaler.api.models import ScalingPolicy
-    from simulator.run.controller import Controller
+    from simulator.run.controller import SimulatedController
     from simulator.traces.rows import HashedRequest, Request
 
 GIVE_UP_S = 6 * 3600.0
@@ -35,7 +35,7 @@ PROGRESS_EVERY = 2048
 
 def simulate(
     requests: Iterable[Request | HashedRequest],
-    scaling: ScalingPolicy | Fixed | Planned,
+    scaling: ScalingPolicy | FixedScaling | PlannedScaling,
     scenario: Scenario,
     *,
     label: str = "",
@@ -71,7 +71,7 @@ class _Replay:
     def __init__(
         self,
         requests: Iterable[Request | HashedRequest],
-        scaling: ScalingPolicy | Fixed | Planned,
+        scaling: ScalingPolicy | FixedScaling | PlannedScaling,
         scenario: Scenario,
         progress: Callable[[float], None] | None,
     ) -> None:
@@ -81,7 +81,7 @@ class _Replay:
             slo=scenario.slo,
         )
         self.timeline: list[TimelinePoint] = []
-        self.controller: Controller | None = None
+        self.controller: SimulatedController | None = None
         self._progress = progress
         self._requests = iter(requests)
         self._next = next(self._requests, None)
@@ -110,21 +110,21 @@ class _Replay:
         self.cluster.start_ready(replicas)
         self._next_tick = 0.0 if self._tick_interval < inf else inf
 
-    def _set_up(self, scaling: ScalingPolicy | Fixed | Planned, scenario: Scenario) -> int:
+    def _set_up(self, scaling: ScalingPolicy | FixedScaling | PlannedScaling, scenario: Scenario) -> int:
         """Prepares the control loop, if any; the replicas to begin with."""
-        if isinstance(scaling, Fixed):
+        if isinstance(scaling, FixedScaling):
             return scaling.replicas
-        if isinstance(scaling, Planned):
+        if isinstance(scaling, PlannedScaling):
             self._orders = iter(scaling.orders)
             _, replicas = next(self._orders)
             self._read_order()
             return replicas
-        from simulator.run.controller import Controller
+        from simulator.run.controller import SimulatedController
 
         spec = scaling.spec
         initial = scenario.initial_replicas
         replicas = spec.min_replicas if initial is None else initial
-        self.controller = Controller(scaling, scenario, replicas)
+        self.controller = SimulatedController(scaling, scenario, replicas)
         self._next_scrape, self._sync_period = self._scrape_interval, float(spec.sync_period_seconds)
         self._next_sync = self._sync_period
         if spec.schedules:

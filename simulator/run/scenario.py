@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from simulator.startup.nodes import NodeLimits
-from simulator.startup.plan import StartUp
-from simulator.vllm.engine import Replica
+from simulator.startup.plan import StartupModel
+from simulator.vllm.engine import FastReplica
 from simulator.vllm.profile import Profile
-from simulator.vllm.replica import VllmServer
+from simulator.vllm.replica import Replica
 from simulator.vllm.request_table import HASH_BLOCK_TOKENS, Slo
 from simulator.world.cluster import Routing
 
@@ -25,14 +25,14 @@ FIXED_TIMELINE_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Fixed:
+class FixedScaling:
     """A fixed number of replicas instead of a policy."""
 
     replicas: int
 
 
 @dataclass(frozen=True, slots=True)
-class Planned:
+class PlannedScaling:
     """Replicas by the clock instead of a policy: ``orders`` are (seconds, replicas), ascending.
 
     The first order is at 0 and its replicas are ready; every later one waits for its start-ups.
@@ -55,7 +55,7 @@ class Scenario:
     """
 
     profile: Profile
-    startup: StartUp
+    startup: StartupModel
     slo: Slo
     routing: Routing = "least-loaded"
     scrape_interval_s: float = 15.0
@@ -70,14 +70,14 @@ class Scenario:
     keep_timeline: bool = True
     nodes: NodeLimits | None = None
     price: Price | None = None
-    server: type[VllmServer] = Replica
+    server: type[Replica] = FastReplica
     hash_block_tokens: int = HASH_BLOCK_TOKENS
     on_answers: Callable[[float, Mapping[Question, Answer]], None] | None = None
 
-    def timeline_s(self, scaling: ScalingPolicy | Fixed | Planned) -> float:
+    def timeline_s(self, scaling: ScalingPolicy | FixedScaling | PlannedScaling) -> float:
         """Seconds between two points of the timeline."""
         if self.timeline_interval_s is not None:
             return self.timeline_interval_s
-        if isinstance(scaling, Fixed | Planned):
+        if isinstance(scaling, FixedScaling | PlannedScaling):
             return FIXED_TIMELINE_S
         return float(scaling.spec.sync_period_seconds)

@@ -20,7 +20,7 @@ from autoscaler.decision.types import Observation, Pod, PodPhase
 from autoscaler.metrics.readings import question, questions, readings
 from autoscaler.ports import Answer, Buckets, Point, Question
 from simulator.traces.series import Series
-from simulator.vllm.replica import VllmServer
+from simulator.vllm.replica import Replica
 from simulator.world.cluster import Cluster, PodState, SimulatedPod
 
 NAMESPACE = "simulated"
@@ -183,7 +183,7 @@ def observed_pod(pod: SimulatedPod, now: float) -> Pod:
     )
 
 
-def _scrape_pod(replica: VllmServer, now: float) -> PodScrape:
+def _scrape_pod(replica: Replica, now: float) -> PodScrape:
     latency = replica.observer if isinstance(replica.observer, LatencyHistograms) else None
     return PodScrape(
         running=replica.running,

@@ -9,7 +9,7 @@ from typing import Any
 from autoscaler.errors import Problem, ProfileError
 from simulator.startup.choices import Choice, assemble, choose, component_names
 from simulator.startup.components import WeightsPart
-from simulator.startup.plan import GIB, Draw, Model, StartUp
+from simulator.startup.plan import GIB, ModelSize, StartDraw, StartupModel
 from simulator.startup.prices import Price, storage_price
 
 COMPARED = (
@@ -30,10 +30,10 @@ _SEED = 0
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class StartConditions:
     """What is asked: a model, ``pods`` that start at once."""
 
-    model: Model
+    model: ModelSize
     image_gb: float | None = None
     gpus: int = 1
     pods: int = 1
@@ -41,7 +41,7 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class StartRow:
     """One way of starting. Seconds; dollars where a price is known.
 
     ``median`` has the phases' medians, ``p95_s`` is that of their sum; ``gpu_hours`` and
@@ -49,9 +49,9 @@ class Row:
     for one node, or for all of them where it is shared.
     """
 
-    startup: StartUp
+    startup: StartupModel
     weights: WeightsPart
-    median: Draw
+    median: StartDraw
     p95_s: float
     gpu_hours: float
     cost_usd: float | None
@@ -83,7 +83,7 @@ class Row:
         }
 
 
-def compare(names: Sequence[str], node: str, question: Question) -> list[Row]:
+def compare(names: Sequence[str], node: str, question: StartConditions) -> list[StartRow]:
     """One row for each start-up, in the order given; ``node``: for those that name no node.
 
     Raises ``ProfileError``: a wrong name.
@@ -95,7 +95,7 @@ def compare(names: Sequence[str], node: str, question: Question) -> list[Row]:
     return [_row(name, choose(name, node, "NAME"), question) for name in names]
 
 
-def _row(name: str, choice: Choice, question: Question) -> Row:
+def _row(name: str, choice: Choice, question: StartConditions) -> StartRow:
     startup = _shared(assemble(name, choice, question.image_gb), question.pods)
     median = startup.median(question.model)
     gpu_hours = median.total_s * question.gpus * question.pods / 3600.0
@@ -103,7 +103,7 @@ def _row(name: str, choice: Choice, question: Question) -> Row:
     storage = choice.weights.storage
     gib = storage.gib(question.model.weights_bytes / GIB) if storage else None
     row = storage_price(storage.kind) if storage else None
-    return Row(
+    return StartRow(
         startup=startup,
         weights=choice.weights,
         median=median,
@@ -115,7 +115,7 @@ def _row(name: str, choice: Choice, question: Question) -> Row:
     )
 
 
-def _shared(startup: StartUp, pods: int) -> StartUp:
+def _shared(startup: StartupModel, pods: int) -> StartupModel:
     """With ``pods`` readers of equal speed from the same moment each gets an equal share."""
     rate, shared = startup.weights_gb_per_s, startup.shared_gb_per_s
     if rate is None or shared is None:
@@ -123,7 +123,7 @@ def _shared(startup: StartUp, pods: int) -> StartUp:
     return replace(startup, weights_gb_per_s=min(rate, shared / pods))
 
 
-def _p95(startup: StartUp, model: Model) -> float:
+def _p95(startup: StartupModel, model: ModelSize) -> float:
     """The 95th percentile of the sum, from a fixed sample."""
     totals = sorted(startup.draw(model, _SEED, index).total_s for index in range(SAMPLES))
     return totals[round(0.95 * (SAMPLES - 1))]

@@ -17,7 +17,7 @@ from simulator.startup.components import (
     WeightsPart,
     components,
 )
-from simulator.startup.plan import Spread, StartUp
+from simulator.startup.plan import Spread, StartupModel
 
 DEFAULT_NODE = "warm-node"
 DEFAULT_WEIGHTS = "gcsfuse-parallel"
@@ -39,13 +39,13 @@ class Choice(NamedTuple):
     engine: EnginePart
 
 
-def load_startup(name_or_seconds: str) -> StartUp:
+def load_startup(name_or_seconds: str) -> StartupModel:
     """Components and a preset joined by ``+``, or seconds (the pod loads for so long, never Pending).
 
     Raises ``ProfileError``: a name that does not exist, or two of one phase.
     """
     if (seconds := _seconds(name_or_seconds)) is not None:
-        return StartUp(name=name_or_seconds, engine_s=seconds)
+        return StartupModel(name=name_or_seconds, engine_s=seconds)
     return assemble(name_or_seconds, choose(name_or_seconds))
 
 
@@ -90,13 +90,13 @@ def choose(text: str, usual_node: str = DEFAULT_NODE, argument: str = _OPTION) -
     )
 
 
-def assemble(name: str, choice: Choice, image_gb: float | None = None) -> StartUp:
+def assemble(name: str, choice: Choice, image_gb: float | None = None) -> StartupModel:
     """The start-up of these components; ``image_gb``: another image than the usual one."""
     known = components()
     image_s = choice.image.seconds
     if choice.image.gb_per_s is not None:
         image_s = (image_gb or known.image_gb) / choice.image.gb_per_s
-    return StartUp(
+    return StartupModel(
         name=name,
         node_s=choice.node.seconds,
         image_s=image_s,

@@ -15,24 +15,24 @@ _Z95 = 1.6448536269514722
 
 
 @dataclass(frozen=True, slots=True)
-class Model:
+class ModelSize:
     """What of a model a start depends on. ``layers``: those that one GPU runs."""
 
     weights_bytes: float
     layers: float
 
 
-REFERENCE = Model(weights_bytes=17.2 * GIB, layers=42)
+REFERENCE = ModelSize(weights_bytes=17.2 * GIB, layers=42)
 """The model that ``engine_model_s`` is for: Gemma 2 9B in bf16."""
 
 
-def sized(weights_bytes: float, layers: float | None = None) -> Model:
+def sized(weights_bytes: float, layers: float | None = None) -> ModelSize:
     """A model of this size; as many layers as is usual for it where nobody says."""
     usual = REFERENCE.layers * (weights_bytes / REFERENCE.weights_bytes) ** _LAYERS_EXPONENT
-    return Model(weights_bytes, usual if layers is None else layers)
+    return ModelSize(weights_bytes, usual if layers is None else layers)
 
 
-def profile_model(profile: Profile) -> Model:
+def profile_model(profile: Profile) -> ModelSize:
     """What one replica of this profile starts."""
     return sized(profile.memory.weights_gib * GIB, profile.layers)
 
@@ -48,7 +48,7 @@ class Spread:
 
 
 @dataclass(frozen=True, slots=True)
-class Draw:
+class StartDraw:
     """One replica's start, were it alone: seconds, bytes of weights and bytes a second."""
 
     node_s: float
@@ -69,7 +69,7 @@ class Draw:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StartUp:
+class StartupModel:
     """How long a replica takes to start. The pod is Pending for node and image, then loads.
 
     ``weights_gb_per_s``: what one pod gets, in 10^9 bytes a second; None: the engine's time includes
@@ -89,14 +89,16 @@ class StartUp:
     components: tuple[str, ...] = ()
     sources: dict[str, str] = field(default_factory=dict)
 
-    def median(self, model: Model) -> Draw:
+    def median(self, model: ModelSize) -> StartDraw:
         """The median of every phase."""
         engine_s = self.engine_s + self.engine_model_s * model.layers / REFERENCE.layers
         if self.weights_gb_per_s is None:
-            return Draw(self.node_s, self.image_s, 0.0, 1.0, engine_s)
-        return Draw(self.node_s, self.image_s, model.weights_bytes, self.weights_gb_per_s * 1e9, engine_s)
+            return StartDraw(self.node_s, self.image_s, 0.0, 1.0, engine_s)
+        return StartDraw(
+            self.node_s, self.image_s, model.weights_bytes, self.weights_gb_per_s * 1e9, engine_s
+        )
 
-    def draw(self, model: Model, seed: int, replica: int) -> Draw:
+    def draw(self, model: ModelSize, seed: int, replica: int) -> StartDraw:
         """One replica's times; the same for the same seed and index, whatever else happens.
 
         Every phase is lognormal around its median; a slow loader has less bandwidth.
@@ -109,7 +111,7 @@ class StartUp:
             exp(log(ratio) / _Z95 * chance.gauss(0.0, 1.0))
             for ratio in (self.spread.node, self.spread.image, self.spread.weights, self.spread.engine)
         )
-        return Draw(
+        return StartDraw(
             median.node_s * node,
             median.image_s * image,
             median.weights_bytes,
@@ -121,6 +123,6 @@ class StartUp:
         """Median seconds of one start of this profile, from the order to the first answer."""
         return self.median(profile_model(profile)).total_s
 
-    def without_spread(self) -> StartUp:
+    def without_spread(self) -> StartupModel:
         """The same, always at its medians."""
         return replace(self, spread=Spread())

@@ -7,18 +7,18 @@ from itertools import pairwise
 from math import inf
 
 from simulator.startup.nodes import NodePool
-from simulator.startup.plan import Draw, StartUp, profile_model
+from simulator.startup.plan import StartDraw, StartupModel, profile_model
 from simulator.startup.replica_life import StartPhases
 from simulator.startup.sharing import SharedStorage
 from simulator.vllm.profile import Profile
 
 
 @dataclass(slots=True)
-class Start:
+class PodStart:
     """One pod's start, in seconds of the run; ``inf`` where a time is not known yet."""
 
     ordered_s: float
-    draw: Draw
+    draw: StartDraw
     node_ordered_s: float = inf
     node_s: float = 0.0
     image_s: float = 0.0
@@ -48,10 +48,12 @@ class Start:
         return StartPhases(*(end - start for start, end in pairwise(times)))
 
 
-class Starts:
+class StartupTracker:
     """All starts in progress; pods are keys. Pods without a node wait in the order they came."""
 
-    def __init__(self, startup: StartUp, profile: Profile, seed: int, nodes: NodePool | None = None) -> None:
+    def __init__(
+        self, startup: StartupModel, profile: Profile, seed: int, nodes: NodePool | None = None
+    ) -> None:
         """``nodes`` None: there is always one more node."""
         self.nodes = nodes
         self._startup = startup
@@ -59,12 +61,12 @@ class Starts:
         self._model = profile_model(profile)
         shared = startup.shared_gb_per_s
         self._storage = SharedStorage(inf if shared is None else shared * 1e9)
-        self._starting: dict[int, Start] = {}
+        self._starting: dict[int, PodStart] = {}
         self._waiting: list[int] = []
 
-    def order(self, pod: int, now: float) -> Start:
+    def order(self, pod: int, now: float) -> PodStart:
         """A pod that is ordered now; ``settle`` says when it will be ready."""
-        start = Start(now, self._startup.draw(self._model, self._seed, pod))
+        start = PodStart(now, self._startup.draw(self._model, self._seed, pod))
         self._starting[pod] = start
         self._waiting.append(pod)
         return start
@@ -89,7 +91,7 @@ class Starts:
         if self.nodes is not None:
             self.nodes.release(now, now)
 
-    def settle(self, now: float) -> None:
+    def assign_nodes(self, now: float) -> None:
         """Gives nodes to those that wait, and says anew when every load ends."""
         self._storage.advance(now)
         while self._waiting and self._place(self._waiting[0], now):

@@ -43,7 +43,7 @@ _JSON_START = ("{", "[")
 
 
 @dataclass(slots=True)
-class Tally:
+class ReadStats:
     """What was met while a trace was read. ``format`` is empty before the header was read."""
 
     format: str = ""
@@ -87,7 +87,7 @@ class RowReader:
 
     known: TraceFormat
 
-    def __init__(self, lines: Lines, tally: Tally, skip: bool, piece: int | None) -> None:
+    def __init__(self, lines: Lines, tally: ReadStats, skip: bool, piece: int | None) -> None:
         self._piece = piece
         self._lines = lines
         self._tally = tally
@@ -305,7 +305,7 @@ def _json_object(line: str) -> dict[str, object]:
     return value
 
 
-def row_reader(text: str, lines: Lines, tally: Tally, skip: bool, piece: int | None) -> RowReader:
+def row_reader(text: str, lines: Lines, tally: ReadStats, skip: bool, piece: int | None) -> RowReader:
     """The reader for what ``text``, the trace's beginning, shows to be CSV or JSON lines."""
     kind = JsonReader if text.startswith(_JSON_START) else CsvReader
     return kind(lines, tally, skip, piece)

@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeAlias
 
 from autoscaler.documents.text_lines import Lines
 from autoscaler.errors import Problem, TraceError
-from simulator.traces.rows import HashedRequest, Request, Tally, row_reader
+from simulator.traces.rows import HashedRequest, ReadStats, Request, row_reader
 
 BadRows: TypeAlias = Literal["stop", "skip"]
 
@@ -62,7 +62,7 @@ class Trace:
     def __init__(self, path: Path, bad_rows: BadRows = "stop") -> None:
         self.path = path
         self.bad_rows = bad_rows
-        self.tally = Tally()
+        self.tally = ReadStats()
 
     @property
     def format(self) -> str:
@@ -133,7 +133,7 @@ class Trace:
             raise self._error(f"has no request {window}; {seen} at {time_s:g} s")
 
     def _batches(self, piece: int | None) -> Iterator[Iterable[Request | HashedRequest]]:
-        self.tally = tally = Tally()
+        self.tally = tally = ReadStats()
         lines = Lines(self.path, TraceError)
         blocks = _without_leading_blanks(lines.blocks())
         line, text = next(blocks, (0, ""))
@@ -149,7 +149,7 @@ class Trace:
                 else self._all_bad(tally)
             )
 
-    def _all_bad(self, tally: Tally) -> TraceError:
+    def _all_bad(self, tally: ReadStats) -> TraceError:
         error = self._error(f"has no good row; all {tally.skipped_rows:,} are bad, the first one so:")
         return TraceError([*error.problems, *([tally.first_skipped] if tally.first_skipped else [])])
 

@@ -13,7 +13,7 @@ from simulator.vllm.kv_blocks import NamedBlock
 from simulator.vllm.profile import Profile
 
 
-class Sequence:
+class DecodingSequence:
     """A request inside one replica.
 
     ``generated``: tokens emitted before the sequence last joined the decoding ones; ``computed``:
@@ -77,8 +77,10 @@ class Decoding:
         self.groups = 2 if window else 1
         self._window_blocks = window // self.block + 1 if window else 0
         self._window_tokens = self._window_blocks * self.block
-        self._ends: list[tuple[int, int, int, Sequence]] = []  # (last step, row, joined, sequence)
-        self._crossings: list[tuple[int, int, int, Sequence]] = []  # (step past the window, joined, row, ...)
+        self._ends: list[tuple[int, int, int, DecodingSequence]] = []  # (last step, row, joined, sequence)
+        self._crossings: list[
+            tuple[int, int, int, DecodingSequence]
+        ] = []  # (step past the window, joined, row, ...)
         self._growth = [0] * self.block  # blocks needed, by the step (mod block) that needs them
 
     def blocks_of(self, tokens: int) -> int:
@@ -90,7 +92,7 @@ class Decoding:
         """By how many tokens what they read grows in a step; half of the layers stop at the window."""
         return self.count - self.windowed / 2
 
-    def join(self, sequence: Sequence, step: int) -> None:
+    def join(self, sequence: DecodingSequence, step: int) -> None:
         """A sequence that emitted its first token with ``step`` decodes from the next one on."""
         sequence.joined = step
         self.count += 1
@@ -100,11 +102,11 @@ class Decoding:
         if self._window_tokens:
             self._expect_crossing(sequence)
 
-    def expect_end(self, sequence: Sequence) -> None:
+    def expect_end(self, sequence: DecodingSequence) -> None:
         """Notes when a sequence ends; the earliest end that was noted counts."""
         heappush(self._ends, (sequence.last_step(), sequence.row, sequence.joined, sequence))
 
-    def _expect_crossing(self, sequence: Sequence) -> None:
+    def _expect_crossing(self, sequence: DecodingSequence) -> None:
         """Notes the step in which a sequence that has just joined outgrows the sliding window."""
         beyond = sequence.computed - self._window_tokens
         if beyond > 0:
@@ -122,7 +124,7 @@ class Decoding:
                 self.windowed += 1
                 self._growth[(joined + 1 - sequence.computed) % self.block] -= 1
 
-    def leave(self, sequence: Sequence, next_step: int) -> int:
+    def leave(self, sequence: DecodingSequence, next_step: int) -> int:
         """Takes a sequence out before ``next_step``; the blocks that it had."""
         computed = sequence.computed + next_step - 1 - sequence.joined
         blocks = self.groups
@@ -138,7 +140,7 @@ class Decoding:
         sequence.joined = -1
         return self.blocks_of(computed)
 
-    def ended(self, last: int) -> Sequence | None:
+    def ended(self, last: int) -> DecodingSequence | None:
         """A sequence that ends with step ``last`` or did before, if there is one."""
         ends = self._ends
         while ends and ends[0][0] <= last:

@@ -22,14 +22,14 @@ from __future__ import annotations
 from collections import deque
 from math import inf, sqrt
 
-from simulator.vllm.decoding import Decoding, Sequence
+from simulator.vllm.decoding import Decoding, DecodingSequence
 from simulator.vllm.kv_blocks import KvBlocks, PrefixCache, block_keys
 from simulator.vllm.profile import Profile
-from simulator.vllm.replica import ApiServer, VllmServer
+from simulator.vllm.replica import ApiServer, Replica
 from simulator.vllm.request_table import RequestTable
 
 
-class Replica(VllmServer):
+class FastReplica(Replica):
     """One vLLM server that jumps from change to change."""
 
     def __init__(self, profile: Profile, requests: RequestTable, name: str, index: int, now: float) -> None:
@@ -54,14 +54,14 @@ class Replica(VllmServer):
         self._decoding = Decoding(profile)
         self._block = self._decoding.block
         self._blocks: KvBlocks = (PrefixCache if self._caching else KvBlocks)(self.total_blocks)
-        self._waiting: deque[Sequence] = deque()
-        self._running: dict[int, Sequence] = {}  # by row, in order of admission
+        self._waiting: deque[DecodingSequence] = deque()
+        self._running: dict[int, DecodingSequence] = {}  # by row, in order of admission
         self._admitted = 0
-        self._partial: Sequence | None = None  # the newest running one, prompt not yet complete
-        self._completing: list[Sequence] = []  # their last prompt piece is in this step
-        self._first: list[Sequence] = []  # first tokens of the step that has just ended
-        self._last: list[Sequence] = []  # last tokens of the step that has just ended
-        self._held: list[Sequence] = []  # have just ended; async scheduling plans a step without them
+        self._partial: DecodingSequence | None = None  # the newest running one, prompt not yet complete
+        self._completing: list[DecodingSequence] = []  # their last prompt piece is in this step
+        self._first: list[DecodingSequence] = []  # first tokens of the step that has just ended
+        self._last: list[DecodingSequence] = []  # last tokens of the step that has just ended
+        self._held: list[DecodingSequence] = []  # have just ended; async scheduling plans a step without them
         self._held_blocks = 0
         self._step = 0  # first step of the run in progress, or the next one when idle
         self._run_start = now
@@ -98,7 +98,7 @@ class Replica(VllmServer):
         self.in_flight += 1
         prompt = requests.prompt_tokens[row]
         keys = block_keys(requests, row, self._block) if self._caching else []
-        sequence = Sequence(row, prompt, requests.output_tokens[row], self._step, keys)
+        sequence = DecodingSequence(row, prompt, requests.output_tokens[row], self._step, keys)
         self._waiting.append(sequence)
         if not self._run_steps:
             self._api.accept(prompt, now)
@@ -279,7 +279,7 @@ class Replica(VllmServer):
                 self._decoding.join(sequence, self._step - 1)
         self._completing.clear()
 
-    def _complete(self, sequence: Sequence, end: float, blocks: int) -> None:
+    def _complete(self, sequence: DecodingSequence, end: float, blocks: int) -> None:
         del self._running[sequence.row]
         sequence.held = blocks
         self._held.append(sequence)
@@ -380,7 +380,7 @@ class Replica(VllmServer):
         self._requests.preempt(row)
         self._waiting.appendleft(sequence)
 
-    def _continue_prompt(self, sequence: Sequence, budget: int) -> tuple[int, int]:
+    def _continue_prompt(self, sequence: DecodingSequence, budget: int) -> tuple[int, int]:
         """The next piece of the prompt in flight: its tokens and its quadratic cost; (0, 0) if preempted."""
         done = sequence.computed
         chunk = min(sequence.tokens_to_compute() - done, budget)
@@ -392,7 +392,7 @@ class Replica(VllmServer):
         self._compute(sequence, chunk)
         return chunk, chunk * (2 * done + chunk)
 
-    def _compute(self, sequence: Sequence, chunk: int) -> None:
+    def _compute(self, sequence: DecodingSequence, chunk: int) -> None:
         sequence.computed += chunk
         if sequence.keys:
             self._blocks.name(sequence.named, sequence.keys, sequence.computed // self._block)
@@ -426,7 +426,7 @@ class Replica(VllmServer):
             cost += chunk * (2 * done + chunk)
         return tokens, cost
 
-    def _reserve(self, sequence: Sequence) -> bool:
+    def _reserve(self, sequence: DecodingSequence) -> bool:
         """Takes over what is cached of a sequence's beginning, if the blocks for the rest are free."""
         whole = sequence.tokens_to_compute()
         # The blocks behind the window are given back only once the prompt is computed.

@@ -10,7 +10,7 @@ from autoscaler.errors import Problem, ProfileError
 from simulator.documents.bundled import read_bundled
 
 
-class Limits:
+class NumberLimits:
     """What a number in a user's file must keep to, as pydantic's constraints (``gt``, ``ge``, ``le``).
 
     pydantic asks when it validates, so that reading a profile that comes along does not import it.
@@ -26,11 +26,11 @@ class Limits:
         return handler.generate_schema(Annotated[source, Field(strict=True, **self._limits)])
 
 
-NonNegative = Annotated[float, Limits(ge=0.0, le=1e9)]
-Positive = Annotated[float, Limits(gt=0.0, le=1e9)]
-Share = Annotated[float, Limits(ge=0.0, lt=1.0)]
-Count = Annotated[int, Limits(ge=1, le=2**40)]
-Flag = Annotated[bool, Limits()]
+NonNegative = Annotated[float, NumberLimits(ge=0.0, le=1e9)]
+Positive = Annotated[float, NumberLimits(gt=0.0, le=1e9)]
+Share = Annotated[float, NumberLimits(ge=0.0, lt=1.0)]
+Count = Annotated[int, NumberLimits(ge=1, le=2**40)]
+Flag = Annotated[bool, NumberLimits()]
 
 
 class _Part:
@@ -99,7 +99,7 @@ class Scheduler(_Part):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Memory(_Part):
+class ReplicaMemory(_Part):
     """What one replica holds."""
 
     weights_gib: Positive
@@ -136,7 +136,7 @@ class Profile(_Part):
     max_model_len_tokens: Count
     step_time: StepTime
     scheduler: Scheduler
-    memory: Memory
+    memory: ReplicaMemory
     layers: Count | None = None
     """The transformer layers that one GPU runs (a pipeline stage has its share): how long an engine takes
     to start. Left out, as many as is usual for the weights' size."""
@@ -173,7 +173,7 @@ def load_profile(name_or_file: str) -> Profile:
 def _bundled(name: str) -> Profile:
     """Without validation: a test holds that it would find nothing."""
     data = read_bundled(_PROFILES / f"{name}.yaml")
-    parts = {"step_time": StepTime, "scheduler": Scheduler, "memory": Memory}
+    parts = {"step_time": StepTime, "scheduler": Scheduler, "memory": ReplicaMemory}
     return Profile(**data | {key: part(**data[key]) for key, part in parts.items()})
 
 

@@ -22,7 +22,7 @@ class StepObserver(Protocol):
         ...
 
 
-class VllmServer(ABC):
+class Replica(ABC):
     """One vLLM server. Drive it with ``submit`` and ``advance``; times never go back, in seconds.
 
     ``run_end``: when something changes next, ``inf`` while idle; ``busy_s``, ``prompt_tokens``,

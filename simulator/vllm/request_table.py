@@ -10,7 +10,7 @@ from math import isnan, nan
 from typing import NamedTuple
 
 
-class Outcome(IntEnum):
+class RequestOutcome(IntEnum):
     """How a request ended; each ends exactly once."""
 
     UNFINISHED = 0
@@ -147,7 +147,7 @@ class RequestTable:
         self.e2e_s.append(nan)
         self.preemptions.append(0)
         self.replica.append(-1)
-        self.outcome.append(Outcome.UNFINISHED)
+        self.outcome.append(RequestOutcome.UNFINISHED)
         self.hit_tokens.append(0)
         self.hash_ids.append(hash_ids)
         return len(self.arrival_s) - 1
@@ -159,7 +159,7 @@ class RequestTable:
         self.queue_s[row] = self.ttft_s[row] = self.e2e_s[row] = nan
         self.preemptions[row] = self.hit_tokens[row] = 0
         self.replica[row] = -1
-        self.outcome[row] = Outcome.UNFINISHED
+        self.outcome[row] = RequestOutcome.UNFINISHED
         return row
 
     def schedule(self, row: int, now: float, hit_tokens: int | None) -> None:
@@ -183,7 +183,7 @@ class RequestTable:
     def complete(self, row: int, e2e_s: float) -> None:
         """Ends a request whose ``ttft_s`` is known."""
         self.e2e_s[row] = e2e_s
-        self.outcome[row] = Outcome.COMPLETED
+        self.outcome[row] = RequestOutcome.COMPLETED
         self.done_ttft_s.append(self.ttft_s[row])
         self.done_e2e_s.append(e2e_s)
         tokens = self.output_tokens[row]
@@ -198,7 +198,7 @@ class RequestTable:
 
     def reject(self, row: int, limit: TokenLimit | QueueLimit | None = None) -> None:
         """Ends a request that was not served: it met a ``limit``, or else its client left."""
-        self.outcome[row] = Outcome.REJECTED
+        self.outcome[row] = RequestOutcome.REJECTED
         self.rejected += 1
         if limit is not None:
             self.rejected_by[limit] += 1
@@ -212,7 +212,7 @@ class RequestTable:
         if self.slo is None or self.completed + self.rejected == self.requests:
             return
         for row in range(len(self.outcome)):
-            if self.outcome[row] == Outcome.UNFINISHED:
+            if self.outcome[row] == RequestOutcome.UNFINISHED:
                 self._miss(row)
 
     def _miss(self, row: int) -> None:
@@ -222,6 +222,6 @@ class RequestTable:
 
     def tpot_s(self, row: int) -> float | None:
         """Mean seconds per output token after the first; None for one token or no end."""
-        if self.outcome[row] != Outcome.COMPLETED or self.output_tokens[row] < 2:
+        if self.outcome[row] != RequestOutcome.COMPLETED or self.output_tokens[row] < 2:
             return None
         return (self.e2e_s[row] - self.ttft_s[row]) / (self.output_tokens[row] - 1)

@@ -25,7 +25,7 @@ from dataclasses import dataclass, field
 from math import inf
 
 from simulator.vllm.profile import Profile
-from simulator.vllm.replica import ApiServer, VllmServer
+from simulator.vllm.replica import ApiServer, Replica
 from simulator.vllm.request_table import RequestTable
 
 
@@ -84,7 +84,7 @@ class BlockPool:
 
 
 @dataclass(eq=False, slots=True)
-class Request:
+class SteppedRequest:
     """A request inside the engine. ``computed``: tokens in the KV cache; ``eligible``: first step for it."""
 
     row: int
@@ -103,7 +103,7 @@ class Request:
         return self.prompt + self.generated - self.computed
 
 
-class SteppedReplica(VllmServer):
+class SteppedReplica(Replica):
     """One vLLM server, one step after the other."""
 
     def __init__(self, profile: Profile, requests: RequestTable, name: str, index: int, now: float) -> None:
@@ -114,11 +114,11 @@ class SteppedReplica(VllmServer):
         self._window = profile.memory.sliding_window_tokens
         self._pool = BlockPool(self.total_blocks)
         self._api = ApiServer(profile.step_time, now)
-        self._waiting: list[Request] = []
-        self._running: list[Request] = []
-        self._chunks: list[tuple[Request, int]] = []  # the step in progress: requests and their tokens
-        self._ended: list[Request] = []  # have ended and still have their blocks
-        self._outputs: list[Request] = []  # have a token that the API server has not seen yet
+        self._waiting: list[SteppedRequest] = []
+        self._running: list[SteppedRequest] = []
+        self._chunks: list[tuple[SteppedRequest, int]] = []  # the step in progress: requests and their tokens
+        self._ended: list[SteppedRequest] = []  # have ended and still have their blocks
+        self._outputs: list[SteppedRequest] = []  # have a token that the API server has not seen yet
         self._step = 0
         self._start = self._start_before = now  # of this step, and of the one before
         self._launched = now  # when the host has launched the step in progress
@@ -155,7 +155,9 @@ class SteppedReplica(VllmServer):
         table = self._requests
         table.replica[row] = self.index
         self.in_flight += 1
-        request = Request(row, table.prompt_tokens[row], table.output_tokens[row], self._contents(row), 0)
+        request = SteppedRequest(
+            row, table.prompt_tokens[row], table.output_tokens[row], self._contents(row), 0
+        )
         self._waiting.append(request)
         self._api.accept(request.prompt, now)
         if self._chunks:
@@ -224,7 +226,7 @@ class SteppedReplica(VllmServer):
             self._chunks, self.run_end = [], inf
             self._send(end)
 
-    def _emit(self, request: Request, end: float) -> None:
+    def _emit(self, request: SteppedRequest, end: float) -> None:
         request.generated += 1
         request.in_prefill = False
         self.generated_tokens += 1
@@ -260,9 +262,9 @@ class SteppedReplica(VllmServer):
 
     # -- planning ---------------------------------------------------------------------------
 
-    def _plan_running(self) -> tuple[list[tuple[Request, int]], bool]:
+    def _plan_running(self) -> tuple[list[tuple[SteppedRequest, int]], bool]:
         """Requests and tokens of the running ones; and whether one of them was preempted."""
-        chunks: list[tuple[Request, int]] = []
+        chunks: list[tuple[SteppedRequest, int]] = []
         budget = self._limits.max_num_batched_tokens
         before = len(self._running)
         while len(chunks) < len(self._running) and budget > 0:
@@ -299,13 +301,13 @@ class SteppedReplica(VllmServer):
             self._chunks.append((request, tokens))
             budget -= tokens
 
-    def _has_room(self, request: Request, cached: list[Block]) -> bool:
+    def _has_room(self, request: SteppedRequest, cached: list[Block]) -> bool:
         """Whether the blocks of the whole prompt are free; of both groups where there is a window."""
         groups = 1 if self._window is None else 2
         needed = groups * -(-request.to_compute // self._block) - len(cached)
         return needed + sum(1 for block in cached if not block.users) <= len(self._pool.free)
 
-    def _allocate(self, request: Request, tokens: int) -> bool:
+    def _allocate(self, request: SteppedRequest, tokens: int) -> bool:
         """Blocks for the next tokens of a request, if there are enough."""
         more = self._blocks_for(request.computed + tokens) - len(request.blocks)
         if more > len(self._pool.free):
@@ -317,7 +319,7 @@ class SteppedReplica(VllmServer):
                 self._pool.fill(block, content)
         return True
 
-    def _preempt(self, request: Request) -> None:
+    def _preempt(self, request: SteppedRequest) -> None:
         """It computes everything again later, from the head of the queue."""
         self._pool.give_back(request.blocks)
         request.blocks, request.computed, request.in_prefill = [], 0, True

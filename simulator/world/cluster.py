@@ -17,12 +17,12 @@ from math import inf
 from typing import Literal, TypeAlias
 
 from simulator.startup.nodes import NodePool
-from simulator.startup.plan import StartUp
-from simulator.startup.progress import Start, Starts
+from simulator.startup.plan import StartupModel
+from simulator.startup.progress import PodStart, StartupTracker
 from simulator.startup.replica_life import ReplicaLife
-from simulator.vllm.engine import Replica
+from simulator.vllm.engine import FastReplica
 from simulator.vllm.profile import Profile
-from simulator.vllm.replica import StepObserver, VllmServer
+from simulator.vllm.replica import Replica, StepObserver
 from simulator.vllm.request_table import RequestTable, TokenLimit
 
 Routing: TypeAlias = Literal["least-loaded", "round-robin", "random"]
@@ -43,10 +43,10 @@ class SimulatedPod:
     ``start`` None: the run began with this pod ready.
     """
 
-    replica: VllmServer
+    replica: Replica
     state: PodState
     ordered_s: float
-    start: Start | None = None
+    start: PodStart | None = None
     drain_s: float | None = None
 
     @property
@@ -73,13 +73,13 @@ class Cluster:
     def __init__(
         self,
         profile: Profile,
-        startup: StartUp,
+        startup: StartupModel,
         requests: RequestTable,
         routing: Routing,
         seed: int,
         observer: Callable[[], StepObserver | None] = lambda: None,
         nodes: NodePool | None = None,
-        server: type[VllmServer] = Replica,
+        server: type[Replica] = FastReplica,
     ) -> None:
         """``observer`` is called once for every new replica; ``nodes`` None: no limit of nodes.
 
@@ -91,13 +91,13 @@ class Cluster:
         self.desired = 0
         self.gateway: deque[int] = deque()
         self.pods: list[SimulatedPod] = []
-        self.ready: list[VllmServer] = []
+        self.ready: list[Replica] = []
         self.lives: list[ReplicaLife] = []
         self.arrived = 0
         self.last_end = 0.0
         self.next_ready = inf
         self._profile = profile
-        self._starts = Starts(startup, profile, seed, nodes)
+        self._starts = StartupTracker(startup, profile, seed, nodes)
         block = profile.scheduler.block_size_tokens
         limits = (
             TokenLimit("max_model_len_tokens", profile.max_model_len_tokens),
@@ -108,7 +108,7 @@ class Cluster:
         self._random = random.Random(seed)
         self._turn = 0
         self._names = 0
-        self._choose: Callable[[], VllmServer] = {
+        self._choose: Callable[[], Replica] = {
             "least-loaded": self._least_loaded,
             "round-robin": self._round_robin,
             "random": self._any,
@@ -135,7 +135,7 @@ class Cluster:
             serving.sort(key=lambda pod: (pod.state is PodState.STARTING, pod.replica.index))
             for pod in reversed(serving[-surplus:]):
                 self._remove(pod, now)
-        self._starts.settle(now)
+        self._starts.assign_nodes(now)
         self._refresh()
 
     def arrive(self, row: int, now: float) -> None:
@@ -179,7 +179,7 @@ class Cluster:
             self.pods = [
                 pod for pod in self.pods if pod.state is not PodState.DRAINING or pod.replica.in_flight
             ]
-            self._starts.settle(now)
+            self._starts.assign_nodes(now)
             self._refresh()
 
     def in_flight(self) -> int:
@@ -243,7 +243,7 @@ class Cluster:
             (pod.ready_at for pod in self.pods if pod.state is PodState.STARTING), default=inf
         )
 
-    def _least_loaded(self) -> VllmServer:
+    def _least_loaded(self) -> Replica:
         """The replica with the fewest requests in flight; the oldest among equals."""
         chosen = self.ready[0]
         fewest = chosen.in_flight
@@ -252,9 +252,9 @@ class Cluster:
                 chosen, fewest = replica, replica.in_flight
         return chosen
 
-    def _round_robin(self) -> VllmServer:
+    def _round_robin(self) -> Replica:
         self._turn += 1
         return self.ready[(self._turn - 1) % len(self.ready)]
 
-    def _any(self) -> VllmServer:
+    def _any(self) -> Replica:
         return self.ready[self._random.randrange(len(self.ready))]

@@ -15,12 +15,12 @@ from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
 
-from autoscaler.ports import Trust, User
+from autoscaler.ports import AuthenticationConfig, User
 from tests.adapter.authority import Authority, Client
 from tests.adapter.running import running
 from tests.adapter.world import WAITING, Judge, Trusted, export, points, served
 
-TRUST = Trust(username_headers=("X-Remote-User",), group_headers=("X-Remote-Group",))
+TRUST = AuthenticationConfig(username_headers=("X-Remote-User",), group_headers=("X-Remote-Group",))
 PATH = "/apis/custom.metrics.k8s.io/v1beta2/namespaces/chat/pods/*/num_requests_waiting"
 OWN_FILES = 500
 

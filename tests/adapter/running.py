@@ -12,14 +12,14 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-from autoscaler.adapter.adapter_metrics import Telemetry
+from autoscaler.adapter.adapter_metrics import AdapterMetrics
 from autoscaler.adapter.app import App
-from autoscaler.adapter.authorizer import Gate
+from autoscaler.adapter.authorizer import Authorizer
 from autoscaler.adapter.certificates import Keys, utc_now, with_authority, with_certificate
 from autoscaler.adapter.connection_limits import LIMITS, Limit, Stage
-from autoscaler.adapter.handlers import Answers
-from autoscaler.adapter.metric_cache import Board
-from autoscaler.adapter.registry import Served
+from autoscaler.adapter.handlers import Handlers
+from autoscaler.adapter.metric_cache import MetricCache
+from autoscaler.adapter.registry import MetricRegistry
 from autoscaler.adapter.server import listen
 from autoscaler.adapter.tls import KeyPair, LiveContext
 
@@ -38,9 +38,9 @@ class Running:
     fleet: Fleet
     judge: Judge
     trusted: Trusted
-    board: Board
-    served: Served
-    telemetry: Telemetry
+    board: MetricCache
+    served: MetricRegistry
+    telemetry: AdapterMetrics
     missing: tuple[str, ...] = ()
     fault: str | None = None
 
@@ -73,21 +73,21 @@ class Running:
 @asynccontextmanager
 async def running(
     folder: Path,
-    served: Served,
+    served: MetricRegistry,
     judge: Judge,
     trusted: Trusted,
     limits: Mapping[Stage, Limit] = LIMITS,
 ) -> AsyncIterator[Running]:
     """Serves ``served`` until the block ends."""
     source, fleet = Source(), Fleet()
-    board = Board(source, fleet)
-    world = Running("", folder, Keys(), source, fleet, judge, trusted, board, served, Telemetry())
+    board = MetricCache(source, fleet)
+    world = Running("", folder, Keys(), source, fleet, judge, trusted, board, served, AdapterMetrics())
     world.issue()
     ticks = iter(range(1, 1_000_000))
     live = LiveContext(KeyPair(folder / "tls.crt", folder / "tls.key"), trusted, lambda: float(next(ticks)))
     world.telemetry.watch_usable("Certificates", lambda: live.problem)
-    answers = Answers(lambda: world.served, board)
-    app = App(Gate(judge, live), answers, lambda: world.missing, world.telemetry, lambda: world.fault)
+    answers = Handlers(lambda: world.served, board)
+    app = App(Authorizer(judge, live), answers, lambda: world.missing, world.telemetry, lambda: world.fault)
     listening = await listen(app, "127.0.0.1", 0, live.context, limits)
     world.url = f"https://localhost:{listening.port}"
     try:

@@ -6,9 +6,9 @@ import pytest
 
 from autoscaler.adapter import api_resources as discovery
 from autoscaler.adapter import openapi
-from autoscaler.adapter.wire import CUSTOM, EXTERNAL, PODS, VERSIONS, Resource
+from autoscaler.adapter.wire import CUSTOM, EXTERNAL, PODS, VERSIONS, GroupResource
 
-DEPLOYMENTS = Resource("deployments.apps", "Deployment", "apps/v1")
+DEPLOYMENTS = GroupResource("deployments.apps", "Deployment", "apps/v1")
 METRICS = {
     CUSTOM: [(PODS, "waiting"), (DEPLOYMENTS, "ttft"), (PODS, "a|b"), (PODS, "waiting")],
     EXTERNAL: [(None, "ttft")],

@@ -9,7 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autoscaler.adapter.connection_limits import LIMITS, MAX_UNANSWERED, Connections, Limit, Stage, fitting
+from autoscaler.adapter.connection_limits import (
+    LIMITS,
+    MAX_UNANSWERED,
+    ConnectionLimiter,
+    Limit,
+    Stage,
+    fitting,
+)
 from tests.adapter.running import running
 from tests.adapter.test_app import DECLARED, TOKEN, V2, get, judge
 from tests.adapter.test_authorizer import FRONT, TRUST
@@ -33,7 +40,7 @@ class Door:
 
     def __init__(self):
         self.now, self.dropped, self.wires = 0.0, [], {}
-        self.connections = Connections(lambda: self.now, lambda *why: self.dropped.append(why), FEW)
+        self.connections = ConnectionLimiter(lambda: self.now, lambda *why: self.dropped.append(why), FEW)
 
     def open(self, name, stage=Stage.HANDSHAKE):
         self.wires[name] = Wire()

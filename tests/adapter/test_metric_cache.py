@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from autoscaler.adapter.metric_cache import WORKERS, Board, Table
+from autoscaler.adapter.metric_cache import WORKERS, CachedList, MetricCache
 from autoscaler.errors import ClusterError
 from autoscaler.ports import Answer
 from tests.adapter.world import NOW, WAITING, Fleet, Source, export, points, served
@@ -45,14 +45,14 @@ async def until(board, values):
 
 async def test_all_callers_share_one_question(clock):
     source = Source(points({"a": 1}))
-    board = Board(source, Fleet().add("a"), clock)
+    board = MetricCache(source, Fleet().add("a"), clock)
     assert await asyncio.gather(*(read(board) for _ in range(50))) == [{"a": "1"}] * 50
     assert source.asked == 1
 
 
 async def test_a_second_later_the_pods_are_joined_anew_while_the_last_table_is_served(clock):
     fleet = Fleet().add("a", "b")
-    board = Board(Source(points({"a": 1, "b": 2})), fleet, clock)
+    board = MetricCache(Source(points({"a": 1, "b": 2})), fleet, clock)
     assert await read(board) == {"a": "1", "b": "2"}
     del fleet.pods_["b"]
     clock.now += 1.5
@@ -62,7 +62,7 @@ async def test_a_second_later_the_pods_are_joined_anew_while_the_last_table_is_s
 
 async def test_who_asks_seldom_gets_news_at_once(clock):
     fleet = Fleet().add("a", "b")
-    board = Board(Source(points({"a": 1, "b": 2})), fleet, clock)
+    board = MetricCache(Source(points({"a": 1, "b": 2})), fleet, clock)
     assert await read(board) == {"a": "1", "b": "2"}
     del fleet.pods_["b"]
     clock.now += 15
@@ -70,7 +70,7 @@ async def test_who_asks_seldom_gets_news_at_once(clock):
 
 
 async def test_what_has_not_changed_is_not_rendered_again(clock):
-    board = Board(Source(points({"a": 1})), Fleet().add("a"), clock)
+    board = MetricCache(Source(points({"a": 1})), Fleet().add("a"), clock)
     first = await board.table(MEASURE, "v1beta2", DECLARED)
     clock.now += 15
     second = await board.table(MEASURE, "v1beta2", DECLARED)
@@ -79,7 +79,7 @@ async def test_what_has_not_changed_is_not_rendered_again(clock):
 
 
 async def test_a_value_that_grows_too_old_vanishes_though_nothing_else_changes(clock):
-    board = Board(Source(points({"a": 1}, at=NOW - 89)), Fleet().add("a"), clock)
+    board = MetricCache(Source(points({"a": 1}, at=NOW - 89)), Fleet().add("a"), clock)
     assert await read(board) == {"a": "1"}
     clock.now += 0.5
     assert await read(board) == {"a": "1"}
@@ -89,7 +89,7 @@ async def test_a_value_that_grows_too_old_vanishes_though_nothing_else_changes(c
 
 async def test_a_clock_that_is_set_back_does_not_stop_the_news(clock):
     source = Source(points({"a": 1}))
-    board = Board(source, Fleet().add("a"), clock)
+    board = MetricCache(source, Fleet().add("a"), clock)
     assert await read(board) == {"a": "1"}
     clock.now -= 3600
     source.answer = points({"a": 900}, at=clock.now)
@@ -98,7 +98,7 @@ async def test_a_clock_that_is_set_back_does_not_stop_the_news(clock):
 
 async def test_a_source_that_failed_is_nothing_and_then_comes_back(clock):
     source = Source(Answer(error="connection refused"))
-    board = Board(source, Fleet().add("a"), clock)
+    board = MetricCache(source, Fleet().add("a"), clock)
     assert await read(board) == {}
     source.answer = points({"a": 1})
     clock.now += 15
@@ -107,13 +107,13 @@ async def test_a_source_that_failed_is_nothing_and_then_comes_back(clock):
 
 async def test_pods_that_nobody_knows_mean_no_values(clock):
     fleet = Fleet(broken="pods were not read yet").add("a")
-    board = Board(Source(points({"a": 1})), fleet, clock)
+    board = MetricCache(Source(points({"a": 1})), fleet, clock)
     assert await read(board) == {}
 
 
 async def test_a_slow_source_is_not_waited_for_when_something_is_known(clock):
     source = Source(points({"a": 1}))
-    board = Board(source, Fleet().add("a"), clock, wait_seconds=0.05)
+    board = MetricCache(source, Fleet().add("a"), clock, wait_seconds=0.05)
     await until(board, {"a": "1"})
     gate = threading.Event()
     source.before = lambda: gate.wait(60)
@@ -128,11 +128,11 @@ async def test_sources_that_hang_hold_up_nobody_who_chooses_pods(clock):
     several = served(exports=[export(*({"name": f"m{index}", "query": f"m{index}"} for index in range(9)))])
     source, gate, fleet = Source(points({"a": 1})), threading.Event(), Fleet().add("a")
     source.before = lambda: gate.wait(60)
-    board = Board(source, fleet, clock)
+    board = MetricCache(source, fleet, clock)
     waiting = [asyncio.create_task(board.table(one, "v1beta2", several)) for one in several.measures]
     while source.asked < WORKERS:
         await asyncio.sleep(0.01)
-    table = Table({"a": ""}, b"", NOW, NOW)
+    table = CachedList({"a": ""}, b"", NOW, NOW)
     assert await board.chosen(MEASURE, table, "app=vllm") is None
     fleet.labels["a"]["canary"] = "yes"
     assert await board.chosen(MEASURE, table, "canary=yes") == {"a"}
@@ -143,16 +143,16 @@ async def test_sources_that_hang_hold_up_nobody_who_chooses_pods(clock):
 async def test_pods_that_are_not_looked_up_in_time_are_an_error(clock):
     gate = threading.Event()
     fleet = Fleet(before=lambda: gate.wait(60)).add("a")
-    board = Board(Source(points({"a": 1})), fleet, clock, wait_seconds=0.05)
+    board = MetricCache(Source(points({"a": 1})), fleet, clock, wait_seconds=0.05)
     with pytest.raises(ClusterError, match="could not be looked up in time"):
-        await board.chosen(MEASURE, Table({}, b"", NOW, NOW), "app=other")
+        await board.chosen(MEASURE, CachedList({}, b"", NOW, NOW), "app=other")
     gate.set()
 
 
 async def test_a_selector_finds_some_of_the_pods(clock):
     fleet = Fleet().add("a", "b")
     fleet.labels["b"]["canary"] = "yes"
-    board = Board(Source(points({"a": 1, "b": 2})), fleet, clock)
+    board = MetricCache(Source(points({"a": 1, "b": 2})), fleet, clock)
     table = await board.table(MEASURE, "v1beta2", DECLARED)
     assert await board.chosen(MEASURE, table, "canary=yes") == {"b"}
     assert await board.chosen(MEASURE, table, "") is None
@@ -161,7 +161,7 @@ async def test_a_selector_finds_some_of_the_pods(clock):
 
 async def test_what_is_not_served_any_more_is_forgotten(clock):
     source = Source(points({"a": 1}))
-    board = Board(source, Fleet().add("a"), clock)
+    board = MetricCache(source, Fleet().add("a"), clock)
     await read(board)
     board.keep(DECLARED)
     await read(board)

@@ -6,7 +6,7 @@ import json
 import pytest
 from aiohttp.test_utils import make_mocked_request
 
-from autoscaler.adapter.adapter_metrics import Telemetry
+from autoscaler.adapter.adapter_metrics import AdapterMetrics
 from autoscaler.adapter.api_resources import Document
 from autoscaler.adapter.app import MAX_IN_FLIGHT, PIECE, App
 from autoscaler.errors import ClusterError
@@ -18,7 +18,7 @@ class Gate:
     def __init__(self, error):
         self.error, self.opened = error, asyncio.Event()
 
-    async def admit(self, *_):
+    async def authorize(self, *_):
         await self.opened.wait()
         raise self.error
 
@@ -44,7 +44,7 @@ CERTIFIED = Caller(b"a certificate")
 
 
 def served(gate):
-    app = App(gate, answers=None, unready=tuple, telemetry=Telemetry())
+    app = App(gate, answers=None, unready=tuple, telemetry=AdapterMetrics())
 
     def ask(path="/apis", caller=None):
         return app.handle(make_mocked_request("GET", path, transport=Plain()), caller or Caller())
@@ -91,7 +91,7 @@ async def test_probes_are_answered_however_many_requests_wait():
     ask = served(gate)
     waiting = [asyncio.create_task(ask(caller=CERTIFIED)) for _ in range(MAX_IN_FLIGHT)]
     await asyncio.sleep(0)
-    gate.admit = Open().admit
+    gate.authorize = Open().authorize
     assert (await ask("/livez")).status == 200
     gate.opened.set()
     await asyncio.gather(*waiting)
@@ -100,7 +100,7 @@ async def test_probes_are_answered_however_many_requests_wait():
 class Open:
     """Lets everybody pass."""
 
-    async def admit(self, *_):
+    async def authorize(self, *_):
         return None
 
 
@@ -130,7 +130,7 @@ class Gone:
 
 async def test_who_leaves_in_the_middle_is_no_error(caplog):
     writer = Gone()
-    app = App(Open(), Large(), unready=tuple, telemetry=Telemetry())
+    app = App(Open(), Large(), unready=tuple, telemetry=AdapterMetrics())
     response = await app.handle(
         make_mocked_request("GET", "/apis", transport=Plain(), writer=writer), Caller()
     )

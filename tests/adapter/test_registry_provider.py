@@ -7,7 +7,7 @@ import os
 import pytest
 import yaml
 
-from autoscaler.adapter.registry_provider import Declared, ExportFiles
+from autoscaler.adapter.registry_provider import ExportFiles, RegistryProvider
 from autoscaler.errors import ClusterError
 from tests.adapter.world import WAITING, export, policy
 
@@ -46,7 +46,7 @@ def test_policies_and_files_are_followed(tmp_path, clock):
     file = tmp_path / "a.yaml"
     write(file, export(WAITING))
     store = Store(policy(PODS_METRIC))
-    declared = Declared(store, ExportFiles([tmp_path], "default"), clock=clock)
+    declared = RegistryProvider(store, ExportFiles([tmp_path], "default"), clock=clock)
     first = declared()
     assert names(declared) == ["gcm|waiting|gauge", "num_requests_waiting", "running"]
     assert declared() is first
@@ -62,7 +62,7 @@ def test_a_broken_edit_leaves_what_was_there(tmp_path, clock, caplog):
     file = tmp_path / "a.yaml"
     write(file, export(WAITING))
     store = Store(policy(PODS_METRIC))
-    declared = Declared(store, ExportFiles([file], "default"), clock=clock)
+    declared = RegistryProvider(store, ExportFiles([file], "default"), clock=clock)
     before = declared()
     file.write_text("kind: [")
     store.broken = True
@@ -74,14 +74,14 @@ def test_an_export_without_a_namespace_is_of_our_own(tmp_path, clock):
     document = export(WAITING).model_dump(mode="json", by_alias=True, exclude_none=True)
     del document["metadata"]["namespace"]
     (tmp_path / "a.yaml").write_text(yaml.safe_dump(document))
-    declared = Declared(Store(), ExportFiles([tmp_path], "mine"), clock=clock)
+    declared = RegistryProvider(Store(), ExportFiles([tmp_path], "mine"), clock=clock)
     assert {measure.namespace for measure in declared().measures} == {"mine"}
 
 
 def test_a_look_is_good_for_a_second(tmp_path):
     now = [0.0]
     store = Store()
-    declared = Declared(store, ExportFiles([tmp_path], "default"), clock=lambda: now[0])
+    declared = RegistryProvider(store, ExportFiles([tmp_path], "default"), clock=lambda: now[0])
     assert names(declared) == []
     store.stored = (policy(PODS_METRIC),)
     now[0] = 0.9

@@ -4,45 +4,59 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autoscaler.adapter.requests import Custom, Discovery, External, OpenApi, Plain, access, parse_target
+from autoscaler.adapter.requests import (
+    CustomMetricRequest,
+    DiscoveryRequest,
+    ExternalMetricRequest,
+    OpenApiRequest,
+    PlainRequest,
+    access,
+    parse_target,
+)
 from autoscaler.ports import Access
 
 V2 = "/apis/custom.metrics.k8s.io/v1beta2"
 GKE = "prometheus.googleapis.com|vllm:num_requests_waiting|gauge"
 
 PATHS = [
-    ("/apis", Discovery()),
-    ("/apis/", Discovery()),
-    ("/apis?timeout=5s", Discovery()),
-    ("/apis/custom.metrics.k8s.io", Discovery("custom.metrics.k8s.io")),
-    (V2, Discovery("custom.metrics.k8s.io", "v1beta2")),
-    ("/apis/external.metrics.k8s.io/v1beta1/", Discovery("external.metrics.k8s.io", "v1beta1")),
-    (f"{V2}/namespaces/ns/pods/%2A/waiting", Custom("v1beta2", "ns", "pods", "*", "waiting")),
-    (f"{V2}/namespaces/ns/pods/*/waiting", Custom("v1beta2", "ns", "pods", "*", "waiting")),
-    (f"{V2}/namespaces/ns/pods/p-0/m", Custom("v1beta2", "ns", "pods", "p-0", "m")),
+    ("/apis", DiscoveryRequest()),
+    ("/apis/", DiscoveryRequest()),
+    ("/apis?timeout=5s", DiscoveryRequest()),
+    ("/apis/custom.metrics.k8s.io", DiscoveryRequest("custom.metrics.k8s.io")),
+    (V2, DiscoveryRequest("custom.metrics.k8s.io", "v1beta2")),
+    ("/apis/external.metrics.k8s.io/v1beta1/", DiscoveryRequest("external.metrics.k8s.io", "v1beta1")),
+    (f"{V2}/namespaces/ns/pods/%2A/waiting", CustomMetricRequest("v1beta2", "ns", "pods", "*", "waiting")),
+    (f"{V2}/namespaces/ns/pods/*/waiting", CustomMetricRequest("v1beta2", "ns", "pods", "*", "waiting")),
+    (f"{V2}/namespaces/ns/pods/p-0/m", CustomMetricRequest("v1beta2", "ns", "pods", "p-0", "m")),
     (
         f"{V2}/namespaces/ns/pods/%2A/prometheus.googleapis.com%7Cvllm:num_requests_waiting%7Cgauge"
         "?labelSelector=app%3Dvllm%2Ctier+in+%28a%2Cb%29&metricLabelSelector=model%3Dllama",
-        Custom("v1beta2", "ns", "pods", "*", GKE, "app=vllm,tier in (a,b)", "model=llama"),
+        CustomMetricRequest("v1beta2", "ns", "pods", "*", GKE, "app=vllm,tier in (a,b)", "model=llama"),
     ),
-    (f"{V2}/namespaces/ns/pods/%2A/running+waiting", Custom("v1beta2", "ns", "pods", "*", "running+waiting")),
-    (f"{V2}/namespaces/ns/metrics/m", Custom("v1beta2", "ns", "namespaces", "ns", "m")),
+    (
+        f"{V2}/namespaces/ns/pods/%2A/running+waiting",
+        CustomMetricRequest("v1beta2", "ns", "pods", "*", "running+waiting"),
+    ),
+    (f"{V2}/namespaces/ns/metrics/m", CustomMetricRequest("v1beta2", "ns", "namespaces", "ns", "m")),
     (
         f"{V2}/namespaces/ns/deployments.apps/vllm/ttft",
-        Custom("v1beta2", "ns", "deployments.apps", "vllm", "ttft"),
+        CustomMetricRequest("v1beta2", "ns", "deployments.apps", "vllm", "ttft"),
     ),
     (
         "/apis/external.metrics.k8s.io/v1beta1/namespaces/ns/ttft?labelSelector=policy%3Dchat",
-        External("v1beta1", "ns", "ttft", "policy=chat"),
+        ExternalMetricRequest("v1beta1", "ns", "ttft", "policy=chat"),
     ),
-    ("/openapi/v2", OpenApi("v2")),
-    ("/openapi/v3", OpenApi("v3")),
-    ("/openapi/v3/apis/custom.metrics.k8s.io/v1beta1", OpenApi("v3", "custom.metrics.k8s.io", "v1beta1")),
-    ("/healthz", Plain("/healthz")),
-    ("/apis/apps/v1", Plain("/apis/apps/v1")),
-    ("/apis/external.metrics.k8s.io/v1beta2", Plain("/apis/external.metrics.k8s.io/v1beta2")),
-    (f"{V2}/pods/p/m", Plain(f"{V2}/pods/p/m")),
-    (f"{V2}/namespaces/ns//p/m", Plain(f"{V2}/namespaces/ns//p/m")),
+    ("/openapi/v2", OpenApiRequest("v2")),
+    ("/openapi/v3", OpenApiRequest("v3")),
+    (
+        "/openapi/v3/apis/custom.metrics.k8s.io/v1beta1",
+        OpenApiRequest("v3", "custom.metrics.k8s.io", "v1beta1"),
+    ),
+    ("/healthz", PlainRequest("/healthz")),
+    ("/apis/apps/v1", PlainRequest("/apis/apps/v1")),
+    ("/apis/external.metrics.k8s.io/v1beta2", PlainRequest("/apis/external.metrics.k8s.io/v1beta2")),
+    (f"{V2}/pods/p/m", PlainRequest(f"{V2}/pods/p/m")),
+    (f"{V2}/namespaces/ns//p/m", PlainRequest(f"{V2}/namespaces/ns//p/m")),
 ]
 
 

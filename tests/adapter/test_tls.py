@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from autoscaler.ports import Trust
+from autoscaler.ports import AuthenticationConfig
 from tests.adapter.test_authorizer import CLUSTER, FRONT, TRUST
 
 from .authority import Authority
@@ -156,5 +156,5 @@ async def test_a_client_certificate_names_its_user(world):
 
 
 async def test_without_any_authority_every_client_certificate_is_refused(tmp_path):
-    async with running(tmp_path, DECLARED, judge(), Trusted(Trust())) as world:
+    async with running(tmp_path, DECLARED, judge(), Trusted(AuthenticationConfig())) as world:
         assert await spoken(world, PROXY) == "TLSV1_ALERT_UNKNOWN_CA"

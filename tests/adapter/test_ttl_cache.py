@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from autoscaler.adapter.adapter_metrics import Telemetry
+from autoscaler.adapter.adapter_metrics import AdapterMetrics
 from autoscaler.adapter.app import App
-from autoscaler.adapter.authorizer import Gate
+from autoscaler.adapter.authorizer import Authorizer
 from autoscaler.adapter.requests import MAX_TARGET
-from autoscaler.adapter.ttl_cache import Remembered
+from autoscaler.adapter.ttl_cache import TtlCache
 from tests.adapter.world import Trusted
 
 LONG = MAX_TARGET - 100
@@ -47,7 +47,7 @@ class Stranger:
 
 
 def remembered(ask, size=4096):
-    return Remembered(ask, seconds=10.0, clock=lambda: 0.0, size=size)
+    return TtlCache(ask, seconds=10.0, clock=lambda: 0.0, size=size)
 
 
 async def test_keys_that_differ_only_at_their_end_are_not_mixed_up():
@@ -98,7 +98,7 @@ async def test_an_exception_goes_to_all_who_waited_and_is_not_kept():
     ids=["tokens", "paths", "metrics"],
 )
 async def test_strangers_with_long_tokens_and_paths_leave_little_behind(request_of):
-    app = App(Gate(Deaf(), Trusted()), answers=None, unready=tuple, telemetry=Telemetry())
+    app = App(Authorizer(Deaf(), Trusted()), answers=None, unready=tuple, telemetry=AdapterMetrics())
 
     async def ask(index):
         response = await app.handle(request_of(f"{index:x>{LONG}}"), Stranger())

@@ -11,7 +11,7 @@ from autoscaler.adapter.wire import (
     EXTERNAL,
     NAMESPACES,
     PODS,
-    Resource,
+    GroupResource,
     custom_item,
     external_item,
     quantity,
@@ -54,7 +54,7 @@ def test_an_external_list():
 
 
 def test_an_object_is_described_by_its_own_kind_and_a_namespace_is_in_none():
-    deployment = Resource("deployments.apps", "Deployment", "apps/v1")
+    deployment = GroupResource("deployments.apps", "Deployment", "apps/v1")
     shown = json.loads(custom_item("v1beta2", deployment, "ns", "m", 0)("vllm", 1, NEW_YEAR))
     assert shown["describedObject"] == {
         "kind": "Deployment",

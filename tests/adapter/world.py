@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from autoscaler.adapter.registry import Served, serve
+from autoscaler.adapter.registry import MetricRegistry, build_registry
 from autoscaler.api.models import ScalingPolicy
 from autoscaler.decision.types import Pod
 from autoscaler.documents.exports import MetricExport
@@ -14,6 +14,7 @@ from autoscaler.errors import ClusterError, TargetError
 from autoscaler.ports import (
     Access,
     Answer,
+    AuthenticationConfig,
     Buckets,
     Point,
     Question,
@@ -21,7 +22,6 @@ from autoscaler.ports import (
     StoredPolicy,
     TargetKey,
     TargetPods,
-    Trust,
     User,
 )
 from autoscaler.selectors import matches, parse_selector
@@ -63,8 +63,8 @@ TTFT = {"signal": "ttft", "target": {"type": "Value", "value": 1}, "windowSecond
 
 def served(
     *policies: StoredPolicy, exports: Iterable[MetricExport] = (), queries_in: Sequence[str] = ("*",)
-) -> Served:
-    return serve(policies, [("chat", one) for one in exports], queries_in)
+) -> MetricRegistry:
+    return build_registry(policies, [("chat", one) for one in exports], queries_in)
 
 
 @dataclass
@@ -158,7 +158,7 @@ class Judge:
 class Trusted:
     """A TrustSource whose trust can be replaced."""
 
-    now: Trust = field(default_factory=Trust)
+    now: AuthenticationConfig = field(default_factory=AuthenticationConfig)
 
-    def trust(self) -> Trust:
+    def trust(self) -> AuthenticationConfig:
         return self.now

@@ -12,16 +12,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autoscaler.batch.journal import Journal
-from autoscaler.batch.results import Result
+from autoscaler.batch.results import RowResult
 from autoscaler.errors import InputError
 
 
-def result(row: int, error: str | None = None) -> Result:
+def result(row: int, error: str | None = None) -> RowResult:
     output = None if error else f"said {row} …"
-    return Result(row, f"id-{row}", f"key-{row}", output, "stop", 3, 4, 1, error)
+    return RowResult(row, f"id-{row}", f"key-{row}", output, "stop", 3, 4, 1, error)
 
 
-def write(path, *results: Result) -> None:
+def write(path, *results: RowResult) -> None:
     with Journal(path) as journal:
         for one in results:
             journal.append(one)
@@ -40,7 +40,7 @@ def test_a_run_goes_on_where_the_last_ended(path):
         journal.append(result(2))
         assert [one.row for one in journal.results()] == [0, 5, 2]
     line = json.loads(path.read_text().splitlines()[0])
-    assert list(line) == [*Result.__dataclass_fields__, "custom_id"]
+    assert list(line) == [*RowResult.__dataclass_fields__, "custom_id"]
     assert (line["id"], line["custom_id"]) == ("id-0", "id-0")
 
 

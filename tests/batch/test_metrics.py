@@ -11,11 +11,11 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from autoscaler.api.models import Signal
-from autoscaler.batch.congestion import Window
+from autoscaler.batch.congestion import CongestionWindow
 from autoscaler.batch.journal import Journal
 from autoscaler.batch.progress_metrics import BatchCollector, served
-from autoscaler.batch.results import Result
-from autoscaler.batch.runner import Run
+from autoscaler.batch.results import RowResult
+from autoscaler.batch.runner import BatchRun
 from autoscaler.client.endpoint import Endpoint
 from autoscaler.errors import InputError
 from autoscaler.metrics.signals import CATALOGUE, GATEWAY_QUEUE
@@ -27,8 +27,10 @@ def run(tmp_path):
     with Journal(tmp_path / "out.jsonl") as journal:
         for row in range(12):
             error = "no" if row < 2 else None
-            journal.append(Result(row, str(row), "k", "text", "stop", 1, 1, 1, error))
-        found = Run(Endpoint("http://127.0.0.1:9"), journal, Window(8, Random(0)), "m", 3, 30.0)
+            journal.append(RowResult(row, str(row), "k", "text", "stop", 1, 1, 1, error))
+        found = BatchRun(
+            Endpoint("http://127.0.0.1:9"), journal, CongestionWindow(8, Random(0)), "m", 3, 30.0
+        )
         found.in_flight = 3
         yield found
 

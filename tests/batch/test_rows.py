@@ -9,10 +9,10 @@ import sys
 import pytest
 
 from autoscaler.batch.input_rows import read_rows
-from autoscaler.batch.request_builder import Asking
+from autoscaler.batch.request_builder import RequestBuilder
 from autoscaler.errors import InputError, MissingExtraError
 
-ASKING = Asking("chat", "prompt", {"max_tokens": 5})
+ASKING = RequestBuilder("chat", "prompt", {"max_tokens": 5})
 
 
 def written(tmp_path, name: str, text: str):
@@ -21,7 +21,7 @@ def written(tmp_path, name: str, text: str):
     return path
 
 
-def asks(path, asking: Asking = ASKING) -> list:
+def asks(path, asking: RequestBuilder = ASKING) -> list:
     return list(asking.read(path))
 
 
@@ -91,7 +91,7 @@ def test_what_a_row_asks(tmp_path, columns, path, body):
 
 
 def test_a_prompt_may_be_a_completion_and_stand_in_another_column(tmp_path):
-    asking = Asking("completions", "question", {})
+    asking = RequestBuilder("completions", "question", {})
     (ask,) = asks(written(tmp_path, "in.jsonl", '{"question": "Why?"}'), asking)
     assert (ask.path, ask.body) == ("/v1/completions", {"prompt": "Why?"})
 
@@ -110,7 +110,7 @@ def test_the_key_tells_what_is_asked_not_in_which_order(tmp_path):
     )
     first, same, other = asks(path)
     assert first.key == same.key != other.key
-    assert asks(path, Asking("chat", "prompt", {"max_tokens": 6}))[0].key != first.key
+    assert asks(path, RequestBuilder("chat", "prompt", {"max_tokens": 6}))[0].key != first.key
 
 
 def test_half_a_surrogate_pair_is_asked_as_it_is(tmp_path):
@@ -158,7 +158,7 @@ def test_what_is_wrong_is_named_with_its_line(tmp_path, name, text, says):
 @pytest.mark.parametrize("path", ["/v1/embeddings", "/v1/score", "/v2/rerank", "/pooling"])
 def test_paths_of_other_answers_are_sent_as_they_are(tmp_path, path):
     row = {"url": path, "method": "POST", "body": {"input": "Hi", "stream": False}}
-    (ask,) = asks(written(tmp_path, "in.jsonl", json.dumps(row)), Asking("chat", "prompt", {}))
+    (ask,) = asks(written(tmp_path, "in.jsonl", json.dumps(row)), RequestBuilder("chat", "prompt", {}))
     assert (ask.path, ask.body) == (path, row["body"])
 
 

@@ -12,26 +12,28 @@ from random import Random
 import pytest
 from aiohttp import web
 
-from autoscaler.batch.congestion import Window
+from autoscaler.batch.congestion import CongestionWindow
 from autoscaler.batch.journal import Journal
-from autoscaler.batch.request_builder import Ask
-from autoscaler.batch.results import Result
-from autoscaler.batch.runner import Run, find_model
+from autoscaler.batch.request_builder import BatchRequest
+from autoscaler.batch.results import RowResult
+from autoscaler.batch.runner import BatchRun, find_model
 from autoscaler.client.endpoint import Endpoint
 from autoscaler.errors import InputError, RequestError, ServerError
 from simulator.emulator.emulator import Emulator
-from simulator.emulator.pod import Clock, PodSettings
-from simulator.startup.plan import StartUp
+from simulator.emulator.pod import EmulatorClock, PodSettings
+from simulator.startup.plan import StartupModel
 from tests.simulator.profiles import make_profile
 
 
-def make_window(most: int = 64) -> Window:
+def make_window(most: int = 64) -> CongestionWindow:
     """Pauses of milliseconds, so that a test needs no seconds for them."""
-    return Window(most, Random(0), shortest_pause_s=0.005, longest_pause_s=0.05)
+    return CongestionWindow(most, Random(0), shortest_pause_s=0.005, longest_pause_s=0.05)
 
 
-def asks(count: int) -> list[Ask]:
-    return [Ask(row, f"id-{row}", "/v1/completions", body(row), f"key-{row}") for row in range(count)]
+def asks(count: int) -> list[BatchRequest]:
+    return [
+        BatchRequest(row, f"id-{row}", "/v1/completions", body(row), f"key-{row}") for row in range(count)
+    ]
 
 
 def body(row: int) -> dict:
@@ -109,11 +111,11 @@ def aborted(tokens: int) -> str:
 
 async def batch(
     url, path, count, *, attempts=3, patience_s=30.0, most=64, window=None, on_result=None, on_wait=None
-) -> list[Result]:
+) -> list[RowResult]:
     """The results in the file after one run."""
     with Journal(path) as journal:
         async with Endpoint(url, timeout_s=20.0) as endpoint:
-            run = Run(endpoint, journal, window or make_window(most), "m", attempts, patience_s)
+            run = BatchRun(endpoint, journal, window or make_window(most), "m", attempts, patience_s)
             if on_result is not None:
                 run.on_result = on_result
             if on_wait is not None:
@@ -135,7 +137,7 @@ class TestAServerThatFails:
             "usage": {"prompt_tokens": 3, "completion_tokens": 1},
         }
         response = {"status_code": 200, "request_id": None, "body": body}
-        assert results[0] == Result(0, "id-0", "key-0", "said 0", "stop", 3, 1, 1, None, response)
+        assert results[0] == RowResult(0, "id-0", "key-0", "said 0", "stop", 3, 1, 1, None, response)
 
     async def test_a_second_run_sends_nothing(self, start):
         server = Server()
@@ -277,7 +279,7 @@ class TestAServerThatFails:
     async def test_a_journal_of_another_input_is_refused(self, start, tmp_path):
         run = await start(Server())
         with Journal(tmp_path / "out.jsonl") as journal:
-            journal.append(Result(2, "id-2", "another", "x", "stop", 1, 1, 1, None))
+            journal.append(RowResult(2, "id-2", "another", "x", "stop", 1, 1, 1, None))
         with pytest.raises(InputError, match="row 2 was asked something else"):
             await run(5)
 
@@ -335,7 +337,9 @@ async def test_an_answer_is_kept_whole(tmp_path, path, body, output):
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     with Journal(tmp_path / "out.jsonl") as journal:
         async with Endpoint(f"http://127.0.0.1:{runner.addresses[0][1]}") as endpoint:
-            await Run(endpoint, journal, make_window(), "m", 3, 30.0).run([Ask(0, "a", path, {}, "key")])
+            await BatchRun(endpoint, journal, make_window(), "m", 3, 30.0).run(
+                [BatchRequest(0, "a", path, {}, "key")]
+            )
     await runner.cleanup()
     line = json.loads((tmp_path / "out.jsonl").read_text())
     assert (line["custom_id"], line["error"], line["output"]) == ("a", None, output)
@@ -346,7 +350,7 @@ class TestAnEmulatedVllm:
     @pytest.fixture
     async def emulator(self) -> AsyncIterator[Emulator]:
         settings = PodSettings(make_profile(max_model_len_tokens=2000), ("m",))
-        found = Emulator(settings, StartUp(name="0"), Clock(speed=20.0))
+        found = Emulator(settings, StartupModel(name="0"), EmulatorClock(speed=20.0))
         yield found
         await found.close()
 
@@ -369,7 +373,7 @@ class TestAnEmulatedVllm:
         """What was in flight is sent again, what was done stays, and rows wait while nobody is there."""
         port = (await emulator.add("vllm-0")).port
         url = f"http://127.0.0.1:{port}"
-        seen: list[Result] = []
+        seen: list[RowResult] = []
         options = {"attempts": 10, "most": 32, "on_result": seen.append}
         running = asyncio.create_task(batch(url, tmp_path / "out.jsonl", 300, **options))
         for reached in (50, 120, 200):

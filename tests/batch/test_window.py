@@ -7,11 +7,11 @@ from random import Random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autoscaler.batch.congestion import Window
+from autoscaler.batch.congestion import CongestionWindow
 
 
-def window(most: int = 64) -> Window:
-    return Window(most, Random(0))
+def window(most: int = 64) -> CongestionWindow:
+    return CongestionWindow(most, Random(0))
 
 
 def test_it_doubles_each_round_trip_until_the_first_refusal():

@@ -13,17 +13,19 @@ from autoscaler.errors import InputError
 from simulator.calibration.fidelity import replay, replay_with_gauges, signal_errors
 from simulator.calibration.fit import fit
 from simulator.calibration.kv_capacity import measured_blocks, with_blocks
-from simulator.calibration.recording import Gauges, Measured, Recording, read_recording
+from simulator.calibration.recording import Gauges, MeasuredRequest, Recording, read_recording
 from simulator.vllm.profile import Profile, load_profile, profile_yaml
 
 HEADER = "sent_s,prompt_tokens,output_tokens,ttft_s,e2e_s\n"
 TRUE = load_profile("llama3-8b-h100")
 
 
-def wanted() -> list[Measured]:
+def wanted() -> list[MeasuredRequest]:
     """Single prompts, then a batch that is large enough for decoding and prefill to meet."""
-    alone = [Measured(float(second), 64 * 4**second, 1, 1.0, 1.0) for second in range(4)]
-    return alone + [Measured(10.0 + 0.05 * index, 500 + 40 * index, 60, 1.0, 1.0) for index in range(40)]
+    alone = [MeasuredRequest(float(second), 64 * 4**second, 1, 1.0, 1.0) for second in range(4)]
+    return alone + [
+        MeasuredRequest(10.0 + 0.05 * index, 500 + 40 * index, 60, 1.0, 1.0) for index in range(40)
+    ]
 
 
 def record(folder: Path) -> Path:
@@ -121,12 +123,16 @@ def test_requests_that_failed_are_left_out(tmp_path):
 
 
 def test_a_recording_is_cut_where_the_server_was_idle():
-    requests = (Measured(0.0, 1, 1, 0.1, 0.1), Measured(0.05, 1, 1, 0.1, 0.1), Measured(5.0, 1, 1, 0.1, 0.1))
+    requests = (
+        MeasuredRequest(0.0, 1, 1, 0.1, 0.1),
+        MeasuredRequest(0.05, 1, 1, 0.1, 0.1),
+        MeasuredRequest(5.0, 1, 1, 0.1, 0.1),
+    )
     assert [len(episode) for episode in Recording("run", requests).episodes()] == [2, 1]
 
 
 def test_what_had_not_ended_is_load_but_teaches_nothing():
-    recording = Recording("run", (Measured(0.0, 8, 1, 1.0, 1.0), Measured(2.0, 8, 9, 1.0, 9.0)))
+    recording = Recording("run", (MeasuredRequest(0.0, 8, 1, 1.0, 1.0), MeasuredRequest(2.0, 8, 9, 1.0, 9.0)))
     known = recording.until(5.0)
     assert known.requests == recording.requests
     assert [known.seen(request) for request in known.requests] == [True, False]
@@ -135,8 +141,8 @@ def test_what_had_not_ended_is_load_but_teaches_nothing():
 
 
 def test_latencies_that_were_not_seen_do_not_change_a_fit():
-    seen = tuple(replay(TRUE, [Measured(0.1 * index, 300, 20, 1.0, 1.0) for index in range(20)]))
-    late = (Measured(1.95, 300, 20, 0.1, 50.0), Measured(1.95, 300, 20, 2.0, 90.0))
+    seen = tuple(replay(TRUE, [MeasuredRequest(0.1 * index, 300, 20, 1.0, 1.0) for index in range(20)]))
+    late = (MeasuredRequest(1.95, 300, 20, 0.1, 50.0), MeasuredRequest(1.95, 300, 20, 2.0, 90.0))
     budget = (10, 20, 10)
     first, second = (fit(TRUE, [Recording("run", (*seen, one)).until(5.0)], None, budget) for one in late)
     assert first == second
@@ -146,9 +152,9 @@ TICKS_S = [2.2 + 0.05 * tick for tick in range(20)]
 """All of ``batch`` decode."""
 
 
-def batch(profile: Profile) -> tuple[tuple[Measured, ...], tuple[Gauges, ...]]:
+def batch(profile: Profile) -> tuple[tuple[MeasuredRequest, ...], tuple[Gauges, ...]]:
     """Twelve requests at once as this profile answers them, and its gauges at TICKS_S."""
-    wanted = [Measured(0.001 * n, 4000 + 100 * n, 300, 1.0, 1.0) for n in range(12)]
+    wanted = [MeasuredRequest(0.001 * n, 4000 + 100 * n, 300, 1.0, 1.0) for n in range(12)]
     requests, gauges = replay_with_gauges(profile, wanted, TICKS_S)
     return tuple(requests), tuple(gauges)
 

@@ -143,8 +143,8 @@ def test_a_policy_is_read_and_followed_with_one_validator():
     program = """
 from autoscaler.cli.main import main
 main(["simulate", "azure-conv", "--policy", "chat", "--span", "60"])
-from autoscaler.api.fields import Model
-print(*(part.__name__ for part in Model.__subclasses__() if part.__pydantic_complete__))
+from autoscaler.api.fields import ApiModel
+print(*(part.__name__ for part in ApiModel.__subclasses__() if part.__pydantic_complete__))
 """
     out = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
     assert out.splitlines()[-1] == "ScalingPolicy"

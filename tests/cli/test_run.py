@@ -6,7 +6,7 @@ import signal
 from queue import SimpleQueue
 from threading import Timer, get_ident
 
-from autoscaler.cli.commands.run import await_word
+from autoscaler.cli.commands.run import wait_for_signal
 
 
 def test_a_signal_that_another_thread_is_given_ends_it_too():
@@ -24,7 +24,7 @@ def test_a_signal_that_another_thread_is_given_ends_it_too():
     try:
         for timer in (sender, watch):
             timer.start()
-        await_word(over)
+        wait_for_signal(over)
     finally:
         watch.cancel()
         signal.signal(signal.SIGUSR1, before)

@@ -10,8 +10,8 @@ import pytest
 from autoscaler.api.status import read_status
 from autoscaler.cli.commands.status import table
 from autoscaler.cli.main import main
-from autoscaler.history.explanation import story_of_status, tell
-from autoscaler.ports import Claim, RefusedPolicy
+from autoscaler.history.explanation import explanation_of_status, render
+from autoscaler.ports import Conflict, RefusedPolicy
 from tests.controller.fakes import START, Workload, World, world
 from tests.decision.builders import metric, policy
 
@@ -43,7 +43,7 @@ def test_every_policy_has_a_line() -> None:
 
 def test_what_is_wrong_stands_below() -> None:
     with world() as made:
-        made.owners.found = (Claim("HorizontalPodAutoscaler chat/vllm", "its scaleTargetRef"),)
+        made.owners.found = (Conflict("HorizontalPodAutoscaler chat/vllm", "its scaleTargetRef"),)
         made.source.error = "connection refused"
         made.sync(load=10)
         bad = RefusedPolicy("chat", "bad", "spec.metrics: is missing")
@@ -57,7 +57,7 @@ def test_what_is_wrong_stands_below() -> None:
 
 def test_beside_whom_a_dry_run_looks_on_is_shown_and_is_no_warning() -> None:
     with world(policy(metric(5, signal="waiting"), mode="DryRun")) as made:
-        made.owners.found = (Claim("HorizontalPodAutoscaler chat/vllm", "its scaleTargetRef"),)
+        made.owners.found = (Conflict("HorizontalPodAutoscaler chat/vllm", "its scaleTargetRef"),)
         made.sync(load=10)
         stored = made.store.stored["chat/vllm"]
         beside = (
@@ -68,9 +68,9 @@ def test_beside_whom_a_dry_run_looks_on_is_shown_and_is_no_warning() -> None:
         assert line == f"  Contested False: {beside}", "without a colour"
         status = read_status(stored.status)
         assert status is not None
-        story = story_of_status("chat/vllm", stored, status)
+        story = explanation_of_status("chat/vllm", stored, status)
         assert story is not None
-        assert list(tell(story))[1].endswith(beside)
+        assert list(render(story))[1].endswith(beside)
 
 
 def test_a_broken_edit_still_shows_what_the_last_good_policy_does() -> None:
@@ -83,9 +83,12 @@ def test_a_broken_edit_still_shows_what_the_last_good_policy_does() -> None:
         assert trouble == "  Accepted False: hour 25 of 0 to 23"
         status = read_status(stored.status)
         assert status is not None
-        story = story_of_status("chat/vllm", edited, status)
+        story = explanation_of_status("chat/vllm", edited, status)
         assert story is not None
-        assert list(tell(story))[:2] == ["chat/vllm", "  the newest edit is not in force: hour 25 of 0 to 23"]
+        assert list(render(story))[:2] == [
+            "chat/vllm",
+            "  the newest edit is not in force: hour 25 of 0 to 23",
+        ]
 
 
 def test_no_policies_is_said() -> None:
@@ -100,9 +103,9 @@ def test_a_story_from_a_status_tells_what_is_wrong_first() -> None:
         stored = made.store.stored["chat/vllm"]
         status = read_status(stored.status)
         assert status is not None
-        story = story_of_status("chat/vllm", stored, status)
+        story = explanation_of_status("chat/vllm", stored, status)
         assert story is not None
-        told = list(tell(story))
+        told = list(render(story))
         assert told[0] == "chat/vllm: Deployment vllm, 1 to 10 replicas, Active"
         assert told[1].startswith(
             "  ScalingActive is False since 2027-01-15T08:00:30Z: FailedGetPodsMetric: "

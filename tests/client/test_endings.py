@@ -9,16 +9,16 @@ from random import Random
 
 import pytest
 
-from autoscaler.batch.congestion import Window
+from autoscaler.batch.congestion import CongestionWindow
 from autoscaler.batch.journal import Journal
-from autoscaler.batch.request_builder import Ask
-from autoscaler.batch.runner import Run
+from autoscaler.batch.request_builder import BatchRequest
+from autoscaler.batch.runner import BatchRun
 from autoscaler.client.endpoint import Endpoint
 from autoscaler.client.load_generator import OpenLoop
 from autoscaler.client.prompts import Prompts
 from simulator.emulator.emulator import Emulator
-from simulator.emulator.pod import Clock, Pod, PodSettings
-from simulator.startup.plan import StartUp
+from simulator.emulator.pod import EmulatedPod, EmulatorClock, PodSettings
+from simulator.startup.plan import StartupModel
 from tests.client.service import Service
 from tests.simulator.profiles import make_profile
 
@@ -32,12 +32,12 @@ LONG = {"model": "m", "prompt": [1], "max_tokens": 14_000, "ignore_eos": True}
 async def emulator() -> AsyncIterator[Emulator]:
     """10 ms a step, 20 times as fast; two pods."""
     settings = PodSettings(make_profile(max_model_len_tokens=15_000), ("m",))
-    found = Emulator(settings, StartUp(name="0"), Clock(speed=20.0))
+    found = Emulator(settings, StartupModel(name="0"), EmulatorClock(speed=20.0))
     yield found
     await found.close()
 
 
-def aborted(pod: Pod) -> float:
+def aborted(pod: EmulatedPod) -> float:
     labels = {"model_name": "m", "engine": "0", "finished_reason": "abort"}
     return pod.registry.get_sample_value("vllm:request_success_total", labels) or 0.0
 
@@ -89,13 +89,13 @@ async def test_a_batch_loses_no_row_and_sends_at_most_those_in_flight_again(emul
     body = {"prompt": [1, 2, 3], "ignore_eos": True}
     lengths = [200 + 10 * (row % 41) for row in range(ROWS)]
     asks = [
-        Ask(row, f"id-{row}", "/v1/completions", {**body, "max_tokens": length}, f"key-{row}")
+        BatchRequest(row, f"id-{row}", "/v1/completions", {**body, "max_tokens": length}, f"key-{row}")
         for row, length in enumerate(lengths)
     ]
     async with ending as service, service.listening() as url, Endpoint(url) as endpoint:
-        window = Window(MOST, Random(0), shortest_pause_s=0.005, longest_pause_s=0.05)
+        window = CongestionWindow(MOST, Random(0), shortest_pause_s=0.005, longest_pause_s=0.05)
         with Journal(tmp_path / "out.jsonl") as journal:
-            run = Run(endpoint, journal, window, "m", 3, 30.0)
+            run = BatchRun(endpoint, journal, window, "m", 3, 30.0)
             run.on_result = lambda _: ending.begin() if len(journal.done) > ROWS // 4 else None
             await run.run(asks)
             results = list(journal.ordered())

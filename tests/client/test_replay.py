@@ -12,12 +12,12 @@ import pytest
 from aiohttp import web
 
 from autoscaler.client.endpoint import Endpoint
-from autoscaler.client.load_generator import Measured, OpenLoop
+from autoscaler.client.load_generator import OpenLoop, SentRequest
 from autoscaler.client.prompts import FIRST_ID, LAST_ID, Prompts
 from autoscaler.errors import RequestError, TraceError
 from simulator.emulator.emulator import Emulator
-from simulator.emulator.pod import Clock, PodSettings
-from simulator.startup.plan import StartUp
+from simulator.emulator.pod import EmulatorClock, PodSettings
+from simulator.startup.plan import StartupModel
 from tests.simulator.profiles import make_profile
 
 LONG = 14_000
@@ -27,7 +27,7 @@ LONG = 14_000
 async def emulator() -> AsyncIterator[Emulator]:
     """10 ms a step, 20 times as fast. Answers of ``LONG`` tokens do not end while a test looks at them."""
     settings = PodSettings(make_profile(max_model_len_tokens=15_000), ("m",))
-    found = Emulator(settings, StartUp(name="0"), Clock(speed=20.0))
+    found = Emulator(settings, StartupModel(name="0"), EmulatorClock(speed=20.0))
     yield found
     await found.close()
 
@@ -206,5 +206,5 @@ def test_prompts_are_the_same_for_the_same_seed_and_otherwise_not():
 
 
 def test_lateness_is_the_generators_own():
-    measured = Measured(arrival_s=2.0, prompt_tokens=1, output_tokens=1, sent_s=2.25)
+    measured = SentRequest(arrival_s=2.0, prompt_tokens=1, output_tokens=1, sent_s=2.25)
     assert measured.late_s == 0.25

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from autoscaler.api.models import ScalingPolicy, Signal
-from autoscaler.controller.actuator import Actor
+from autoscaler.controller.actuator import Actuator
 from autoscaler.controller.clock import Clock
 from autoscaler.controller.decision_log import DecisionLog
 from autoscaler.controller.loop import Controller
@@ -21,7 +21,7 @@ from autoscaler.errors import ClusterError, ConflictError, TargetError
 from autoscaler.ports import (
     Answer,
     AnyPolicy,
-    Claim,
+    Conflict,
     Point,
     Question,
     RefusedPolicy,
@@ -30,7 +30,7 @@ from autoscaler.ports import (
     TargetKey,
     TargetPods,
 )
-from autoscaler.telemetry.controller_metrics import Metrics
+from autoscaler.telemetry.controller_metrics import ControllerMetrics
 from tests.decision.builders import metric, policy
 
 START = 1_800_000_000.0
@@ -248,10 +248,10 @@ class FakeEvents:
 class FakeOwners:
     """Claims that a test sets."""
 
-    found: tuple[Claim, ...] = ()
+    found: tuple[Conflict, ...] = ()
     fault: Exception | None = None
 
-    def claims(self, stored: StoredPolicy) -> Sequence[Claim]:
+    def conflicts(self, stored: StoredPolicy) -> Sequence[Conflict]:
         if self.fault is not None:
             raise self.fault
         return self.found
@@ -273,7 +273,7 @@ class FakeFence:
 
     leads: bool = True
 
-    def holds(self) -> bool:
+    def may_write(self) -> bool:
         return self.leads
 
 
@@ -313,7 +313,7 @@ class World:
         self.owners = FakeOwners()
         self.selectors = FakeSelectors()
         self.fence = FakeFence()
-        self.metrics = Metrics()
+        self.metrics = ControllerMetrics()
         self.rights = QueryRights(allow)
         self.dry_run = dry_run
         self.log: DecisionLog | None = None
@@ -322,7 +322,7 @@ class World:
 
     def new_controller(self) -> Controller:
         """As a process that has just been started."""
-        actor = Actor(self.targets, self.owners, self.fence, self.costs, self.dry_run)
+        actor = Actuator(self.targets, self.owners, self.fence, self.costs, self.dry_run)
         reconciler = Reconciler(self.targets, actor, self.time.clock, self.rights, self.selectors)
         recorder = Recorder(self.store, self.events, self.fence, self.metrics, self.log, self.dry_run)
         return Controller(self.source, self.store, self.fence, reconciler, recorder, self.metrics, workers=2)

@@ -16,7 +16,7 @@ from autoscaler.api.vocabulary import Action
 from autoscaler.cli.commands.replay import replay_command
 from autoscaler.controller.decision_log import DecisionLog
 from autoscaler.errors import ClusterError, InputError
-from autoscaler.history.explanation import story_of_log, tell
+from autoscaler.history.explanation import explanation_of_log, render
 from autoscaler.history.records import DecisionRecord, LogGap, gap_line, read_decisions_jsonl
 from autoscaler.history.replay import replay
 from tests.controller.fakes import CHAT, LostAnswerError, World, world
@@ -242,6 +242,6 @@ def test_a_gap_is_part_of_the_story(tmp_path: Path) -> None:
         with path.open("a") as file:
             file.write(gap_line(LogGap(made.time.now(), 7, "no space left on device")) + "\n")
         made.replicas_over(5, 30)
-    story = "\n".join(tell(story_of_log(read_decisions_jsonl(path), "chat/vllm", 10, str(path))))
+    story = "\n".join(render(explanation_of_log(read_decisions_jsonl(path), "chat/vllm", 10, str(path))))
     assert "the log lost 7 decisions of all policies: no space left on device" in story
     assert story.count("held (2 times") == 2  # decisions on both sides of a gap are not in a row

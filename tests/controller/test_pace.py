@@ -9,7 +9,7 @@ from itertools import pairwise
 import pytest
 
 from autoscaler.controller.backoff import Backoff
-from autoscaler.controller.workers import Lane, Workers
+from autoscaler.controller.workers import Lane, WorkerPool
 from autoscaler.errors import ClusterError
 from tests.controller.fakes import CHAT, Workload, World, world
 
@@ -146,7 +146,7 @@ def test_a_sync_that_never_ends_is_noticed(chat: World) -> None:
 
 def test_a_sync_that_cannot_be_begun_is_begun_at_the_next_look(chat: World) -> None:
     workers = chat.controller._workers
-    closed = Workers(1)
+    closed = WorkerPool(1)
     closed.close()
     chat.controller._workers = closed
     chat.controller.step()

@@ -11,7 +11,7 @@ import pytest
 from autoscaler.api.vocabulary import Action
 from autoscaler.controller.deletion import RUNNING, deletion_costs
 from autoscaler.errors import ClusterError, ConflictError, TargetError
-from autoscaler.ports import Claim
+from autoscaler.ports import Conflict
 from tests.controller.fakes import (
     CHAT,
     CostsThatTakeTheLead,
@@ -152,7 +152,7 @@ def test_a_freeze_forbids_its_direction(freeze: str, load: float) -> None:
 
 
 def test_another_owner_is_reported_and_not_fought(chat: World) -> None:
-    chat.owners.found = (Claim("HorizontalPodAutoscaler chat/vllm", "its scaleTargetRef"),)
+    chat.owners.found = (Conflict("HorizontalPodAutoscaler chat/vllm", "its scaleTargetRef"),)
     sync = chat.sync(load=10)
     assert (sync.outcome.action, sync.outcome.reason) == (Action.REFUSED, "AnotherOwner")
     assert chat.condition("Contested") == ("True", "AnotherOwner")
@@ -166,7 +166,7 @@ def test_another_owner_is_reported_and_not_fought(chat: World) -> None:
 
 def test_a_dry_run_next_to_another_owner_goes_on() -> None:
     with world(policy(metric(5, signal="waiting"), mode="DryRun")) as made:
-        made.owners.found = (Claim("HorizontalPodAutoscaler chat/vllm", "its scaleTargetRef"),)
+        made.owners.found = (Conflict("HorizontalPodAutoscaler chat/vllm", "its scaleTargetRef"),)
         assert made.sync(load=10).outcome.action is Action.DRY_RUN
         assert made.condition("Contested") == ("False", "LookingOn")
         assert made.events.reasons == [], "the way to compare is no problem"
@@ -178,7 +178,7 @@ def test_a_dry_run_next_to_another_owner_goes_on() -> None:
 @pytest.mark.parametrize(("mode", "dry_run"), [("Active", True), ("Paused", False)])
 def test_nor_does_a_dry_run_by_option_or_a_pause_contest_anything(mode: str, dry_run: bool) -> None:
     with world(policy(metric(5, signal="waiting"), mode=mode), dry_run=dry_run) as made:
-        made.owners.found = (Claim("HorizontalPodAutoscaler chat/vllm", "its scaleTargetRef"),)
+        made.owners.found = (Conflict("HorizontalPodAutoscaler chat/vllm", "its scaleTargetRef"),)
         made.sync(load=10)
         assert made.condition("Contested") == ("False", "LookingOn")
         assert made.events.reasons == []
@@ -186,7 +186,7 @@ def test_nor_does_a_dry_run_by_option_or_a_pause_contest_anything(mode: str, dry
 
 def test_a_dry_run_that_becomes_earnest_is_warned_of_the_other_owner() -> None:
     with world(policy(metric(5, signal="waiting"), mode="DryRun")) as made:
-        made.owners.found = (Claim("HorizontalPodAutoscaler chat/vllm", "its scaleTargetRef"),)
+        made.owners.found = (Conflict("HorizontalPodAutoscaler chat/vllm", "its scaleTargetRef"),)
         made.sync(load=10)
         made.store.put(policy(metric(5, signal="waiting")))
         assert made.sync(load=10).outcome.reason == "AnotherOwner"

@@ -12,7 +12,7 @@ import pytest
 
 from autoscaler.api.status import read_status
 from autoscaler.errors import ClusterError
-from autoscaler.ports import Claim, RefusedPolicy
+from autoscaler.ports import Conflict, RefusedPolicy
 from tests.controller.fakes import CHAT, World, world
 from tests.decision.builders import metric, policy
 
@@ -192,7 +192,7 @@ def test_a_problem_is_a_warning_once_whatever_the_decision_says(
 ) -> None:
     chat.sync(load=5)
     chat.store.put(CHAT, problem="spec.maxReplicas: must be at least 1")
-    chat.owners.found = (Claim("HorizontalPodAutoscaler chat/vllm", "its scaleTargetRef"),)
+    chat.owners.found = (Conflict("HorizontalPodAutoscaler chat/vllm", "its scaleTargetRef"),)
     chat.replicas_over(5, 45)
     chat.source.error = "connection refused"
     chat.replicas_over(5, 45)

@@ -12,7 +12,7 @@ import pytest
 from autoscaler.controller.status_queue import StatusQueue
 from autoscaler.errors import ClusterError
 from autoscaler.ports import AnyPolicy, StoredPolicy
-from autoscaler.telemetry.controller_metrics import Metrics
+from autoscaler.telemetry.controller_metrics import ControllerMetrics
 from tests.controller.fakes import CHAT, FakeFence, FakeStore
 from tests.servers.eventually import eventually
 
@@ -60,7 +60,7 @@ def fence() -> FakeFence:
 
 @pytest.fixture
 def queue(store: SlowStore, fence: FakeFence) -> Iterator[StatusQueue]:
-    made = StatusQueue(store, fence, Metrics(), 0.01, 0.02, writers=1)
+    made = StatusQueue(store, fence, ControllerMetrics(), 0.01, 0.02, writers=1)
     yield made
     fence.leads = False  # so that closing does not wait for what cannot be written
     store.goes_on.set()
@@ -172,7 +172,7 @@ def test_closing_writes_what_is_left(store: SlowStore, queue: StatusQueue) -> No
 
 def test_closing_does_not_wait_for_ever(store: SlowStore, fence: FakeFence) -> None:
     queue = StatusQueue(
-        store, fence, Metrics(), retry_seconds=0.01, longest_retry_seconds=0.02, drain_seconds=0.05
+        store, fence, ControllerMetrics(), retry_seconds=0.01, longest_retry_seconds=0.02, drain_seconds=0.05
     )
     store.goes_on.set()
     store.write_fault = ClusterError("timed out")
@@ -201,7 +201,7 @@ class WebhookStore(FakeStore):
 
 @pytest.mark.parametrize("hangs", [False, True])
 def test_statuses_that_are_refused_or_hang_delay_no_other(hangs: bool) -> None:
-    store, metrics = WebhookStore(), Metrics()
+    store, metrics = WebhookStore(), ControllerMetrics()
     store.hangs = hangs
     queue = StatusQueue(store, FakeFence(), metrics, retry_seconds=30, drain_seconds=0.05)
     refused = [StoredPolicy("bad", str(number), CHAT) for number in range(60)]
@@ -220,12 +220,12 @@ def test_statuses_that_are_refused_or_hang_delay_no_other(hangs: bool) -> None:
     queue.close()
 
 
-def backing_off(metrics: Metrics) -> float | None:
+def backing_off(metrics: ControllerMetrics) -> float | None:
     return metrics.registry.get_sample_value("vllm_autoscaler_statuses_in_backoff")
 
 
 def test_the_end_of_an_outage_ends_all_back_offs() -> None:
-    store, metrics = FakeStore(), Metrics()
+    store, metrics = FakeStore(), ControllerMetrics()
     store.stored = {f"chat/{one.name}": one for one in (A, B, C)}
     now = 0.0
     queue = StatusQueue(store, FakeFence(), metrics, retry_seconds=30, drain_seconds=0.05, clock=lambda: now)

@@ -60,18 +60,18 @@ def test_a_process_that_does_not_end_in_time_is_ended() -> None:
 def test_the_lead_that_is_given_up_is_free_once_no_write_can_be_in_flight() -> None:
     made = World()
     made.run(3, made.a, made.b)
-    assert made.a.holds()
+    assert made.a.may_write()
     waited: list[float] = []
 
     def pause(seconds: float) -> None:
-        assert not made.a.holds()
+        assert not made.a.may_write()
         assert made.leases.lease["spec"]["holderIdentity"] == "a"  # another may not lead yet
         waited.append(seconds)
 
     made.a.give_up(pause)
     assert waited == [WRITE_TIMEOUT_SECONDS + MARGIN_SECONDS]
     made.run(1, made.b)
-    assert made.b.holds()
+    assert made.b.may_write()
 
 
 def test_a_standby_that_gives_up_waits_for_nothing() -> None:
@@ -80,4 +80,4 @@ def test_a_standby_that_gives_up_waits_for_nothing() -> None:
     waited: list[float] = []
     made.b.give_up(waited.append)
     assert waited == []
-    assert made.a.holds()
+    assert made.a.may_write()

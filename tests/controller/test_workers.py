@@ -8,7 +8,7 @@ from concurrent.futures import Future
 
 import pytest
 
-from autoscaler.controller.workers import PATIENCE, Lane, Workers
+from autoscaler.controller.workers import PATIENCE, Lane, WorkerPool
 
 
 @pytest.fixture
@@ -19,15 +19,15 @@ def release() -> Iterator[threading.Event]:
 
 
 @pytest.fixture
-def workers(release: threading.Event) -> Iterator[Workers]:
-    made = Workers(8)
+def workers(release: threading.Event) -> Iterator[WorkerPool]:
+    made = WorkerPool(8)
     yield made
     release.set()
     made.close()
 
 
 def hang(
-    workers: Workers, release: threading.Event, namespace: str, lane: Lane, count: int
+    workers: WorkerPool, release: threading.Event, namespace: str, lane: Lane, count: int
 ) -> list[Future[bool]]:
     return [workers.submit(namespace, lane, release.wait) for _ in range(count)]
 
@@ -38,7 +38,7 @@ def running(futures: list[Future[bool]]) -> int:
 
 @pytest.mark.parametrize(("lane", "share"), [(Lane.SLOW, 2), (Lane.NEW, 4), (Lane.QUICK, 6)])
 def test_jobs_that_hang_leave_threads_to_others(
-    workers: Workers, release: threading.Event, lane: Lane, share: int
+    workers: WorkerPool, release: threading.Event, lane: Lane, share: int
 ) -> None:
     hanging = hang(workers, release, "bad", lane, 40)
     assert workers.submit("good", Lane.QUICK, lambda: 7).result(10) == 7
@@ -46,7 +46,7 @@ def test_jobs_that_hang_leave_threads_to_others(
 
 
 def test_slow_jobs_of_all_namespaces_together_leave_threads_to_the_quick_ones(
-    workers: Workers, release: threading.Event
+    workers: WorkerPool, release: threading.Event
 ) -> None:
     for number in range(40):
         hang(workers, release, f"bad-{number}", Lane.SLOW, 1)
@@ -56,7 +56,7 @@ def test_slow_jobs_of_all_namespaces_together_leave_threads_to_the_quick_ones(
 
 def order(*jobs: tuple[str, Lane]) -> list[str]:
     """The namespaces of jobs in the order in which one thread runs them."""
-    workers, release, done = Workers(1), threading.Event(), list[str]()
+    workers, release, done = WorkerPool(1), threading.Event(), list[str]()
     workers.submit("first", Lane.QUICK, release.wait)
 
     def run(namespace: str) -> Callable[[], None]:
@@ -83,14 +83,14 @@ def test_more_quick_jobs_than_can_be_done_leave_no_other_waiting_for_ever() -> N
 
 @pytest.mark.parametrize("count", [1, 2, 3, 16])
 def test_however_few_threads_there_are_every_job_runs(count: int) -> None:
-    workers = Workers(count)
+    workers = WorkerPool(count)
     jobs = [workers.submit(str(number % 3), Lane(number % 3), lambda: 1) for number in range(60)]
     assert sum(job.result(10) for job in jobs) == 60
     workers.close()
 
 
 def test_a_job_that_raises_is_its_own_affair() -> None:
-    workers = Workers(1)
+    workers = WorkerPool(1)
     with pytest.raises(SystemExit):
         workers.submit("a", Lane.QUICK, lambda: exec("raise SystemExit")).result(10)
     assert workers.submit("a", Lane.QUICK, lambda: 1).result(10) == 1

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from autoscaler.decision import evaluate
-from autoscaler.decision.bounds import Bounds, effective_bounds
+from autoscaler.decision.bounds import ReplicaBounds, effective_bounds
 
 from .builders import (
     NOW,
@@ -54,7 +54,7 @@ def test_open_schedules_replace_the_bounds_they_name(
     open_schedules: tuple[str, ...], bounds: tuple[int, int]
 ) -> None:
     spec = policy(minReplicas=3, maxReplicas=20, schedules=[DAY, PEAK, NIGHT, CAP, LOW_MIN, BUSY]).spec
-    assert effective_bounds(spec, open_schedules) == Bounds(*bounds)
+    assert effective_bounds(spec, open_schedules) == ReplicaBounds(*bounds)
 
 
 def test_an_opening_schedule_scales_at_once_and_says_so() -> None:

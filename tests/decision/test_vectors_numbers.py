@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autoscaler.decision.bounds import Bounds
+from autoscaler.decision.bounds import ReplicaBounds
 from autoscaler.decision.rate import limit_rate
 from autoscaler.decision.replicas import (
     MAX_INT32,
@@ -40,7 +40,7 @@ def test_a_ratio_is_multiplied_as_float64_and_its_noise_is_rounded_up() -> None:
 def test_a_percentage_up_is_rounded_up_with_its_noise(start: int, percent: int, replicas: int) -> None:
     rules = [{"type": "Percent", "value": percent, "periodSeconds": 15}]
     spec = hpa(maxReplicas=MAX_INT32, behavior={"scaleUp": {"policies": rules}}).spec
-    step = limit_rate(spec, Bounds(1, MAX_INT32), ScalingState(), start, 10_000, 0.0)
+    step = limit_rate(spec, ReplicaBounds(1, MAX_INT32), ScalingState(), start, 10_000, 0.0)
     assert (step.replicas, step.reason) == (replicas, "ScaleUpLimit")
 
 
@@ -48,7 +48,7 @@ def test_a_percentage_up_is_rounded_up_with_its_noise(start: int, percent: int, 
 def test_a_percentage_down_is_truncated_with_its_noise(start: int, percent: int, replicas: int) -> None:
     rules = [{"type": "Percent", "value": percent, "periodSeconds": 15}]
     spec = hpa(minReplicas=0, behavior={"scaleDown": {"policies": rules}}).spec
-    step = limit_rate(spec, Bounds(0, 1000), ScalingState(), start, 0, 0.0)
+    step = limit_rate(spec, ReplicaBounds(0, 1000), ScalingState(), start, 0, 0.0)
     assert step.replicas == replicas
 
 

@@ -15,7 +15,7 @@ import pytest
 
 from autoscaler.api.models import Spec
 from autoscaler.decision import record_scale
-from autoscaler.decision.bounds import Bounds
+from autoscaler.decision.bounds import ReplicaBounds
 from autoscaler.decision.rate import limit_rate, limit_rate_classic
 from autoscaler.decision.types import Decision, Reason, ScaleEvent, ScalingState
 
@@ -122,7 +122,7 @@ def test_scaling_with_rules(
     state = ScalingState(
         up_events=spread(ups, 120) if ups else (), down_events=spread(downs, 120) if downs else ()
     )
-    step = limit_rate(behaving(up, down), Bounds(low, high), state, current, desired, NOW)
+    step = limit_rate(behaving(up, down), ReplicaBounds(low, high), state, current, desired, NOW)
     assert (step.replicas, step.reason) == (replicas, reason)
 
 
@@ -139,7 +139,7 @@ def test_scaling_with_rules(
 )
 def test_select_policy(select: str, current: int, desired: int, replicas: int) -> None:
     half = rules(2, 60, 50, 60, selectPolicy=select)
-    step = limit_rate(behaving(half, half), Bounds(1, 100), ScalingState(), current, desired, NOW)
+    step = limit_rate(behaving(half, half), ReplicaBounds(1, 100), ScalingState(), current, desired, NOW)
     assert step.replicas == replicas
     assert step.reason == (UP if desired > current else DOWN)
 
@@ -160,7 +160,7 @@ def test_select_policy(select: str, current: int, desired: int, replicas: int) -
 def test_without_behavior_a_sync_at_most_doubles_or_makes_four(
     current: int, desired: int, low: int, high: int, replicas: int, reason: str
 ) -> None:
-    step = limit_rate_classic(Bounds(low, high), current, desired)
+    step = limit_rate_classic(ReplicaBounds(low, high), current, desired)
     assert (step.replicas, step.reason) == (replicas, reason)
 
 
@@ -168,11 +168,11 @@ def test_an_event_counts_until_it_is_exactly_as_old_as_the_period() -> None:
     spec = behaving(rules(5, 60, 0, 0))
     for age, replicas in ((60.0, 15), (59.9, 11)):
         state = ScalingState(up_events=(ScaleEvent(4, NOW - age),))
-        assert limit_rate(spec, Bounds(1, 100), state, 10, 50, NOW).replicas == replicas
+        assert limit_rate(spec, ReplicaBounds(1, 100), state, 10, 50, NOW).replicas == replicas
 
 
 def test_from_zero_a_percentage_stays_zero_for_ever() -> None:
-    step = limit_rate(behaving(rules(0, 0, 1000, 15)), Bounds(0, 100), ScalingState(), 0, 50, NOW)
+    step = limit_rate(behaving(rules(0, 0, 1000, 15)), ReplicaBounds(0, 100), ScalingState(), 0, 50, NOW)
     assert (step.replicas, step.reason) == (0, UP)
 
 

@@ -10,7 +10,7 @@ import yaml
 from prometheus_client import generate_latest
 
 from autoscaler.decision.types import Reason
-from autoscaler.telemetry.controller_metrics import Metrics
+from autoscaler.telemetry.controller_metrics import ControllerMetrics
 from tests.deploy.kustomize import DEPLOY
 from tests.servers.cache import find_prometheus
 
@@ -202,7 +202,7 @@ def test_the_reasons_are_ones_that_exist():
 
 
 def test_our_own_metrics_in_the_rules_are_ones_that_are_served():
-    page = generate_latest(Metrics().registry).decode()
+    page = generate_latest(ControllerMetrics().registry).decode()
     served = set(re.findall(r"^# TYPE (\S+)", page, re.MULTILINE))
     asked = set(re.findall(r"vllm_autoscaler_\w+", RULES.read_text()))
     assert asked

@@ -12,7 +12,7 @@ from typing import Any, Self
 import aiohttp
 
 from simulator.emulator.emulator import Emulator
-from simulator.emulator.pod import Clock, PodSettings
+from simulator.emulator.pod import EmulatorClock, PodSettings
 from simulator.startup.choices import load_startup
 from simulator.vllm.profile import load_profile
 from tests.servers.api import JSON
@@ -43,7 +43,7 @@ class Fleet:
 
     async def _begin(self) -> None:
         settings = PodSettings(self._profile, (self._profile.model,))
-        self._emulator = Emulator(settings, load_startup("0"), Clock())
+        self._emulator = Emulator(settings, load_startup("0"), EmulatorClock())
         self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=60))
 
     def __exit__(self, *error: object) -> None:

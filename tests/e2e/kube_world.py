@@ -11,7 +11,7 @@ from kubernetes.client import ApiException
 
 from autoscaler.api.crd import custom_resource_definition
 from autoscaler.kube.client.api import connect
-from autoscaler.kube.controller_ports import Cluster
+from autoscaler.kube.controller_ports import ControllerPorts
 from tests.servers.api import Api
 from tests.servers.eventually import eventually
 
@@ -19,9 +19,9 @@ POLICIES = "/apis/vllm-autoscaler.io/v1alpha1/namespaces/{}/scalingpolicies"
 
 
 @contextmanager
-def watching(kubeconfig: Path, *namespaces: str, **options: Any) -> Iterator[Cluster]:
+def watching(kubeconfig: Path, *namespaces: str, **options: Any) -> Iterator[ControllerPorts]:
     """A cluster as the controller sees it, its lists complete; ``namespaces``: none for all."""
-    cluster = Cluster(connect(str(kubeconfig)), "autoscaler-0", namespaces, **options)
+    cluster = ControllerPorts(connect(str(kubeconfig)), "autoscaler-0", namespaces, **options)
     cluster.start()
     try:
         assert cluster.wait(20)

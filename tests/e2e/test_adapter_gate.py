@@ -16,7 +16,7 @@ from kubernetes.client import Configuration
 
 from autoscaler.api.models import ScaleTargetRef
 from autoscaler.errors import ClusterError, TargetError
-from autoscaler.kube.adapter_ports import Extension
+from autoscaler.kube.adapter_ports import AdapterPorts
 from autoscaler.kube.api_services import ApiServices, ServiceRef
 from autoscaler.kube.secrets import Secret
 from autoscaler.ports import Access, TargetKey, User
@@ -221,7 +221,7 @@ DELEGATED = {
 
 def asks_with_a_call(api, key, right):
     """Reads a target that nothing watches yet; the watch that begins with it may still be faster."""
-    extension = Extension(api)
+    extension = AdapterPorts(api)
     with pytest.raises(TargetError, match="there is no"):
         extension.targets.read(key)
     extension.targets.stop()
@@ -239,7 +239,7 @@ def test_its_rights_are_those_that_its_calls_need(cluster, namespace, adapter, t
     }
     for right, key in keys.items():
         eventually(partial(asks_with_a_call, api, key, right), PATIENCE)
-    extension = Extension(api)
+    extension = AdapterPorts(api)
     extension.start()
     assert extension.wait(PATIENCE)
     for key in keys.values():  # and now the watches that begin with a read may last

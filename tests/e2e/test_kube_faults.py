@@ -9,7 +9,7 @@ import pytest
 from autoscaler.api.models import ScaleTargetRef
 from autoscaler.errors import ClusterError
 from autoscaler.kube.client.lease import LeaderElection, LeaseSettings
-from autoscaler.kube.client.reflector import Pace
+from autoscaler.kube.client.reflector import WatchTimings
 from autoscaler.ports import TargetKey
 from tests.e2e.kube_world import install_policies, pod, watching, workload
 from tests.servers.api import Api
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.e2e
 
 PODS = "/api/v1/namespaces/default/pods"
 DEPLOYMENTS = "/apis/apps/v1/namespaces/default/deployments"
-QUICK = Pace(watch=3, silence=5.0, longest_backoff=1.0)
+QUICK = WatchTimings(watch=3, silence=5.0, longest_backoff=1.0)
 VLLM = TargetKey("default", ScaleTargetRef(kind="Deployment", name="vllm"))
 
 
@@ -100,9 +100,9 @@ def test_while_the_store_is_down_nothing_can_be_written_and_nobody_leads_for_eve
     settings = LeaseSettings("default", "vllm-autoscaler", "one", seconds=10)
     election = LeaderElection(cluster.api, settings)
     election.start()
-    eventually(election.holds)
+    eventually(election.may_write)
     plane.etcd.pause()
-    eventually(lambda: not election.holds(), within=15)
+    eventually(lambda: not election.may_write(), within=15)
     plane.etcd.resume()
-    eventually(election.holds, within=30)
+    eventually(election.may_write, within=30)
     election.stop()

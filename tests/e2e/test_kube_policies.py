@@ -131,7 +131,7 @@ def test_events_stand_beside_their_policy_and_are_counted(api, live, namespace):
 
 
 def claims(live, name="chat"):
-    return [claim.owner for claim in live.owners.claims(in_force(live)[name])]
+    return [claim.owner for claim in live.owners.conflicts(in_force(live)[name])]
 
 
 def test_an_hpa_on_the_same_workload_is_found_and_forgotten_when_it_goes(api, live, namespace):
@@ -197,17 +197,17 @@ def test_a_leader_that_ends_hands_over_at_once_and_one_that_dies_after_its_lease
     first = candidate(live, namespace, "one", seconds=120)
     second, third = (candidate(live, namespace, name) for name in ("two", "three"))
     first.start()
-    eventually(first.holds)
+    eventually(first.may_write)
     second.start()
     lease = f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases/vllm-autoscaler"
     assert api.get(lease)["spec"]["holderIdentity"] == "one"
-    assert not second.holds()
+    assert not second.may_write()
     first.stop()
-    eventually(second.holds, within=60)
+    eventually(second.may_write, within=60)
     second._stopped.set()  # dies: renews no more, gives nothing back
     third.start()
-    eventually(third.holds, within=60)
-    assert not second.holds()
+    eventually(third.may_write, within=60)
+    assert not second.may_write()
     spec = api.get(lease)["spec"]
     assert (spec["holderIdentity"], spec["leaseTransitions"]) == ("three", 2)
     third.stop()

@@ -13,7 +13,7 @@ from autoscaler.api.models import ScaleTargetRef
 from autoscaler.errors import ClusterError, TargetError
 from autoscaler.kube.client.api import Api as KubeApi
 from autoscaler.kube.client.lease import LeaderElection, LeaseSettings
-from autoscaler.kube.controller_ports import Cluster
+from autoscaler.kube.controller_ports import ControllerPorts
 from autoscaler.ports import TargetKey
 from tests.deploy.kustomize import DEPLOY, objects
 from tests.e2e.kube_world import KEDA, POLICIES, install_definition, is_there, pod, policy, scalable, workload
@@ -122,7 +122,7 @@ def everything_it_does(identity: Noted, api: Api, namespace: str, needed: set[Ri
             made["spec"] = {"replicas": 1, "leaderWorkerTemplate": template}
         api.post(f"/apis/{version}/namespaces/{namespace}/{plural}", made)
 
-    cluster = Cluster(identity, "autoscaler-0")
+    cluster = ControllerPorts(identity, "autoscaler-0")
     keys = [TargetKey(namespace, ScaleTargetRef(api_version=v, kind=k, name="vllm")) for v, k, _ in TARGETS]
     for key, (version, _, plural) in zip(keys, TARGETS, strict=True):
         right = version.partition("/")[0], f"{plural}/scale", "get"
@@ -138,13 +138,13 @@ def everything_it_does(identity: Noted, api: Api, namespace: str, needed: set[Ri
         cluster.events.emit(stored, "Normal", "SuccessfulRescale", "New size: 4; reason: above target")
     eventually(lambda: cluster.targets.own_pods(keys[0], "app=vllm").pods)
     cluster.deletion_costs.write(namespace, {"vllm-0": 1})
-    assert cluster.owners.claims(stored) == []
+    assert cluster.owners.conflicts(stored) == []
     lease = f"/apis/coordination.k8s.io/v1/namespaces/{HOME}/leases/vllm-autoscaler"
     if is_there(api, lease):
         api.delete(lease)  # another test's; this one has to create its own
     election = LeaderElection(identity, LeaseSettings(HOME, "vllm-autoscaler", "one", seconds=10))
     election.start()
-    eventually(election.holds)
+    eventually(election.may_write)
     eventually(lambda: needed - identity.used == set())
     eventually(lambda: counts(api, namespace) == [2])
     election.stop()
@@ -159,7 +159,7 @@ def of_replica_set(pod: dict[str, Any]) -> dict[str, Any]:
 
 def reads_with_a_call(identity: Noted, key: TargetKey, right: Right) -> bool:
     """Reads a target that nothing watches yet; the watch that begins with it may still be faster."""
-    cluster = Cluster(identity, "autoscaler-0")
+    cluster = ControllerPorts(identity, "autoscaler-0")
     cluster.targets.read(key)
     cluster.targets.stop()
     return right in identity.used
@@ -199,4 +199,4 @@ def test_a_kind_that_nobody_granted_is_a_forbidden_target(identity, api):
     install_definition(api, scalable("serving.example", "Engine"))
     ref = ScaleTargetRef(api_version="serving.example/v1", kind="Engine", name="big")
     with pytest.raises(TargetError, match="cannot get resource"):
-        Cluster(identity, "autoscaler-0").targets.read(TargetKey("default", ref))
+        ControllerPorts(identity, "autoscaler-0").targets.read(TargetKey("default", ref))

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import pytest
 
 from autoscaler.errors import ClusterError
-from autoscaler.kube.client.reflector import Pace
+from autoscaler.kube.client.reflector import WatchTimings
 from tests.e2e.kube_world import pod, watching
 from tests.e2e.manifests import deployment, pods_of
 from tests.e2e.policies import Policy, decisions, spec
@@ -19,7 +19,7 @@ from tests.servers.eventually import eventually
 
 pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("crd")]
 
-QUICK = Pace(watch=3, silence=6.0, max_age=4.0, longest_backoff=1.0)
+QUICK = WatchTimings(watch=3, silence=6.0, max_age=4.0, longest_backoff=1.0)
 FAST = {
     "scaleUp": {"policies": [{"type": "Pods", "value": 5, "periodSeconds": 1}]},
     "scaleDown": {

@@ -11,7 +11,7 @@ from autoscaler.api.models import Signal
 from autoscaler.errors import ClusterError, ConflictError, TargetError
 from autoscaler.metrics.promql import PART, TIME
 from autoscaler.metrics.signals import CATALOGUE
-from autoscaler.metrics.sources.connection import Result
+from autoscaler.metrics.sources.connection import QueryResult
 from autoscaler.metrics.sources.notes import said
 from autoscaler.metrics.sources.vectors import pod_points
 from autoscaler.ports import Answer, Buckets, Point
@@ -139,7 +139,7 @@ def _twice(answer: Answer, world: FaultyWorld) -> Answer:
         for part, value in (("", point.value), ("", 0.0), (TIME, point.timestamp))
         if point.namespace and point.pod
     ]
-    points = pod_points(CATALOGUE[world.asked.signal], [Result("vector", series)])
+    points = pod_points(CATALOGUE[world.asked.signal], [QueryResult("vector", series)])
     return replace(answer, points=points)
 
 

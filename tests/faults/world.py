@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from math import ceil
 
 from autoscaler.api.models import ScalingPolicy
-from autoscaler.controller.actuator import Actor
+from autoscaler.controller.actuator import Actuator
 from autoscaler.controller.clock import Clock
 from autoscaler.controller.loop import Controller
 from autoscaler.controller.observation import QueryRights
@@ -26,7 +26,7 @@ from autoscaler.ports import (
     TargetKey,
     TargetPods,
 )
-from autoscaler.telemetry.controller_metrics import Metrics
+from autoscaler.telemetry.controller_metrics import ControllerMetrics
 from tests.controller.fakes import FakeEvents, FakeFence, FakeOwners, FakeStore
 from tests.faults.faults import ANSWERED, API, FREEZING, METRICS, SOURCE
 from tests.faults.truth import Oracle, Truth
@@ -142,8 +142,8 @@ class FaultyWorld:
         clock = Clock(wall=self._wall, steady=lambda: self.truth.now)
         for _ in range(count):
             fence = FakeFence(leads=not self._fences)
-            reconciler = Reconciler(self, Actor(self, FakeOwners(), fence), clock, QueryRights())
-            metrics = Metrics()
+            reconciler = Reconciler(self, Actuator(self, FakeOwners(), fence), clock, QueryRights())
+            metrics = ControllerMetrics()
             recorder = Recorder(self, FakeEvents(), fence, metrics)
             self._fences.append(fence)
             self._controllers.append(Controller(self, self, fence, reconciler, recorder, metrics, workers=1))

@@ -10,8 +10,8 @@ from autoscaler.errors import ClusterError, TargetError
 from autoscaler.kube.api_services import COLLECTION, ApiServices, ServiceRef
 from autoscaler.kube.reviews import KubeReviews
 from autoscaler.kube.secrets import Secret
-from autoscaler.kube.trust import CONFIG_MAP, KubeTrust, read_trust
-from autoscaler.ports import Access, Trust, User
+from autoscaler.kube.trust import CONFIG_MAP, KubeAuthenticationConfig, read_trust
+from autoscaler.ports import Access, AuthenticationConfig, User
 from tests.adapter.authority import Authority
 from tests.servers.eventually import eventually
 
@@ -89,7 +89,7 @@ CONFIG = {
     "requestheader-group-headers": '["X-Remote-Group"]',
     "requestheader-extra-headers-prefix": '["X-Remote-Extra-"]',
 }
-TRUST = Trust(
+TRUST = AuthenticationConfig(
     client_ca=A,
     requestheader_ca=B,
     allowed_names=("front-proxy-client",),
@@ -101,7 +101,7 @@ TRUST = Trust(
 
 def test_the_trust_is_that_of_the_config_map():
     assert read_trust(CONFIG) == TRUST
-    assert read_trust({}) == Trust()
+    assert read_trust({}) == AuthenticationConfig()
 
 
 @pytest.mark.parametrize("names", ["{}", "[1]", "nonsense"])
@@ -122,7 +122,7 @@ def test_a_bundle_with_a_block_that_is_not_a_certificate_is_an_error(key, bundle
 
 def test_the_last_good_trust_stays_while_the_newest_cannot_be_used_and_is_told_once(double, caplog):
     double.on("GET", CONFIG_MAP, lambda call: call.json({"data": CONFIG}))
-    trust = KubeTrust(double.api(), period_seconds=0.02)
+    trust = KubeAuthenticationConfig(double.api(), period_seconds=0.02)
     trust.start()
     assert trust.wait(10)
     first = trust.trust()
@@ -140,7 +140,7 @@ def test_the_last_good_trust_stays_while_the_newest_cannot_be_used_and_is_told_o
 
 def test_the_trust_follows_a_rotation_and_outlives_an_outage(double):
     double.on("GET", CONFIG_MAP, lambda call: call.refuse(500))
-    trust = KubeTrust(double.api(), period_seconds=0.02)
+    trust = KubeAuthenticationConfig(double.api(), period_seconds=0.02)
     with pytest.raises(ClusterError, match="not read yet"):
         trust.trust()
     trust.start()

@@ -5,14 +5,14 @@ from functools import partial
 import pytest
 
 from autoscaler.errors import ClusterError
-from autoscaler.kube.client.informer import Watched
-from autoscaler.kube.client.references import Workload
-from autoscaler.kube.conflicts import HPA_COLLECTION, KEDA_COLLECTION, KubeOwners, ScalerObjects
+from autoscaler.kube.client.informer import Informer
+from autoscaler.kube.client.references import WorkloadRef
+from autoscaler.kube.conflicts import HPA_COLLECTION, KEDA_COLLECTION, KubeScalerConflicts, ScalerObjects
 from autoscaler.kube.watched_policies import COLLECTION, KubePolicies, PolicyObjects
-from autoscaler.ports import Claim, StoredPolicy
+from autoscaler.ports import Conflict, StoredPolicy
 from tests.kube.objects import policy, scaler
 
-VLLM = Workload("chat", "apps", "Deployment", "vllm")
+VLLM = WorkloadRef("chat", "apps", "Deployment", "vllm")
 DEPLOYMENT = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "vllm"}
 
 
@@ -113,7 +113,7 @@ class Meddled:
     def workloads(self, _target):
         return self
 
-    def meddlers(self, *_):
+    def foreign_writers(self, *_):
         return {"gitops": 4}
 
 
@@ -128,7 +128,7 @@ def serve(double, path, *objects):
 
 
 def watch(double, path, sink, **options):
-    watched = Watched(double.api(), path, (), sink, **options)
+    watched = Informer(double.api(), path, (), sink, **options)
     watched.start()
     assert watched.wait(30)
     return watched
@@ -143,13 +143,13 @@ def test_everybody_who_scales_it_is_named(double):
         watch(double, KEDA_COLLECTION, partial(ScalerObjects, "ScaledObject")),
     ]
     policies = watch(double, COLLECTION, PolicyObjects)
-    owners = KubeOwners(scalers, KubePolicies(double.api(), policies), Meddled())
+    owners = KubeScalerConflicts(scalers, KubePolicies(double.api(), policies), Meddled())
     stored, _ = policies.at("chat").all()
-    assert owners.claims(stored) == [
-        Claim("HorizontalPodAutoscaler chat/h", "its scaleTargetRef is the same workload"),
-        Claim("ScaledObject chat/k", "its scaleTargetRef is the same workload"),
-        Claim("ScalingPolicy chat/b", "it comes first and scales the same workload"),
-        Claim("field manager gitops", "it changed the replicas 4 times of late"),
+    assert owners.conflicts(stored) == [
+        Conflict("HorizontalPodAutoscaler chat/h", "its scaleTargetRef is the same workload"),
+        Conflict("ScaledObject chat/k", "its scaleTargetRef is the same workload"),
+        Conflict("ScalingPolicy chat/b", "it comes first and scales the same workload"),
+        Conflict("field manager gitops", "it changed the replicas 4 times of late"),
     ]
     for watched in (*scalers, policies):
         watched.stop()
@@ -164,18 +164,18 @@ def test_without_keda_and_without_rivals_nobody_claims_it(double):
     ]
     policies = watch(double, COLLECTION, PolicyObjects)
     (stored,) = policies.at("chat").all()
-    owners = KubeOwners(scalers, KubePolicies(double.api(), policies), Unwatched())
-    assert owners.claims(stored) == []
+    owners = KubeScalerConflicts(scalers, KubePolicies(double.api(), policies), Unwatched())
+    assert owners.conflicts(stored) == []
     for watched in (*scalers, policies):
         watched.stop()
 
 
 def test_nobody_knows_before_the_first_list(double):
-    watched = Watched(double.api(), HPA_COLLECTION, (), partial(ScalerObjects, "HorizontalPodAutoscaler"))
-    policies = KubePolicies(double.api(), Watched(double.api(), COLLECTION, (), PolicyObjects))
+    watched = Informer(double.api(), HPA_COLLECTION, (), partial(ScalerObjects, "HorizontalPodAutoscaler"))
+    policies = KubePolicies(double.api(), Informer(double.api(), COLLECTION, (), PolicyObjects))
     objects = PolicyObjects()
     objects.put(FIRST)
     with pytest.raises(ClusterError, match="was not read yet"):
-        KubeOwners([watched], policies, Unwatched()).claims(objects.all()[0])
+        KubeScalerConflicts([watched], policies, Unwatched()).conflicts(objects.all()[0])
     with pytest.raises(ClusterError, match="was not read yet"):
-        KubeOwners([], policies, Unwatched()).claims(objects.all()[0])
+        KubeScalerConflicts([], policies, Unwatched()).conflicts(objects.all()[0])

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from autoscaler.errors import ClusterError
-from autoscaler.kube.client.informer import Watched
+from autoscaler.kube.client.informer import Informer
 from autoscaler.kube.deletion_costs import KubeDeletionCosts
 from autoscaler.kube.pods import PodIndex
 
@@ -18,7 +18,7 @@ def costs(double):
     double.on("GET", "/api/v1/pods", lambda call: call.json(body))
     for name in ("idle", "busy", "full"):
         double.on("PATCH", f"{PODS}/{name}", lambda call: call.json({}))
-    watched = Watched(double.api(), "/api/v1/pods", (), PodIndex)
+    watched = Informer(double.api(), "/api/v1/pods", (), PodIndex)
     watched.start()
     assert watched.wait(30)
     yield KubeDeletionCosts(double.api(), watched)

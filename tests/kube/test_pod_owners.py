@@ -9,8 +9,8 @@ import pytest
 
 from autoscaler.api.models import ScaleTargetRef
 from autoscaler.errors import ClusterError
-from autoscaler.kube.client.informer import Watched
-from autoscaler.kube.client.reflector import Pace
+from autoscaler.kube.client.informer import Informer
+from autoscaler.kube.client.reflector import WatchTimings
 from autoscaler.kube.pods import PodIndex
 from autoscaler.kube.targets import KubeTargets
 from autoscaler.ports import TargetKey, TargetPods
@@ -34,8 +34,8 @@ class World:
     def __init__(self, server: Double) -> None:
         self.server = server
         api = server.api()
-        pace = Pace(first_backoff=0.02, longest_backoff=0.1, first_list=1.0)
-        self.watched = Watched(api, "/api/v1/pods", (), PodIndex, pace=pace)
+        pace = WatchTimings(first_backoff=0.02, longest_backoff=0.1, first_list=1.0)
+        self.watched = Informer(api, "/api/v1/pods", (), PodIndex, pace=pace)
         self.targets = KubeTargets(api, (), self.watched, pace)
 
     def serve(self, collection: str, *objects: dict[str, Any]) -> None:
@@ -177,7 +177,7 @@ def test_a_right_that_is_granted_later_is_used(world):
 
 
 def test_owners_that_cannot_be_read_now_are_no_reason_to_guess(world):
-    world.targets = KubeTargets(world.server.api(), (), world.watched, Pace(first_list=0.0))
+    world.targets = KubeTargets(world.server.api(), (), world.watched, WatchTimings(first_list=0.0))
     world.server.on("GET", REPLICA_SETS, lambda call: call.refuse(503, "ServiceUnavailable"))
     world.pods(by("ReplicaSet", "vllm-1")("a"))
     with pytest.raises(ClusterError, match="replicasets was not read yet"):

@@ -10,7 +10,7 @@ from autoscaler.api.models import ScaleTargetRef
 from autoscaler.decision.types import Pod
 from autoscaler.errors import ClusterError, ConflictError, TargetError
 from autoscaler.kube.client.api import ApiError
-from autoscaler.kube.client.informer import Watched
+from autoscaler.kube.client.informer import Informer
 from autoscaler.kube.pods import PodIndex
 from autoscaler.kube.targets import KubeTargets, _is_older
 from autoscaler.ports import Scale, TargetKey
@@ -49,7 +49,7 @@ def server(double: Double) -> Double:
 @pytest.fixture
 def targets(server: Double) -> Iterator[KubeTargets]:
     api = server.api()
-    found = KubeTargets(api, (), Watched(api, "/api/v1/pods", (), PodIndex))
+    found = KubeTargets(api, (), Informer(api, "/api/v1/pods", (), PodIndex))
     yield found
     server.over.set()
     found.stop()
@@ -202,7 +202,7 @@ def test_a_kind_that_cannot_be_scaled_is_named(server, targets, ref, message):
 
 
 def test_discovery_that_fails_is_no_verdict_on_the_kind(double):
-    targets = KubeTargets(double.api(), (), Watched(double.api(), "/api/v1/pods", (), PodIndex))
+    targets = KubeTargets(double.api(), (), Informer(double.api(), "/api/v1/pods", (), PodIndex))
     double.on("GET", "/apis/serving.example/v1", lambda call: call.refuse(503))
     with pytest.raises(ApiError):
         targets.read(CUSTOM)
@@ -213,7 +213,7 @@ def test_discovery_that_fails_is_no_verdict_on_the_kind(double):
 
 def test_pods_come_from_the_copy_of_their_namespace_alone(server):
     api = server.api()
-    pods = Watched(api, "/api/v1/pods", ("chat", "code"), PodIndex)
+    pods = Informer(api, "/api/v1/pods", ("chat", "code"), PodIndex)
     targets = KubeTargets(api, ("chat", "code"), pods)
     for namespace in ("chat", "code"):
         serve_list(server, f"/api/v1/namespaces/{namespace}/pods", pod(f"{namespace}-0", namespace))

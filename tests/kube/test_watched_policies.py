@@ -4,7 +4,7 @@ import pytest
 
 from autoscaler.errors import ClusterError
 from autoscaler.kube.client.api import ApiError
-from autoscaler.kube.client.informer import Watched
+from autoscaler.kube.client.informer import Informer
 from autoscaler.kube.watched_policies import COLLECTION, KubePolicies, PolicyObjects, read_policies
 from autoscaler.ports import RefusedPolicy, StoredPolicy
 from tests.kube.objects import policy
@@ -93,13 +93,13 @@ def test_a_new_list_forgets_what_is_gone(objects):
 
 
 def test_until_the_first_list_there_are_no_policies_to_speak_of(double):
-    store = KubePolicies(double.api(), Watched(double.api(), COLLECTION, (), PolicyObjects))
+    store = KubePolicies(double.api(), Informer(double.api(), COLLECTION, (), PolicyObjects))
     with pytest.raises(ClusterError, match="was not read yet"):
         store.policies()
 
 
 def test_good_and_refused_ones_come_apart(double):
-    watched = Watched(double.api(), COLLECTION, (), PolicyObjects)
+    watched = Informer(double.api(), COLLECTION, (), PolicyObjects)
     body = {
         "metadata": {"resourceVersion": "1"},
         "items": [policy("b"), policy("a"), policy("c", spec=BROKEN)],
@@ -125,7 +125,7 @@ STATUS_PATH = "/apis/vllm-autoscaler.io/v1alpha1/namespaces/chat/scalingpolicies
 def test_a_status_replaces_the_old_one_of_the_same_object(double, objects):
     objects.put(policy())
     double.on("PATCH", STATUS_PATH, lambda call: call.json({}))
-    store = KubePolicies(double.api(), Watched(double.api(), COLLECTION, (), PolicyObjects))
+    store = KubePolicies(double.api(), Informer(double.api(), COLLECTION, (), PolicyObjects))
     store.write_status(objects.all()[0], {"mode": "Active"})
     (request,) = double.seen("PATCH")
     assert request.headers["Content-Type"] == "application/json-patch+json"
@@ -138,6 +138,6 @@ def test_a_status_replaces_the_old_one_of_the_same_object(double, objects):
 def test_a_status_that_cannot_be_written_is_a_cluster_error(double, objects):
     objects.put(policy())
     double.on("PATCH", STATUS_PATH, lambda call: call.refuse(422, "Invalid", "the test failed"))
-    store = KubePolicies(double.api(), Watched(double.api(), COLLECTION, (), PolicyObjects))
+    store = KubePolicies(double.api(), Informer(double.api(), COLLECTION, (), PolicyObjects))
     with pytest.raises(ApiError, match="the test failed"):
         store.write_status(objects.all()[0], {})

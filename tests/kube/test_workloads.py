@@ -76,9 +76,9 @@ class Story:
         self.now = minute * 60
         self.workloads.put(deployment(replicas=replicas, setters=setters))
 
-    def meddlers(self, minute: float) -> dict[str, int]:
+    def foreign_writers(self, minute: float) -> dict[str, int]:
         self.now = minute * 60
-        return self.workloads.meddlers("chat", "vllm")
+        return self.workloads.foreign_writers("chat", "vllm")
 
 
 @pytest.fixture
@@ -89,36 +89,36 @@ def story():
 def test_a_program_that_keeps_changing_the_replicas_is_named_until_it_stops(story):
     for minute, replicas in ((1, 5), (3, 1), (5, 5)):
         story.change(minute, replicas, "gitops")
-    assert story.meddlers(6) == {"gitops": 3}
-    assert story.meddlers(11.5) == {}
+    assert story.foreign_writers(6) == {"gitops": 3}
+    assert story.foreign_writers(11.5) == {}
 
 
 def test_a_person_who_changes_them_now_and_then_is_not(story):
     for minute, replicas in ((1, 5), (3, 1), (14, 5), (16, 1)):
         story.change(minute, replicas, "kubectl")
-    assert story.meddlers(16) == {}
+    assert story.foreign_writers(16) == {}
 
 
 def test_nor_are_we_or_another_replica_of_ours(story):
     for minute in range(2, 8):
         story.change(minute, minute, "vllm-autoscaler")
-    assert story.meddlers(8) == {}
+    assert story.foreign_writers(8) == {}
 
 
 def test_nor_is_who_owns_the_same_value_beside_us(story):
     for minute in range(2, 8):
         story.change(minute, minute, "vllm-autoscaler", "gitops")
-    assert story.meddlers(8) == {}
+    assert story.foreign_writers(8) == {}
 
 
 def test_nor_is_who_changes_something_else(story):
     for minute in range(2, 8):
         story.change(minute, 1, "gitops")
-    assert story.meddlers(8) == {}
+    assert story.foreign_writers(8) == {}
 
 
 def test_a_new_list_keeps_who_meddled(story):
     for minute, replicas in ((1, 5), (2, 1)):
         story.change(minute, replicas, "gitops")
     story.workloads.replace([deployment(replicas=7, setters=["gitops"])])
-    assert story.meddlers(3) == {"gitops": 3}
+    assert story.foreign_writers(3) == {"gitops": 3}

@@ -8,10 +8,10 @@ from functools import partial
 
 from autoscaler.api.models import ScalingPolicy
 from autoscaler.api.vocabulary import Action
-from autoscaler.controller.actuator import Actor
+from autoscaler.controller.actuator import Actuator
 from autoscaler.controller.clock import Clock
 from autoscaler.controller.observation import QueryRights
-from autoscaler.controller.reconcile import Memory, Reconciler
+from autoscaler.controller.reconcile import PolicyMemory, Reconciler
 from autoscaler.decision.types import Decision, Observation, Pod
 from autoscaler.history.records import DecisionRecord
 from autoscaler.history.restore import target_name
@@ -53,10 +53,10 @@ def controlled(policy: ScalingPolicy, run: Run) -> tuple[list[Observation], list
     world = Playback()
     clock = Clock(wall=lambda: world.now, steady=lambda: world.now)
     reconciler = Reconciler(
-        world, Actor(world, FakeOwners(), FakeFence()), clock, QueryRights(frozenset("*"))
+        world, Actuator(world, FakeOwners(), FakeFence()), clock, QueryRights(frozenset("*"))
     )
     stored = StoredPolicy(NAMESPACE, policy.metadata.name, policy)
-    memory = Memory(state=run[0][0].state, target=target_name(policy.spec.scale_target_ref))
+    memory = PolicyMemory(state=run[0][0].state, target=target_name(policy.spec.scale_target_ref))
     observations, decisions = [], []
     for record, answers in run:
         world.now, world.observation = record.now, record.observation

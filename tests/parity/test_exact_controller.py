@@ -14,10 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autoscaler.api.models import ScalingPolicy
-from autoscaler.controller.actuator import Actor
+from autoscaler.controller.actuator import Actuator
 from autoscaler.controller.clock import Clock
 from autoscaler.controller.observation import QueryRights
-from autoscaler.controller.reconcile import Memory, Reconciler
+from autoscaler.controller.reconcile import PolicyMemory, Reconciler
 from autoscaler.decision.types import Observation
 from autoscaler.errors import TargetError
 from autoscaler.metrics.readings import question
@@ -49,10 +49,10 @@ class Live:
         self.world = Refusing()
         self.selectors = FakeSelectors()
         clock = Clock(wall=lambda: self.world.now, steady=lambda: self.world.now)
-        actor = Actor(self.world, FakeOwners(), FakeFence())
+        actor = Actuator(self.world, FakeOwners(), FakeFence())
         rights = QueryRights(frozenset("*"))
         self.reconciler = Reconciler(self.world, actor, clock, rights, self.selectors)
-        self.memory = Memory()
+        self.memory = PolicyMemory()
 
     def sync(self, policy: ScalingPolicy, sync: scenarios.Sync, replicas: int, now: float) -> Any:
         world = self.world

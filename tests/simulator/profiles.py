@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from simulator.vllm.profile import Memory, Profile, Scheduler, StepTime
+from simulator.vllm.profile import Profile, ReplicaMemory, Scheduler, StepTime
 
 
 def make_profile(**given: Any) -> Profile:
@@ -53,5 +53,5 @@ def make_profile(**given: Any) -> Profile:
         "provenance": "made up",
         "max_model_len_tokens": 16_000,
     }
-    parts: dict[str, Any] = {"step_time": StepTime, "scheduler": Scheduler, "memory": Memory}
+    parts: dict[str, Any] = {"step_time": StepTime, "scheduler": Scheduler, "memory": ReplicaMemory}
     return Profile(**whole | given | {name: kind(**part[name]) for name, kind in parts.items()})

@@ -10,9 +10,9 @@ import pytest
 import requests
 from prometheus_client import CollectorRegistry, Gauge
 
-from autoscaler.telemetry.controller_metrics import Metrics
+from autoscaler.telemetry.controller_metrics import ControllerMetrics
 from autoscaler.telemetry.http import TelemetryServer
-from autoscaler.telemetry.policy_metrics import Standing
+from autoscaler.telemetry.policy_metrics import PolicySnapshot
 from tests.servers.eventually import eventually
 
 
@@ -24,14 +24,14 @@ class Faults:
 
 
 @pytest.fixture
-def served() -> Iterator[tuple[str, Faults, Metrics]]:
-    faults, metrics = Faults(), Metrics()
+def served() -> Iterator[tuple[str, Faults, ControllerMetrics]]:
+    faults, metrics = Faults(), ControllerMetrics()
     server = TelemetryServer("127.0.0.1", 0, metrics.registry, lambda: faults.alive, lambda: faults.ready)
     yield f"http://127.0.0.1:{server.port}", faults, metrics
     server.close()
 
 
-def test_probes_say_what_is_wrong(served: tuple[str, Faults, Metrics]) -> None:
+def test_probes_say_what_is_wrong(served: tuple[str, Faults, ControllerMetrics]) -> None:
     url, faults, _ = served
     assert requests.get(f"{url}/healthz", timeout=5).text == "ok\n"
     refused = requests.get(f"{url}/readyz", timeout=5)
@@ -41,9 +41,9 @@ def test_probes_say_what_is_wrong(served: tuple[str, Faults, Metrics]) -> None:
     assert requests.get(f"{url}/healthz", timeout=5).status_code == 503
 
 
-def test_metrics_have_a_page(served: tuple[str, Faults, Metrics]) -> None:
+def test_metrics_have_a_page(served: tuple[str, Faults, ControllerMetrics]) -> None:
     url, _, metrics = served
-    standing = Standing(
+    standing = PolicySnapshot(
         current=2,
         desired=4,
         ready=2,
@@ -69,12 +69,12 @@ def test_metrics_have_a_page(served: tuple[str, Faults, Metrics]) -> None:
     assert "chat" not in requests.get(f"{url}/metrics", timeout=5).text
 
 
-def test_other_pages_are_not_there(served: tuple[str, Faults, Metrics]) -> None:
+def test_other_pages_are_not_there(served: tuple[str, Faults, ControllerMetrics]) -> None:
     assert requests.get(f"{served[0]}/debug", timeout=5).status_code == 404
 
 
 def test_policies_are_counted_by_mode() -> None:
-    metrics = Metrics()
+    metrics = ControllerMetrics()
     metrics.count_policies(["Active", "Active", "Paused"])
     assert metrics.registry.get_sample_value("vllm_autoscaler_policies", {"mode": "Active"}) == 2
     assert metrics.registry.get_sample_value("vllm_autoscaler_policies", {"mode": "DryRun"}) == 0
@@ -95,7 +95,9 @@ HALF = b"GET /metrics HTTP/1.1\r\nHost: x\r\nX-A: "
 
 @pytest.mark.parametrize("sent", [b"", HALF, b"GET"])
 def test_probes_are_answered_under_a_crowd_that_says_nothing_to_the_end(sent: bytes) -> None:
-    server = TelemetryServer("127.0.0.1", 0, Metrics().registry, lambda: None, lambda: None, connections=8)
+    server = TelemetryServer(
+        "127.0.0.1", 0, ControllerMetrics().registry, lambda: None, lambda: None, connections=8
+    )
     before = threads()
     with ExitStack() as crowd:
         for _ in range(60):
@@ -109,7 +111,9 @@ def test_probes_are_answered_under_a_crowd_that_says_nothing_to_the_end(sent: by
 
 @pytest.mark.parametrize("sent", [b"", HALF])
 def test_a_connection_that_takes_too_long_is_closed_though_it_drips(sent: bytes) -> None:
-    server = TelemetryServer("127.0.0.1", 0, Metrics().registry, lambda: None, lambda: None, seconds=0.3)
+    server = TelemetryServer(
+        "127.0.0.1", 0, ControllerMetrics().registry, lambda: None, lambda: None, seconds=0.3
+    )
     with opened(server.port, sent) as slow:
 
         def closed() -> bool:
@@ -157,7 +161,7 @@ ODD = {
 
 @pytest.mark.parametrize("sent", ODD.values(), ids=ODD)
 def test_what_is_refused_shows_neither_its_bytes_nor_our_versions(
-    served: tuple[str, Faults, Metrics], sent: bytes
+    served: tuple[str, Faults, ControllerMetrics], sent: bytes
 ) -> None:
     with opened(int(served[0].rpartition(":")[2])) as connection:
         connection.sendall(sent)

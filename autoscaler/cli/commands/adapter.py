@@ -13,12 +13,12 @@ from typing import Any
 import click
 
 from autoscaler import __version__
-from autoscaler.adapter.adapter_metrics import Telemetry
+from autoscaler.adapter.adapter_metrics import AdapterMetrics
 from autoscaler.adapter.app import App
-from autoscaler.adapter.authorizer import Gate
-from autoscaler.adapter.handlers import Answers
-from autoscaler.adapter.metric_cache import LEEWAY_SECONDS, Board
-from autoscaler.adapter.registry_provider import Declared, ExportFiles
+from autoscaler.adapter.authorizer import Authorizer
+from autoscaler.adapter.handlers import Handlers
+from autoscaler.adapter.metric_cache import LEEWAY_SECONDS, MetricCache
+from autoscaler.adapter.registry_provider import ExportFiles, RegistryProvider
 from autoscaler.adapter.server import serve_until_told
 from autoscaler.adapter.tls import KeyPair, LiveContext
 from autoscaler.cli.commands.api_service_owners import owner_lines, service_option
@@ -26,7 +26,7 @@ from autoscaler.cli.options.cluster import cluster_options, folder_option
 from autoscaler.cli.options.metrics import metric_options, metric_settings
 from autoscaler.cli.options.telemetry import serve_telemetry, telemetry_options
 from autoscaler.errors import ClusterError
-from autoscaler.kube.adapter_ports import Extension
+from autoscaler.kube.adapter_ports import AdapterPorts
 from autoscaler.kube.api_services import ApiServices, ServiceRef
 from autoscaler.kube.client.api import connect
 from autoscaler.kube.controller_ports import own_namespace
@@ -43,7 +43,7 @@ _log = logging.getLogger("autoscaler.adapter")
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class AdapterOptions:
     """What the command line says, metrics apart. See the options' own help."""
 
     kubeconfig: str | None
@@ -108,7 +108,7 @@ def adapter(**given: Any) -> None:
     SIGTERM or Ctrl-C.
     """  # noqa: D301 (click wants the character, not a backslash)
     settings = metric_settings(given)
-    options = Options(**given)
+    options = AdapterOptions(**given)
     set_up_logs(options.log_format, options.log_level)
     with assembled(options, settings) as (app, tls):
         _log.info("running", extra={"version": __version__})
@@ -121,7 +121,7 @@ def adapter(**given: Any) -> None:
 
 
 @contextmanager
-def assembled(options: Options, settings: MetricSettings) -> Iterator[tuple[App, LiveContext]]:
+def assembled(options: AdapterOptions, settings: MetricSettings) -> Iterator[tuple[App, LiveContext]]:
     """The adapter, its parts started.
 
     Raises:
@@ -131,28 +131,28 @@ def assembled(options: Options, settings: MetricSettings) -> Iterator[tuple[App,
         source = open_source(settings, options.scrape_interval - LEEWAY_SECONDS)
         ending.callback(source.close)
         api = connect(options.kubeconfig, options.context)
-        extension = Extension(api, options.namespaces, options.folder)
+        extension = AdapterPorts(api, options.namespaces, options.folder)
         ending.callback(extension.stop)
         extension.start()
         if not extension.wait(FIRST_READ_SECONDS):
             _log.warning("the cluster was not read yet: %s", "; ".join(extension.unready()))
         _tell_owners(ApiServices(api), options.service)
         tls = _tls(options, extension)
-        board = Board(source, extension.targets)
+        board = MetricCache(source, extension.targets)
         ending.callback(board.close)
         exports = ExportFiles(options.exports, own_namespace())
-        declared = Declared(extension.policies, exports, options.allow_queries_in)
-        telemetry = Telemetry()
+        declared = RegistryProvider(extension.policies, exports, options.allow_queries_in)
+        telemetry = AdapterMetrics()
         telemetry.watch_usable("Certificates", lambda: tls.problem)
         telemetry.watch_usable("Authorities", lambda: extension.trust.problem)
         address, port = options.metrics_address, options.metrics_port
         own = serve_telemetry(address, port, telemetry.registry, PROCESS.fault, lambda: None)
         ending.callback(own.close)
-        gate = Gate(extension.reviews, tls)
-        yield App(gate, Answers(declared, board), extension.unready, telemetry), tls
+        gate = Authorizer(extension.reviews, tls)
+        yield App(gate, Handlers(declared, board), extension.unready, telemetry), tls
 
 
-def _tls(options: Options, extension: Extension) -> LiveContext:
+def _tls(options: AdapterOptions, extension: AdapterPorts) -> LiveContext:
     try:
         return LiveContext(KeyPair(options.tls_cert_file, options.tls_key_file), extension.trust)
     except (OSError, ValueError) as error:

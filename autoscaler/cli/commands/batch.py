@@ -23,9 +23,9 @@ from autoscaler.cli.options.server import server_options
 
 if TYPE_CHECKING:
     from autoscaler.batch.journal import Journal
-    from autoscaler.batch.request_builder import Ask
-    from autoscaler.batch.results import Result
-    from autoscaler.batch.runner import Run
+    from autoscaler.batch.request_builder import BatchRequest
+    from autoscaler.batch.results import RowResult
+    from autoscaler.batch.runner import BatchRun
     from autoscaler.client.endpoint import Endpoint
     from autoscaler.client.prompts import Form
 
@@ -36,7 +36,7 @@ MOST_REASONS = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
+class BatchOptions:
     """The command's options, as given."""
 
     input_file: Path
@@ -141,10 +141,10 @@ def batch(**given: Any) -> int:
     in any way, kill -9 included, the same command goes on where it was. Status 1: a row has an
     error, or the server was gone for too long.
     """  # noqa: D301 (click wants the character, not a backslash)
-    return asyncio.run(_interruptible(Options(**given)))
+    return asyncio.run(_interruptible(BatchOptions(**given)))
 
 
-async def _interruptible(options: Options) -> int:
+async def _interruptible(options: BatchOptions) -> int:
     """Ctrl-C and SIGTERM end the run; what is in flight will be sent again by the next."""
     work = asyncio.ensure_future(_run(options))
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -156,7 +156,7 @@ async def _interruptible(options: Options) -> int:
         return _INTERRUPTED
 
 
-async def _run(options: Options) -> int:
+async def _run(options: BatchOptions) -> int:
     from autoscaler.batch.journal import Journal
     from autoscaler.batch.tables import TABLES, check_table
     from autoscaler.client.endpoint import Endpoint
@@ -178,16 +178,16 @@ async def _run(options: Options) -> int:
         return int(journal.failed > 0)
 
 
-async def _send(endpoint: Endpoint, journal: Journal, options: Options) -> None:
-    from autoscaler.batch.congestion import Window
-    from autoscaler.batch.request_builder import Asking
-    from autoscaler.batch.runner import Run
+async def _send(endpoint: Endpoint, journal: Journal, options: BatchOptions) -> None:
+    from autoscaler.batch.congestion import CongestionWindow
+    from autoscaler.batch.request_builder import RequestBuilder
+    from autoscaler.batch.runner import BatchRun
 
     chosen = {"model": options.model} if options.model is not None else {}
-    asking = Asking(options.endpoint, options.prompt_column, {**chosen, **options.parameters})
+    asking = RequestBuilder(options.endpoint, options.prompt_column, {**chosen, **options.parameters})
     total, left = _count(asking.read(options.input_file), journal)
-    window = Window(options.concurrency, Random())
-    run = Run(endpoint, journal, window, options.model, options.attempts, options.patience)
+    window = CongestionWindow(options.concurrency, Random())
+    run = BatchRun(endpoint, journal, window, options.model, options.attempts, options.patience)
     run.on_wait = lambda error: click.echo(f"Waiting for up to {options.patience:g} s: {error}", err=True)
     async with _queue_told(run, total, options):
         if left:
@@ -210,7 +210,7 @@ def _finish(journal: Journal, output: Path) -> None:
 
 
 @asynccontextmanager
-async def _queue_told(run: Run, total: int, options: Options) -> AsyncIterator[None]:
+async def _queue_told(run: BatchRun, total: int, options: BatchOptions) -> AsyncIterator[None]:
     """Serves what waits; afterwards for so long that a policy sees that nothing does."""
     if options.metrics_port is None:
         yield
@@ -224,7 +224,7 @@ async def _queue_told(run: Run, total: int, options: Options) -> AsyncIterator[N
             await asyncio.sleep(options.linger)
 
 
-def _count(asks: Iterable[Ask], journal: Journal) -> tuple[int, int]:
+def _count(asks: Iterable[BatchRequest], journal: Journal) -> tuple[int, int]:
     """All rows, and those without a result; finds every row that is wrong before the first is sent."""
     total = left = 0
     for ask in asks:
@@ -235,7 +235,7 @@ def _count(asks: Iterable[Ask], journal: Journal) -> tuple[int, int]:
 
 
 @contextmanager
-def _progress(total: int, done: int) -> Iterator[Callable[[Result], None]]:
+def _progress(total: int, done: int) -> Iterator[Callable[[RowResult], None]]:
     """A bar with the time left, where somebody watches."""
     if not sys.stderr.isatty():
         yield lambda _: None

@@ -26,7 +26,7 @@ _STDOUT = Path("-")
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class BoundOptions:
     """The command line."""
 
     trace: str
@@ -88,10 +88,10 @@ def bound(**given: Any) -> None:
     Start-ups take their time here too. The result is a plan of replicas, replayed in full, and a
     reference for policies: not a proof that nothing cheaper exists.
     """
-    _run(Options(**given))
+    _run(BoundOptions(**given))
 
 
-def _run(options: Options) -> None:
+def _run(options: BoundOptions) -> None:
     from simulator.report.bound_text import render_bound
 
     check_files(_outputs(options), [options.trace, options.profile])
@@ -101,12 +101,12 @@ def _run(options: Options) -> None:
     click.echo(render_bound(document, frontier=options.frontier), err=aside, nl=False)
 
 
-def _outputs(options: Options) -> list[tuple[str, Path]]:
+def _outputs(options: BoundOptions) -> list[tuple[str, Path]]:
     given = (("--json", options.json_file), ("--html", options.html_file))
     return [(option, path) for option, path in given if path is not None]
 
 
-def _write(document: Document, options: Options) -> None:
+def _write(document: Document, options: BoundOptions) -> None:
     from simulator.report.csv_files import atomic_writer
 
     if options.json_file:
@@ -119,7 +119,7 @@ def _write(document: Document, options: Options) -> None:
             file.write(render_bound_html(document))
 
 
-def _document(options: Options) -> Document:
+def _document(options: BoundOptions) -> Document:
     from simulator.bound.search import FRONTIER
     from simulator.traces.trace import Trace, resolve_trace
 
@@ -139,7 +139,7 @@ def _document(options: Options) -> Document:
     return document | {"inputs": _inputs(options, scenario)}
 
 
-def _scenario(options: Options) -> Scenario:
+def _scenario(options: BoundOptions) -> Scenario:
     from simulator.run.scenario import Scenario
     from simulator.startup.choices import load_startup
     from simulator.startup.prices import find_price
@@ -157,7 +157,7 @@ def _scenario(options: Options) -> Scenario:
     )
 
 
-def _rows(trace: Trace, scenario: Scenario, options: Options) -> Iterator[Any]:
+def _rows(trace: Trace, scenario: Scenario, options: BoundOptions) -> Iterator[Any]:
     context = click.get_current_context()
     source = context.get_parameter_source("hash_block_tokens")
     given = source is not None and source.name != "DEFAULT"
@@ -171,7 +171,7 @@ def _rows(trace: Trace, scenario: Scenario, options: Options) -> Iterator[Any]:
     )
 
 
-def _inputs(options: Options, scenario: Scenario) -> dict[str, Any]:
+def _inputs(options: BoundOptions, scenario: Scenario) -> dict[str, Any]:
     return {
         "trace": Path(options.trace).name,
         "start_s": options.start,

@@ -18,7 +18,7 @@ _PORT = click.IntRange(0, MAX_PORT)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
+class EmulateOptions:
     """The command's options, as given."""
 
     profile: str
@@ -99,14 +99,14 @@ def emulate(**given: Any) -> None:
     simulator's engine. SIGTERM ends it as vLLM ends. docs/emulator.md has the details.
     """  # noqa: D301 (click wants the character, not a backslash)
     try:
-        asyncio.run(_serve(Options(**given)))
+        asyncio.run(_serve(EmulateOptions(**given)))
     except OSError as error:
         raise click.UsageError(f"cannot listen: {error.strerror}; choose another port or host") from None
 
 
-async def _serve(options: Options) -> None:
+async def _serve(options: EmulateOptions) -> None:
     from simulator.emulator.emulator import Emulator
-    from simulator.emulator.pod import Clock, PodSettings
+    from simulator.emulator.pod import EmulatorClock, PodSettings
     from simulator.startup.choices import load_startup
     from simulator.vllm.profile import load_profile
 
@@ -116,7 +116,11 @@ async def _serve(options: Options) -> None:
     profile = load_profile(options.profile)
     settings = PodSettings(profile, options.model or (profile.model,), options.mean_output_tokens)
     emulator = Emulator(
-        settings, load_startup(options.startup), Clock(options.speed), options.host, options.shutdown_timeout
+        settings,
+        load_startup(options.startup),
+        EmulatorClock(options.speed),
+        options.host,
+        options.shutdown_timeout,
     )
     told = _told_to_stop()
     try:

@@ -10,7 +10,7 @@ from autoscaler.api.status import PolicyStatus, read_status
 from autoscaler.cli.options.cluster import cluster_options
 from autoscaler.errors import AutoscalerError
 from autoscaler.history.decision_status import troubles_of
-from autoscaler.history.explanation import Story, story_of_log, story_of_status, tell
+from autoscaler.history.explanation import Explanation, explanation_of_log, explanation_of_status, render
 from autoscaler.history.records import read_decisions_jsonl
 from autoscaler.ports import AnyPolicy
 
@@ -45,16 +45,16 @@ def explain(
     autoscale explain chat/vllm --log decisions.jsonl
     """  # noqa: D301 (click wants the character, not a backslash)
     if log is not None:
-        story = story_of_log(read_decisions_jsonl(log), name, last, str(log))
+        story = explanation_of_log(read_decisions_jsonl(log), name, last, str(log))
     else:
         story = _from_cluster(name, kubeconfig, context, namespaces)
-    for line in tell(story):
+    for line in render(story):
         click.echo(line)
 
 
 def _from_cluster(
     name: str, kubeconfig: str | None, context: str | None, namespaces: tuple[str, ...]
-) -> Story:
+) -> Explanation:
     from autoscaler.kube.client.api import connect
     from autoscaler.kube.watched_policies import read_policies
 
@@ -68,7 +68,7 @@ def _from_cluster(
         names = ", ".join(one.name for one in there) or "none"
         raise AutoscalerError(f"there is no policy {namespace}/{own}; in {namespace} there are: {names}")
     status = read_status(policy.status)
-    story = story_of_status(f"{namespace}/{own}", policy, status) if status else None
+    story = explanation_of_status(f"{namespace}/{own}", policy, status) if status else None
     if story is None:
         raise AutoscalerError(f"{namespace}/{own}: nothing was decided yet{_why_not(policy, status)}")
     return story

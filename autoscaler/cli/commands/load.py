@@ -29,7 +29,7 @@ _INTERRUPTED = 130
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
+class LoadOptions:
     """The command's options, as given."""
 
     trace: str
@@ -83,10 +83,10 @@ def load(**given: Any) -> int:
     this one measures; `autoscale calibrate` reads --requests and --metrics. Ctrl-C reports what there is.
     Status 1: a request failed. One for a wrong model, key or address ends the run at once.
     """  # noqa: D301 (click wants the character, not a backslash)
-    return asyncio.run(_run(Options(**given)))
+    return asyncio.run(_run(LoadOptions(**given)))
 
 
-async def _run(options: Options) -> int:
+async def _run(options: LoadOptions) -> int:
     from autoscaler.client.endpoint import Endpoint
     from simulator.traces.trace import Trace, resolve_trace
 
@@ -107,7 +107,7 @@ async def _run(options: Options) -> int:
     return _INTERRUPTED if interrupted else int(failed)
 
 
-async def _open_loop(endpoint: Endpoint, options: Options) -> OpenLoop:
+async def _open_loop(endpoint: Endpoint, options: LoadOptions) -> OpenLoop:
     from autoscaler.client.load_generator import OpenLoop
     from autoscaler.client.prompts import Prompts
 
@@ -116,7 +116,9 @@ async def _open_loop(endpoint: Endpoint, options: Options) -> OpenLoop:
 
 
 @asynccontextmanager
-async def _scraping(loop: OpenLoop, endpoint: Endpoint, options: Options) -> AsyncIterator[Scrapes | None]:
+async def _scraping(
+    loop: OpenLoop, endpoint: Endpoint, options: LoadOptions
+) -> AsyncIterator[Scrapes | None]:
     """Scrapes beside the load, where a file for it was named."""
     from autoscaler.client.scrapes import Scrapes
 
@@ -162,7 +164,7 @@ async def _progress(loop: OpenLoop) -> AsyncIterator[None]:
         click.echo("\r\x1b[K", nl=False, err=True)
 
 
-def _report(loop: OpenLoop, scrapes: Scrapes | None, options: Options) -> bool:
+def _report(loop: OpenLoop, scrapes: Scrapes | None, options: LoadOptions) -> bool:
     """Writes and prints what was measured; whether any request failed."""
     import json
 

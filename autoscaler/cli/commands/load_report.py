@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from autoscaler.client.load_generator import Measured
+from autoscaler.client.load_generator import SentRequest
 
 COLUMNS = (
     *("arrival_s", "sent_s", "prompt_tokens", "output_tokens", "completion_tokens"),
@@ -22,7 +22,7 @@ LATE_S = 0.05
 
 
 def summarize(
-    requests: Sequence[Measured], slo: Mapping[str, float], inputs: Mapping[str, Any]
+    requests: Sequence[SentRequest], slo: Mapping[str, float], inputs: Mapping[str, Any]
 ) -> dict[str, Any]:
     """The figures, JSON-ready. Failed and cut off requests miss the SLO; latencies are of the others."""
     done = [request for request in requests if request.completed]
@@ -50,7 +50,7 @@ def summarize(
     }
 
 
-def _meets(request: Measured, slo: Mapping[str, float]) -> bool:
+def _meets(request: SentRequest, slo: Mapping[str, float]) -> bool:
     assert request.ttft_s is not None, "a completed request has had its first token"
     return request.ttft_s <= slo["ttft_s"] and (request.tpot_s or 0.0) <= slo["tpot_s"]
 
@@ -62,7 +62,7 @@ def _distribution(values: Iterable[float | None]) -> dict[str, float | None]:
     return {name: None if value is None else round(value, 6) for name, value in found.items()}
 
 
-def write_requests(path: Path, requests: Iterable[Measured]) -> None:
+def write_requests(path: Path, requests: Iterable[SentRequest]) -> None:
     """One row a request, in the order of sending; cells of what never happened are empty.
 
     Raises:
@@ -96,7 +96,7 @@ def write_metrics(path: Path, rows: Iterable[Sequence[float]]) -> None:
         table.writerows([f"{value:.6g}" for value in row] for row in rows)
 
 
-def _cells(request: Measured) -> list[str | int | None]:
+def _cells(request: SentRequest) -> list[str | int | None]:
     error = request.error or ("" if request.completed else CUT_OFF)
     latencies = (request.ttft_s, request.tpot_s, request.e2e_s, request.max_gap_s)
     return [

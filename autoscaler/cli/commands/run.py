@@ -21,7 +21,7 @@ from autoscaler.api.vocabulary import Action
 from autoscaler.cli.options.cluster import cluster_options, folder_option
 from autoscaler.cli.options.metrics import metric_options, metric_settings
 from autoscaler.cli.options.telemetry import serve_telemetry, telemetry_options
-from autoscaler.controller.actuator import Actor
+from autoscaler.controller.actuator import Actuator
 from autoscaler.controller.clock import Clock
 from autoscaler.controller.decision_log import DecisionLog
 from autoscaler.controller.loop import Controller
@@ -33,11 +33,11 @@ from autoscaler.controller.watchdog import ForcedExit, Watchdog
 from autoscaler.errors import ClusterError
 from autoscaler.kube.client.api import connect
 from autoscaler.kube.client.lease import LeaderElection, LeaseSettings, SoleReplica
-from autoscaler.kube.controller_ports import Cluster, own_identity, own_namespace
+from autoscaler.kube.controller_ports import ControllerPorts, own_identity, own_namespace
 from autoscaler.metrics.sources.cached import ClosableSource
 from autoscaler.metrics.sources.factory import open_source
 from autoscaler.settings import MetricSettings
-from autoscaler.telemetry.controller_metrics import Metrics
+from autoscaler.telemetry.controller_metrics import ControllerMetrics
 from autoscaler.telemetry.logs import BackgroundHandler, set_up_logs
 from autoscaler.threads import PROCESS
 
@@ -55,7 +55,7 @@ _log = logging.getLogger("autoscaler.run")
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class RunOptions:
     """What the command line says, metrics apart. See the options' own help."""
 
     kubeconfig: str | None
@@ -126,20 +126,20 @@ def run(**given: Any) -> None:
     back, exits with 0. A process that is stuck gives the lease back, says why and exits with 70.
     """  # noqa: D301 (click wants the character, not a backslash)
     settings = metric_settings(given)
-    options = Options(**given)
+    options = RunOptions(**given)
     logs = set_up_logs(options.log_format, options.log_level)
-    with assembled(options, settings, logs) as parts:
+    with build_controller(options, settings, logs) as parts:
         if options.once:
             sys.exit(parts.once())
         parts.run()
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
+class ControllerProcess:
     """A controller and what it needs to run."""
 
     controller: Controller
-    cluster: Cluster
+    cluster: ControllerPorts
     fence: LeaderElection | SoleReplica
     source: ClosableSource
 
@@ -160,7 +160,7 @@ class Parts:
         loop = threading.Thread(target=self._loop, args=(stop, over), name="loop", daemon=True)
         loop.start()
         watchdog.start()
-        await_word(over)
+        wait_for_signal(over)
         forced.after(STOP_SECONDS, f"this process was told to end, and did not within {STOP_SECONDS:.0f} s")
         stop.set()
         self.source.close()
@@ -180,7 +180,7 @@ class Parts:
             ClusterError: the cluster did not answer, or another process keeps the lead.
         """
         self._await(lambda: self.cluster.wait(0.2), "the cluster did not answer")
-        self._await(self.fence.holds, "another process leads; see --no-leader-election")
+        self._await(self.fence.may_write, "another process leads; see --no-leader-election")
         syncs, refused = self.controller.once(), self.cluster.policies.refused()
         for sync in syncs:
             click.echo(_line(sync))
@@ -207,7 +207,7 @@ class Parts:
         return self.controller.ready() or self.cluster.stale()
 
 
-def await_word(over: SimpleQueue[None]) -> None:
+def wait_for_signal(over: SimpleQueue[None]) -> None:
     """Waits, and wakes now and then: a signal that another thread was given is handled in this one alone."""
     while True:
         try:
@@ -226,7 +226,9 @@ def _line(sync: Sync) -> str:
 
 
 @contextmanager
-def assembled(options: Options, settings: MetricSettings, logs: BackgroundHandler) -> Iterator[Parts]:
+def build_controller(
+    options: RunOptions, settings: MetricSettings, logs: BackgroundHandler
+) -> Iterator[ControllerProcess]:
     """The controller, its parts started; they end in order: syncs, the lease, the rest.
 
     Raises:
@@ -239,18 +241,18 @@ def assembled(options: Options, settings: MetricSettings, logs: BackgroundHandle
         source = open_source(settings)
         ending.callback(source.close)
         identity = own_identity()
-        cluster = Cluster(
+        cluster = ControllerPorts(
             connect(options.kubeconfig, options.context), identity, options.namespaces, options.folder
         )
         ending.callback(cluster.stop)
         cluster.start()
         fence = _fence(options, cluster, identity, ending)
-        metrics = Metrics()
+        metrics = ControllerMetrics()
         logs.count_losses(metrics.lost_lines.labels("output").inc)
         if decisions is not None:
             decisions.count_losses(metrics.lost_lines.labels("decisions").inc)
         costs = cluster.deletion_costs if options.deletion_costs else None
-        actor = Actor(cluster.targets, cluster.owners, fence, costs, options.dry_run)
+        actor = Actuator(cluster.targets, cluster.owners, fence, costs, options.dry_run)
         rights = QueryRights(frozenset(options.allow_queries_in))
         statuses = StatusQueue(cluster.policies, fence, metrics)
         ending.callback(statuses.close)
@@ -264,14 +266,14 @@ def assembled(options: Options, settings: MetricSettings, logs: BackgroundHandle
             options.workers,
         )
         ending.callback(controller.close)
-        parts = Parts(controller, cluster, fence, source)
+        parts = ControllerProcess(controller, cluster, fence, source)
         if not options.once:
             _serve(options, metrics, parts, ending)
         yield parts
 
 
 def _fence(
-    options: Options, cluster: Cluster, identity: str, ending: ExitStack
+    options: RunOptions, cluster: ControllerPorts, identity: str, ending: ExitStack
 ) -> LeaderElection | SoleReplica:
     if not options.leader_election:
         return SoleReplica()
@@ -283,7 +285,9 @@ def _fence(
     return election
 
 
-def _serve(options: Options, metrics: Metrics, parts: Parts, ending: ExitStack) -> None:
+def _serve(
+    options: RunOptions, metrics: ControllerMetrics, parts: ControllerProcess, ending: ExitStack
+) -> None:
     address, port = options.metrics_address, options.metrics_port
     server = serve_telemetry(address, port, metrics.registry, parts.alive, parts.ready)
     ending.callback(server.close)

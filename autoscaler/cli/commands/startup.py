@@ -93,7 +93,7 @@ def startup(names: tuple[str, ...], json_file: Path | None, components: bool, **
 
 
 def _document(names: Sequence[str], given: dict[str, Any]) -> dict[str, Any]:
-    from simulator.startup.alternatives import COMPARED, Question, compare
+    from simulator.startup.alternatives import COMPARED, StartConditions, compare
     from simulator.startup.plan import profile_model, sized
     from simulator.startup.prices import find_price
     from simulator.vllm.profile import load_profile
@@ -107,7 +107,7 @@ def _document(names: Sequence[str], given: dict[str, Any]) -> dict[str, Any]:
         model = replace(model, layers=given["layers"])
     image = given["image_size"] and given["image_size"] / 1e9
     price = find_price(profile.gpu, gpus, given["price"])
-    question = Question(model, image, gpus, given["pods"], price)
+    question = StartConditions(model, image, gpus, given["pods"], price)
     rows = compare(names or COMPARED, given["node"], question)
     return {
         "model_bytes": round(model.weights_bytes),

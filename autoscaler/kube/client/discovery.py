@@ -17,7 +17,7 @@ UNKNOWN_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
-class Resource:
+class ScaleResource:
     """A kind with a scale subresource. ``root``: ``/apis/apps/v1``."""
 
     root: str
@@ -36,9 +36,9 @@ class Discovery:
         self._api = api
         self._clock = clock
         self._lock = threading.Lock()
-        self._resources: dict[tuple[str, str], tuple[float, Resource | TargetError]] = {}
+        self._resources: dict[tuple[str, str], tuple[float, ScaleResource | TargetError]] = {}
 
-    def resource(self, target: TargetKey) -> Resource:
+    def resource(self, target: TargetKey) -> ScaleResource:
         """The resource of a target's kind.
 
         Raises:
@@ -50,14 +50,14 @@ class Discovery:
             until, found = self._resources.get(key, (float("-inf"), None))
         if found is None or self._clock() > until:
             found = self._ask(*key)
-            seconds = KNOWN_SECONDS if isinstance(found, Resource) else UNKNOWN_SECONDS
+            seconds = KNOWN_SECONDS if isinstance(found, ScaleResource) else UNKNOWN_SECONDS
             with self._lock:
                 self._resources[key] = self._clock() + seconds, found
         if isinstance(found, TargetError):
             raise TargetError(str(found))
         return found
 
-    def _ask(self, api_version: str, kind: str) -> Resource | TargetError:
+    def _ask(self, api_version: str, kind: str) -> ScaleResource | TargetError:
         root = f"/api/{api_version}" if api_version == "v1" else f"/apis/{api_version}"
         try:
             listed = self._api.get(root).get("resources") or ()
@@ -71,4 +71,4 @@ class Discovery:
             return TargetError(f"{api_version} has no kind {kind}")
         if f"{plural}/scale" not in names:
             return TargetError(f"{kind} of {api_version} has no scale subresource")
-        return Resource(root, plural)
+        return ScaleResource(root, plural)

@@ -8,13 +8,13 @@ from typing import Generic, TypeVar
 
 from autoscaler.errors import ClusterError
 from autoscaler.kube.client.api import Api
-from autoscaler.kube.client.reflector import USUAL_PACE, Pace, Reflector, Sink
+from autoscaler.kube.client.reflector import USUAL_PACE, Reflector, Store, WatchTimings
 
-S = TypeVar("S", bound=Sink)
+S = TypeVar("S", bound=Store)
 EVERYWHERE = ""
 
 
-class Watched(Generic[S]):
+class Informer(Generic[S]):
     """``collection``: root and plural, e.g. ``/apis/apps/v1/deployments``.
 
     ``namespaces``: where to look; none at all means everywhere, in one list. ``optional``: the
@@ -28,7 +28,7 @@ class Watched(Generic[S]):
         namespaces: Sequence[str],
         new_sink: Callable[[], S],
         optional: bool = False,
-        pace: Pace = USUAL_PACE,
+        pace: WatchTimings = USUAL_PACE,
         metadata_only: bool = False,
     ) -> None:
         root, _, plural = collection.rpartition("/")

@@ -104,20 +104,20 @@ class LeaderElection:
             except ClusterError as error:
                 log.info("the lease was not given back: %s", error)
 
-    def holds(self) -> bool:
+    def may_write(self) -> bool:
         """Whether this process leads, and will for longer than a write may take."""
         lasts_until = NEVER if self._resigned else self._deadline
         return self._clock() + self._api.write_seconds + MARGIN_SECONDS < lasts_until
 
     def _run(self) -> None:
         while not self._stopped.is_set():
-            was_leader = self.holds()
+            was_leader = self.may_write()
             try:
                 self.step()
             except Exception:  # a candidate that ends in silence would never lead again
                 log.exception("the lease %s", self._path)
-            if self.holds() is not was_leader:
-                log.info("%s the lease %s", "holding" if self.holds() else "without", self._path)
+            if self.may_write() is not was_leader:
+                log.info("%s the lease %s", "holding" if self.may_write() else "without", self._path)
             self._stopped.wait(RETRY_SECONDS * random.uniform(0.8, 1.0))
 
     def step(self) -> None:
@@ -211,7 +211,7 @@ def _bounded(number: object, most: int) -> int:
 class SoleReplica:
     """``ports.Fence`` for a controller that runs alone by arrangement."""
 
-    def holds(self) -> bool:
+    def may_write(self) -> bool:
         """Always."""
         return True
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from autoscaler.api.models import ScaleTargetRef
 
 
-class Workload(NamedTuple):
+class WorkloadRef(NamedTuple):
     """One workload. Two versions of its kind are one, hence the group alone."""
 
     namespace: str
@@ -18,9 +18,9 @@ class Workload(NamedTuple):
     name: str
 
 
-def workload(namespace: str, ref: ScaleTargetRef) -> Workload:
+def workload(namespace: str, ref: ScaleTargetRef) -> WorkloadRef:
     """What a policy's scaleTargetRef refers to."""
-    return Workload(namespace, group_of(ref.api_version), ref.kind, ref.name)
+    return WorkloadRef(namespace, group_of(ref.api_version), ref.kind, ref.name)
 
 
 def group_of(api_version: str) -> str:
@@ -33,21 +33,21 @@ class References:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._referred: dict[tuple[str, str], Workload] = {}
-        self._referring: dict[Workload, set[str]] = defaultdict(set)
+        self._referred: dict[tuple[str, str], WorkloadRef] = {}
+        self._referring: dict[WorkloadRef, set[str]] = defaultdict(set)
 
-    def to(self, target: Workload) -> list[str]:
+    def to(self, target: WorkloadRef) -> list[str]:
         """The names of the objects in the workload's namespace that refer to it, sorted."""
         with self._lock:
             return sorted(self._referring.get(target, ()))
 
-    def in_namespace(self, namespace: str) -> list[tuple[str, Workload]]:
+    def in_namespace(self, namespace: str) -> list[tuple[str, WorkloadRef]]:
         """The names of a namespace's objects, sorted, each with the workload that it refers to."""
         with self._lock:
             found = [(name, target) for (place, name), target in self._referred.items() if place == namespace]
         return sorted(found)
 
-    def put(self, namespace: str, name: str, target: Workload | None) -> None:
+    def put(self, namespace: str, name: str, target: WorkloadRef | None) -> None:
         """An object refers to a workload from now on, and to no other; None: to none at all."""
         with self._lock:
             old = self._referred.pop((namespace, name), None)

@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class WatchTimings:
     """How long to listen, to wait and to believe. Times in seconds.
 
     ``watch``: after which the server ends one. ``silence``: of a connection, after which it is dead.
@@ -67,10 +67,10 @@ class Pace:
         return max(min(asked, self.longest_backoff), random.uniform(backoff / 2, backoff))
 
 
-USUAL_PACE = Pace()
+USUAL_PACE = WatchTimings()
 
 
-class Sink(Protocol):
+class Store(Protocol):
     """Where the objects go. Called from the reflector's thread alone."""
 
     def replace(self, objects: Iterable[Object]) -> None:
@@ -97,9 +97,9 @@ class Reflector:
         self,
         api: Api,
         path: str,
-        sink: Sink,
+        sink: Store,
         optional: bool = False,
-        pace: Pace = USUAL_PACE,
+        pace: WatchTimings = USUAL_PACE,
         clock: Callable[[], float] = time.monotonic,
         *,
         metadata_only: bool = False,

@@ -25,7 +25,7 @@ _Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class RetryPolicy:
     """How long and how hard to try. Times in seconds.
 
     ``deadline``: for all questions of one call together. ``attempt``: for one try of one query.
@@ -41,7 +41,7 @@ class Pace:
     longest_pause: float = 120.0
 
 
-def ask_all(
+def query_all(
     pool: ThreadPoolExecutor,
     keys: Iterable[_Key],
     ask: Callable[[_Key, float], _Result],

@@ -50,7 +50,7 @@ class _Entry:
         return older.answer.done() and older.where <= self.where and (self.is_good() or not older.is_good())
 
 
-class SharedSource:
+class CachedSource:
     """A MetricSource in front of another. Safe to use from several threads.
 
     An answer for more namespaces serves those who ask for some of them: its points name theirs.

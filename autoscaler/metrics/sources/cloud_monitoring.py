@@ -30,7 +30,7 @@ from google.cloud.monitoring_v3 import (
 from autoscaler.api.rules import UNALIGNED
 from autoscaler.errors import QueryError, SourceError
 from autoscaler.metrics.signals import SCRAPE_LABELS
-from autoscaler.metrics.sources.bounded_queries import Pace, ask_all
+from autoscaler.metrics.sources.bounded_queries import RetryPolicy, query_all
 from autoscaler.metrics.sources.notes import cloud_said
 from autoscaler.ports import Answer, Point, Question
 
@@ -49,13 +49,13 @@ class CloudMonitoringSource:
         self,
         project: str,
         client: MetricServiceClient,
-        pace: Pace | None = None,
+        pace: RetryPolicy | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         """``project``: whose metrics scope is asked."""
         self._project = project
         self._client = client
-        self._pace = pace or Pace()
+        self._pace = pace or RetryPolicy()
         self._clock = clock
         self._pool = ThreadPoolExecutor(self._pace.concurrency, thread_name_prefix="cloud-monitoring")
         self._closed = Event()
@@ -72,7 +72,7 @@ class CloudMonitoringSource:
         namespaces: Collection[str],  # noqa: ARG002 - a filter says itself what belongs to it
     ) -> Mapping[Question, Answer]:
         """One answer for each question; ports.MetricSource."""
-        outcomes = ask_all(self._pool, questions, self._ask, self._pace.deadline, self._closed)
+        outcomes = query_all(self._pool, questions, self._ask, self._pace.deadline, self._closed)
         return {
             question: outcome if isinstance(outcome, Answer) else Answer(error=outcome)
             for question, outcome in outcomes.items()

@@ -30,7 +30,7 @@ _TEMPORARY_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class QueryResult:
     """An instant query's result: its type, and its series as the server's JSON has them.
 
     ``warnings``: what the server says by which something may be missing; ``remarks``: what else it says.
@@ -42,7 +42,7 @@ class Result:
     remarks: tuple[str, ...] = ()
 
 
-class Connection(PrometheusConnect):  # type: ignore[misc]  # it comes without types
+class PrometheusConnection(PrometheusConnect):  # type: ignore[misc]  # it comes without types
     """Asks one server. Safe to use from several threads."""
 
     def __init__(
@@ -53,7 +53,7 @@ class Connection(PrometheusConnect):  # type: ignore[misc]  # it comes without t
             url.rstrip("/"), session=session, auth=auth, retry=Retry(0, read=False), method="POST"
         )
 
-    def instant(self, query: str, seconds: float) -> Result:
+    def instant(self, query: str, seconds: float) -> QueryResult:
         """What ``query`` evaluates to now, within ``seconds``.
 
         Raises:
@@ -101,7 +101,7 @@ def _body(response: requests.Response, deadline: float) -> bytes:
     return bytes(body)
 
 
-def _result(response: requests.Response, body: bytes) -> Result:
+def _result(response: requests.Response, body: bytes) -> QueryResult:
     try:
         answer = json.loads(body)
     except (ValueError, RecursionError):
@@ -114,7 +114,7 @@ def _result(response: requests.Response, body: bytes) -> Result:
         raise QueryError(f"{response.url} is no Prometheus API: it answers with {_short(kind)}")
     notes = said(answer)
     missing, remarks = (tuple(map(_short, texts)) for texts in (notes.missing, notes.remarks))
-    return Result(data["resultType"], data["result"], missing, remarks)
+    return QueryResult(data["resultType"], data["result"], missing, remarks)
 
 
 def _failure(response: requests.Response, answer: Mapping[str, Any]) -> Exception:

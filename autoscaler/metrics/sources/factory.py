@@ -5,9 +5,9 @@ from __future__ import annotations
 import requests
 
 from autoscaler.metrics.promql import Area
-from autoscaler.metrics.sources.bounded_queries import Pace
-from autoscaler.metrics.sources.cached import FRESH_SECONDS, ClosableSource, SharedSource
-from autoscaler.metrics.sources.connection import Connection
+from autoscaler.metrics.sources.bounded_queries import RetryPolicy
+from autoscaler.metrics.sources.cached import FRESH_SECONDS, CachedSource, ClosableSource
+from autoscaler.metrics.sources.connection import PrometheusConnection
 from autoscaler.metrics.sources.prometheus import PrometheusSource
 from autoscaler.metrics.sources.routed import RoutedSource
 from autoscaler.metrics.sources.sessions import GoogleSession, google_credentials, login, with_tls
@@ -19,7 +19,7 @@ _ATTEMPT = 0.8
 """The share of the deadline that one try may take: asking a slow server anew makes it slower."""
 
 
-def open_source(settings: MetricSettings, fresh_seconds: float = FRESH_SECONDS) -> SharedSource:
+def open_source(settings: MetricSettings, fresh_seconds: float = FRESH_SECONDS) -> CachedSource:
     """The source that the settings describe. Nothing is sent yet; close it when done.
 
     ``fresh_seconds``: how long an answer is reused.
@@ -28,23 +28,25 @@ def open_source(settings: MetricSettings, fresh_seconds: float = FRESH_SECONDS) 
         QueryError: there are no credentials for Google.
     """
     area = Area(settings.cluster, settings.location, settings.cluster_project)
-    pace = Pace(deadline=settings.deadline_seconds, attempt=_ATTEMPT * settings.deadline_seconds)
+    pace = RetryPolicy(deadline=settings.deadline_seconds, attempt=_ATTEMPT * settings.deadline_seconds)
     prometheus = PrometheusSource(_connection(settings), area, pace)
     project = settings.cloud_monitoring_project or settings.google_project
     if project is None:
-        return SharedSource(RoutedSource(prometheus), fresh_seconds)
-    return SharedSource(RoutedSource(prometheus, lambda: _cloud(project, pace)), fresh_seconds)
+        return CachedSource(RoutedSource(prometheus), fresh_seconds)
+    return CachedSource(RoutedSource(prometheus, lambda: _cloud(project, pace)), fresh_seconds)
 
 
-def _connection(settings: MetricSettings) -> Connection:
+def _connection(settings: MetricSettings) -> PrometheusConnection:
     if settings.google_project is None:
         assert settings.prometheus_url is not None  # MetricSettings.faults
-        return Connection(settings.prometheus_url, with_tls(requests.Session(), settings), login(settings))
+        return PrometheusConnection(
+            settings.prometheus_url, with_tls(requests.Session(), settings), login(settings)
+        )
     url = settings.prometheus_url or MANAGED_PROMETHEUS.format(settings.google_project)
-    return Connection(url, with_tls(GoogleSession(google_credentials()), settings))
+    return PrometheusConnection(url, with_tls(GoogleSession(google_credentials()), settings))
 
 
-def _cloud(project: str, pace: Pace) -> ClosableSource:
+def _cloud(project: str, pace: RetryPolicy) -> ClosableSource:
     # gRPC takes most of a second to import and most policies do without.
     from google.cloud.monitoring_v3 import MetricServiceClient
 

@@ -13,8 +13,8 @@ from autoscaler.api.models import QUANTILE_SIGNALS, Signal
 from autoscaler.errors import QueryError, SourceError
 from autoscaler.metrics.promql import Area, render, render_query
 from autoscaler.metrics.signals import CATALOGUE
-from autoscaler.metrics.sources.bounded_queries import Pace, ask_all
-from autoscaler.metrics.sources.connection import Connection, Result
+from autoscaler.metrics.sources.bounded_queries import RetryPolicy, query_all
+from autoscaler.metrics.sources.connection import PrometheusConnection, QueryResult
 from autoscaler.metrics.sources.vectors import exporters, pod_buckets, pod_points, query_points, unrated
 from autoscaler.ports import Answer, Question
 
@@ -26,10 +26,10 @@ class PrometheusSource:
     question is answered with an error at once.
     """
 
-    def __init__(self, connection: Connection, area: Area, pace: Pace | None = None) -> None:
+    def __init__(self, connection: PrometheusConnection, area: Area, pace: RetryPolicy | None = None) -> None:
         self._connection = connection
         self._area = area
-        self._pace = pace or Pace()
+        self._pace = pace or RetryPolicy()
         self._pool = ThreadPoolExecutor(self._pace.concurrency, thread_name_prefix="prometheus")
         self._closed = Event()
         self._lock = Lock()
@@ -47,7 +47,7 @@ class PrometheusSource:
         """One answer for each question; ports.MetricSource."""
         queries = {question: self._queries(question, namespaces) for question in questions}
         every = (query for several in queries.values() for query in several)
-        results = ask_all(self._pool, every, self._ask, self._pace.deadline, self._closed)
+        results = query_all(self._pool, every, self._ask, self._pace.deadline, self._closed)
         return {
             question: _answer(question, [results[query] for query in several])
             for question, several in queries.items()
@@ -58,7 +58,7 @@ class PrometheusSource:
             return (render_query(question.query or ""),)
         return render(question.signal, question.window_seconds, self._area, namespaces)
 
-    def _ask(self, query: str, deadline: float) -> Result:
+    def _ask(self, query: str, deadline: float) -> QueryResult:
         """One query, until it is answered or refused, or there is no time for another try."""
         reasons: list[str] = []
         while True:
@@ -93,9 +93,9 @@ class PrometheusSource:
             self._closed.wait(pause)
 
 
-def _answer(question: Question, outcomes: Sequence[Result | str]) -> Answer:
+def _answer(question: Question, outcomes: Sequence[QueryResult | str]) -> Answer:
     """All results joined. Where some namespaces' query failed, the others' answer is partial."""
-    results = [outcome for outcome in outcomes if isinstance(outcome, Result)]
+    results = [outcome for outcome in outcomes if isinstance(outcome, QueryResult)]
     errors = tuple(dict.fromkeys(outcome for outcome in outcomes if isinstance(outcome, str)))
     if errors and not results:
         return Answer(error="; ".join(errors))
@@ -109,7 +109,7 @@ def _answer(question: Question, outcomes: Sequence[Result | str]) -> Answer:
         return Answer(error=f"the server's answer is malformed: {error!r}")
 
 
-def _read(question: Question, results: Sequence[Result]) -> Answer:
+def _read(question: Question, results: Sequence[QueryResult]) -> Answer:
     if question.signal is None:
         return Answer(points=query_points(results))
     if question.signal in QUANTILE_SIGNALS:

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from autoscaler.errors import QueryError
 from autoscaler.metrics.promql import EXPORTER, PART, TIME
 from autoscaler.metrics.signals import Reduction, SignalInfo
-from autoscaler.metrics.sources.connection import Result
+from autoscaler.metrics.sources.connection import QueryResult
 from autoscaler.ports import Buckets, Point
 
 _Pod = tuple[str, str]
@@ -21,7 +21,7 @@ _Labels = frozenset[tuple[str, str]]
 _Key = TypeVar("_Key")
 
 
-def pod_points(info: SignalInfo, results: Iterable[Result]) -> tuple[Point, ...]:
+def pod_points(info: SignalInfo, results: Iterable[QueryResult]) -> tuple[Point, ...]:
     """The answer to a rendered signal that is no histogram, from the results of all its queries.
 
     A pod's series (models, engines, GPUs) become one value as the catalogue says. One that cannot be
@@ -39,7 +39,7 @@ def pod_points(info: SignalInfo, results: Iterable[Result]) -> tuple[Point, ...]
     )
 
 
-def exporters(results: Iterable[Result]) -> tuple[Point, ...]:
+def exporters(results: Iterable[QueryResult]) -> tuple[Point, ...]:
     """Which pods export a rendered signal, at the times of their series."""
     return tuple(
         Point(1.0, value, *pod)
@@ -48,7 +48,7 @@ def exporters(results: Iterable[Result]) -> tuple[Point, ...]:
     )
 
 
-def unrated(results: Iterable[Result]) -> frozenset[_Pod]:
+def unrated(results: Iterable[QueryResult]) -> frozenset[_Pod]:
     """The pods whose counter is there and has no rate yet: a time without a value."""
     timed: set[_Pod] = set()
     valued: set[_Pod] = set()
@@ -57,7 +57,7 @@ def unrated(results: Iterable[Result]) -> frozenset[_Pod]:
     return frozenset(timed - valued)
 
 
-def pod_buckets(results: Iterable[Result]) -> tuple[Buckets, ...]:
+def pod_buckets(results: Iterable[QueryResult]) -> tuple[Buckets, ...]:
     """The answer to a rendered histogram."""
     values: dict[_Pod, dict[float, float]] = {}
     times: dict[_Pod, float] = {}
@@ -89,7 +89,7 @@ def _combined(info: SignalInfo, series: Mapping[_Labels, float]) -> float:
     return total / len(series) if info.series is Reduction.MEAN else total
 
 
-def query_points(results: Iterable[Result]) -> tuple[Point, ...]:
+def query_points(results: Iterable[QueryResult]) -> tuple[Point, ...]:
     """The answer to a query that somebody wrote: each series at its own time, or the evaluation's.
 
     Raises:
@@ -98,7 +98,7 @@ def query_points(results: Iterable[Result]) -> tuple[Point, ...]:
     return tuple(point for result in results for point in _query_points(result))
 
 
-def _query_points(result: Result) -> Iterator[Point]:
+def _query_points(result: QueryResult) -> Iterator[Point]:
     if result.kind == "scalar":
         time, value = result.series
         yield Point(float(value), float(time))
@@ -131,12 +131,12 @@ def _identity(labels: Mapping[str, str]) -> frozenset[tuple[str, str]]:
     return frozenset(pair for pair in labels.items() if pair[0] not in ("__name__", PART))
 
 
-def _by_pod(results: Iterable[Result]) -> Iterator[tuple[_Pod, Mapping[str, Any], float]]:
+def _by_pod(results: Iterable[QueryResult]) -> Iterator[tuple[_Pod, Mapping[str, Any], float]]:
     """Values and their times."""
     return (one for one in _every_by_pod(results) if one[1].get(PART) != EXPORTER)
 
 
-def _every_by_pod(results: Iterable[Result]) -> Iterator[tuple[_Pod, Mapping[str, Any], float]]:
+def _every_by_pod(results: Iterable[QueryResult]) -> Iterator[tuple[_Pod, Mapping[str, Any], float]]:
     for result in results:
         for one in result.series:
             labels = one["metric"]

@@ -91,12 +91,12 @@ def world():
 def test_the_first_one_leads_and_the_second_waits(world):
     world.a.step()
     world.b.step()
-    assert (world.a.holds(), world.b.holds()) == (True, False)
+    assert (world.a.may_write(), world.b.may_write()) == (True, False)
 
 
 def test_who_renews_leads_on(world):
     world.run(100, world.a, world.b)
-    assert (world.a.holds(), world.b.holds()) == (True, False)
+    assert (world.a.may_write(), world.b.may_write()) == (True, False)
     assert world.leases.lease["spec"]["leaseTransitions"] == 0
 
 
@@ -110,9 +110,9 @@ def test_renewing_is_one_call(world):
 def test_when_the_leader_dies_another_takes_over_after_the_lease_and_not_before(world):
     world.run(1, world.a, world.b)
     world.run(LEASE_SECONDS, world.b)
-    assert not world.b.holds()
+    assert not world.b.may_write()
     world.run(1, world.b)
-    assert world.b.holds()
+    assert world.b.may_write()
     assert world.leases.lease["spec"]["holderIdentity"] == "b"
     assert world.leases.lease["spec"]["leaseTransitions"] == 1
 
@@ -123,7 +123,7 @@ def test_no_number_in_a_dead_leaders_lease_keeps_another_from_leading(world, fie
     world.run(1, world.a)
     world.leases.lease["spec"][field] = number
     world.run(3602, world.b)
-    assert world.b.holds()
+    assert world.b.may_write()
     assert 1 <= world.leases.lease["spec"]["leaseTransitions"] <= 2**31 - 1
 
 
@@ -133,28 +133,28 @@ def test_a_leader_that_cannot_renew_stops_in_time_for_its_last_write(world):
         world.now += 1
         world.leases.fault = "before"
         world.a.step()
-        if world.a.holds():
+        if world.a.may_write():
             last_write_ends = world.now + WRITE_TIMEOUT_SECONDS
-    assert not world.a.holds()
+    assert not world.a.may_write()
     assert last_write_ends < 1 + LEASE_SECONDS
 
 
 def test_a_paused_leader_that_comes_back_finds_that_it_was_replaced(world):
     world.run(1, world.a, world.b)
     world.run(LEASE_SECONDS + 1, world.b)
-    assert not world.a.holds()
+    assert not world.a.may_write()
     world.run(2, world.a)
-    assert (world.a.holds(), world.b.holds()) == (False, True)
+    assert (world.a.may_write(), world.b.may_write()) == (False, True)
 
 
 def test_a_renewal_of_which_nobody_knows_whether_it_arrived_is_looked_up(world):
     world.run(1, world.a)
     world.leases.fault = "after"
     world.run(1, world.a)
-    assert world.a.holds(), "the lease before it still lasts"
+    assert world.a.may_write(), "the lease before it still lasts"
     world.run(1, world.a)
     assert world.leases.calls[-2:] == ["get", "replace"]
-    assert world.a.holds()
+    assert world.a.may_write()
 
 
 def test_who_stands_by_says_for_whom_and_what_lasts_is_told_once(world, caplog):
@@ -173,10 +173,10 @@ def test_a_lease_that_was_given_back_is_free_at_once(world):
     world.run(1, world.a, world.b)
     world.a.start()
     world.a.stop()
-    assert not world.a.holds()
+    assert not world.a.may_write()
     assert world.leases.lease["spec"]["holderIdentity"] == ""
     world.run(1, world.b)
-    assert world.b.holds()
+    assert world.b.may_write()
 
 
 def test_somebody_elses_lease_is_not_given_back(world):
@@ -193,16 +193,16 @@ def test_a_lease_that_somebody_takes_by_force_is_lost_at_once(world):
     world.leases.lease["spec"]["holderIdentity"] = "b"
     world.leases.lease["metadata"]["resourceVersion"] = "edited"
     world.run(1, world.a)
-    assert not world.a.holds()
+    assert not world.a.may_write()
 
 
 def test_a_lease_that_somebody_deletes_is_made_anew(world):
     world.run(1, world.a)
     world.leases.lease = None
     world.run(1, world.a)
-    assert not world.a.holds()
+    assert not world.a.may_write()
     world.run(1, world.a)
-    assert world.a.holds()
+    assert world.a.may_write()
 
 
 def test_the_lease_is_one_that_kubectl_and_client_go_can_read(world):
@@ -240,11 +240,11 @@ def test_there_are_never_two_leaders_whatever_happens(moves):
         candidate.step()
         world.leases.fault = None
         for name, one in (("a", world.a), ("b", world.b)):
-            if one.holds():
+            if one.may_write():
                 other = "b" if name == "a" else "a"
                 assert may_write_until[other] < world.now
                 may_write_until[name] = world.now + WRITE_TIMEOUT_SECONDS
 
 
 def test_a_sole_replica_always_holds():
-    assert SoleReplica().holds()
+    assert SoleReplica().may_write()

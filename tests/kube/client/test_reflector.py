@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from autoscaler.errors import ClusterError
-from autoscaler.kube.client.reflector import Pace, Reflector
+from autoscaler.kube.client.reflector import Reflector, WatchTimings
 from tests.kube.double import Call, Double
 from tests.servers.eventually import eventually
 
@@ -61,7 +61,7 @@ def start(double: Double, sink: Names) -> Iterator[Callable[..., Reflector]]:
     started = []
 
     def begin(optional: bool = False, **pace: Any) -> Reflector:
-        quick = Pace(**{"first_backoff": 0.02, "shortest_watch": 0.0, **pace})
+        quick = WatchTimings(**{"first_backoff": 0.02, "shortest_watch": 0.0, **pace})
         reflector = Reflector(double.api(), PATH, sink, optional, quick)
         started.append(reflector)
         reflector.start()
@@ -206,21 +206,21 @@ def test_until_the_first_list_nothing_is_known_and_why(double, start):
 
 
 def test_after_a_failure_it_waits_longer_each_time():
-    pauses = [Pace().pause(ClusterError("no"), failures) for failures in range(12)]
+    pauses = [WatchTimings().pause(ClusterError("no"), failures) for failures in range(12)]
     most = [min(0.5 * 2**failures, 30.0) for failures in range(12)]
     assert all(high / 2 <= pause <= high for pause, high in zip(pauses, most, strict=True))
 
 
 def test_an_outage_of_days_is_no_reason_to_give_up():
-    assert Pace().pause(ClusterError("no"), 100_000) <= 30.0
+    assert WatchTimings().pause(ClusterError("no"), 100_000) <= 30.0
 
 
 def test_a_server_that_says_when_is_not_asked_sooner():
-    assert Pace().pause(ClusterError("no", retry_after_seconds=17.0), 0) == 17.0
+    assert WatchTimings().pause(ClusterError("no", retry_after_seconds=17.0), 0) == 17.0
 
 
 def test_no_server_makes_a_watch_wait_until_its_copy_is_too_old():
-    pace = Pace()
+    pace = WatchTimings()
     assert pace.pause(ClusterError("no", retry_after_seconds=120.0), 0) == pace.longest_backoff < pace.max_age
 
 
@@ -258,7 +258,7 @@ def timed(double: Double, sink: Names) -> Iterator[tuple[list[float], Callable[.
     now, started = [1000.0], []
 
     def begin(**pace: Any) -> Reflector:
-        quick = Pace(**{"first_backoff": 0.02, **pace})
+        quick = WatchTimings(**{"first_backoff": 0.02, **pace})
         reflector = Reflector(double.api(), PATH, sink, pace=quick, clock=lambda: now[0])
         started.append(reflector)
         reflector.start()
@@ -357,7 +357,7 @@ def test_after_an_outage_the_first_thing_is_a_list(double, sink, timed):
 
 
 def test_the_usual_times_fit_together():
-    pace = Pace()
+    pace = WatchTimings()
     assert 2 * pace.watch <= pace.max_age, "a watch may miss one end"
     assert pace.watch <= pace.relist_age, "a quiet watch needs no lists"
     assert pace.watch < pace.silence < pace.max_age, "a silent one is given up while its copy is still good"

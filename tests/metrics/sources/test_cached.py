@@ -8,7 +8,7 @@ from threading import Barrier, Event, Thread
 import pytest
 
 from autoscaler.api.models import Signal
-from autoscaler.metrics.sources.cached import SharedSource
+from autoscaler.metrics.sources.cached import CachedSource
 from autoscaler.ports import Answer, Point, Question
 
 A, B = Question(query="a"), Question(query="b")
@@ -52,7 +52,7 @@ def clock():
 
 @pytest.fixture
 def shared(source, clock):
-    return SharedSource(source, fresh_seconds=1.0, keep_seconds=90.0, clock=clock)
+    return CachedSource(source, fresh_seconds=1.0, keep_seconds=90.0, clock=clock)
 
 
 def test_what_was_asked_a_moment_ago_is_not_asked_again(shared, source, clock):

@@ -13,7 +13,7 @@ from google.rpc.status_pb2 import Status
 from autoscaler.api.models import CloudMonitoring as Fields
 from autoscaler.api.models import Metric
 from autoscaler.metrics.readings import question, reading
-from autoscaler.metrics.sources.bounded_queries import Pace
+from autoscaler.metrics.sources.bounded_queries import RetryPolicy
 from autoscaler.metrics.sources.cloud_monitoring import LOOKBACK_SECONDS, MAX_SERIES, CloudMonitoringSource
 from autoscaler.ports import Answer, Question
 from tests.servers.cloud_monitoring import PROJECT, CloudMonitoring, series
@@ -21,8 +21,8 @@ from tests.servers.cloud_monitoring import PROJECT, CloudMonitoring, series
 NOW = 1_800_000_000.0
 BACKLOG = "pubsub.googleapis.com/subscription/num_undelivered_messages"
 FILTER = f'metric.type="{BACKLOG}" AND resource.labels.subscription_id="jobs"'
-QUICK = Pace(deadline=5.0, attempt=2.0, first_wait=0.01, longest_wait=0.05)
-IMPATIENT = Pace(deadline=1.5, attempt=1.0, first_wait=0.01, longest_wait=0.05)
+QUICK = RetryPolicy(deadline=5.0, attempt=2.0, first_wait=0.01, longest_wait=0.05)
+IMPATIENT = RetryPolicy(deadline=1.5, attempt=1.0, first_wait=0.01, longest_wait=0.05)
 
 
 def cloud(filter_: str = FILTER, window: int = 60, **more: str) -> Metric:
@@ -36,7 +36,7 @@ def cloud(filter_: str = FILTER, window: int = 60, **more: str) -> Metric:
 
 
 def ask(
-    server: CloudMonitoring, metric: Metric | None = None, pace: Pace = QUICK, project: str = PROJECT
+    server: CloudMonitoring, metric: Metric | None = None, pace: RetryPolicy = QUICK, project: str = PROJECT
 ) -> Answer:
     asked = question(metric or cloud())
     source = CloudMonitoringSource(project, server.client(), pace, clock=lambda: NOW)

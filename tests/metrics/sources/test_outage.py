@@ -12,9 +12,9 @@ import requests
 from autoscaler.decision.types import Decision, Pod
 from autoscaler.metrics.promql import Area
 from autoscaler.metrics.readings import questions, readings
-from autoscaler.metrics.sources.bounded_queries import Pace
-from autoscaler.metrics.sources.cached import SharedSource
-from autoscaler.metrics.sources.connection import Connection
+from autoscaler.metrics.sources.bounded_queries import RetryPolicy
+from autoscaler.metrics.sources.cached import CachedSource
+from autoscaler.metrics.sources.connection import PrometheusConnection
 from autoscaler.metrics.sources.prometheus import PrometheusSource
 from tests.decision.builders import decide, metric, observe, policy
 from tests.servers.eventually import eventually
@@ -43,9 +43,9 @@ class Watch:
         self.most = most
         self.last = last
         self.now = 0.0
-        pace = Pace(deadline=4.0, attempt=3.0, first_wait=0.01, longest_wait=0.05)
-        connection = Connection(managed.url, requests.Session())
-        self.source = SharedSource(PrometheusSource(connection, Area(), pace), clock=lambda: self.now)
+        pace = RetryPolicy(deadline=4.0, attempt=3.0, first_wait=0.01, longest_wait=0.05)
+        connection = PrometheusConnection(managed.url, requests.Session())
+        self.source = CachedSource(PrometheusSource(connection, Area(), pace), clock=lambda: self.now)
 
     def sync(self, after: float = 15.0) -> Decision:
         self.now += after

@@ -16,8 +16,8 @@ from google.auth.exceptions import RefreshError
 from autoscaler.api.models import Signal
 from autoscaler.metrics.promql import MAX_NAMESPACES_CHARACTERS, Area
 from autoscaler.metrics.readings import questions
-from autoscaler.metrics.sources.bounded_queries import Pace
-from autoscaler.metrics.sources.connection import Connection
+from autoscaler.metrics.sources.bounded_queries import RetryPolicy
+from autoscaler.metrics.sources.connection import PrometheusConnection
 from autoscaler.metrics.sources.prometheus import PrometheusSource
 from autoscaler.metrics.sources.sessions import GoogleSession
 from autoscaler.ports import Answer, Question
@@ -33,8 +33,8 @@ from tests.servers.managed_prometheus import (
 from tests.servers.process import free_port
 
 FREE = Question(query="sum(load)")
-QUICK = Pace(deadline=5.0, attempt=2.0, first_wait=0.01, longest_wait=0.05)
-IMPATIENT = Pace(deadline=1.5, attempt=1.0, first_wait=0.01, longest_wait=0.02)
+QUICK = RetryPolicy(deadline=5.0, attempt=2.0, first_wait=0.01, longest_wait=0.05)
+IMPATIENT = RetryPolicy(deadline=1.5, attempt=1.0, first_wait=0.01, longest_wait=0.02)
 
 
 @pytest.fixture
@@ -43,11 +43,15 @@ def server():
         yield proxy
 
 
-def source_of(server: ManagedPrometheus, pace: Pace = QUICK, session: requests.Session | None = None):
-    return PrometheusSource(Connection(server.url, session or requests.Session()), Area("prod"), pace)
+def source_of(server: ManagedPrometheus, pace: RetryPolicy = QUICK, session: requests.Session | None = None):
+    return PrometheusSource(
+        PrometheusConnection(server.url, session or requests.Session()), Area("prod"), pace
+    )
 
 
-def ask(server: ManagedPrometheus, *faults: Fault, pace: Pace = QUICK, question: Question = FREE) -> Answer:
+def ask(
+    server: ManagedPrometheus, *faults: Fault, pace: RetryPolicy = QUICK, question: Question = FREE
+) -> Answer:
     server.faults.extend(faults)
     source = source_of(server, pace)
     try:
@@ -184,7 +188,7 @@ def test_a_short_past_or_senseless_pause_does_not_stop_the_next_try(server, head
 
 
 def test_a_server_that_is_too_slow_is_given_up_and_asked_again(server):
-    slow = Pace(deadline=5.0, attempt=0.2, first_wait=0.01)
+    slow = RetryPolicy(deadline=5.0, attempt=0.2, first_wait=0.01)
     assert ask(server, Fault(delay=1.0), Fault(body=vector(ONE)), pace=slow).error is None
 
 
@@ -195,7 +199,9 @@ def test_a_server_that_says_a_byte_now_and_then_does_not_hold_us(server):
 
 def test_nobody_there_is_told_with_the_address():
     port = free_port()
-    source = PrometheusSource(Connection(f"http://127.0.0.1:{port}", requests.Session()), Area(), IMPATIENT)
+    source = PrometheusSource(
+        PrometheusConnection(f"http://127.0.0.1:{port}", requests.Session()), Area(), IMPATIENT
+    )
     error = str(source.answers([FREE], ["chat"])[FREE].error)
     source.close()
     assert error.startswith(f"cannot reach 127.0.0.1:{port}: Connection refused (")
@@ -205,7 +211,7 @@ def test_nobody_there_is_told_with_the_address():
 
 
 def test_equal_queries_are_asked_once_and_different_ones_at_once_but_not_all(server):
-    source = source_of(server, Pace(concurrency=3))
+    source = source_of(server, RetryPolicy(concurrency=3))
     server.faults.extend([Fault(delay=0.1)] * 12)
     asked = [Question(query=f"q{number}") for number in range(12)] * 2
     assert len(source.answers(asked, ["chat"])) == 12
@@ -252,7 +258,7 @@ def test_without_a_namespace_there_is_nothing_to_ask(server):
 
 
 def test_after_the_end_nothing_waits(server):
-    source = source_of(server, Pace(deadline=30.0, first_wait=20.0, longest_wait=20.0))
+    source = source_of(server, RetryPolicy(deadline=30.0, first_wait=20.0, longest_wait=20.0))
     server.faults.extend([Fault(503)] * 50)
     thread = Thread(target=source.answers, args=([FREE], ["chat"]))
     thread.start()
@@ -265,8 +271,8 @@ def test_after_the_end_nothing_waits(server):
 def test_after_the_end_a_try_that_hangs_is_left_behind():
     told = []
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        connection = Connection(f"http://127.0.0.1:{silent.getsockname()[1]}", requests.Session())
-        source = PrometheusSource(connection, Area(), Pace(deadline=60.0, attempt=60.0))
+        connection = PrometheusConnection(f"http://127.0.0.1:{silent.getsockname()[1]}", requests.Session())
+        source = PrometheusSource(connection, Area(), RetryPolicy(deadline=60.0, attempt=60.0))
         thread = Thread(target=lambda: told.append(source.answers([FREE], ["chat"])))
         thread.start()
         asked, _ = silent.accept()

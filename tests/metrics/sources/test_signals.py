@@ -22,7 +22,7 @@ from autoscaler.decision.types import Pod, Reading
 from autoscaler.metrics.promql import Area
 from autoscaler.metrics.readings import question, reading
 from autoscaler.metrics.signals import GATEWAY_QUEUE
-from autoscaler.metrics.sources.connection import Connection
+from autoscaler.metrics.sources.connection import PrometheusConnection
 from autoscaler.metrics.sources.prometheus import PrometheusSource
 from autoscaler.metrics.sources.sessions import GoogleSession
 from autoscaler.ports import Answer, Question
@@ -215,7 +215,7 @@ def managed(tmp_path_factory: pytest.TempPathFactory, start: float) -> Iterator[
 def source(managed: ManagedPrometheus) -> Iterator[PrometheusSource]:
     """Google's credentials, fresh for each test."""
     session = GoogleSession(IssuedCredentials(managed))
-    found = PrometheusSource(Connection(managed.url, session), Area(cluster="prod"))
+    found = PrometheusSource(PrometheusConnection(managed.url, session), Area(cluster="prod"))
     yield found
     found.close()
 
@@ -366,7 +366,7 @@ def test_every_signal_of_vllm_is_found_in_a_real_scrape(tmp_path):
     text = gzip.decompress(SCRAPE.read_bytes()).decode()
     with Exporter(text) as vllm, Prometheus(tmp_path, interval=0.2) as server:
         server.scrape([{"targets": [vllm.address], "labels": {"namespace": "chat", "pod": "vllm-0"}}])
-        source = PrometheusSource(Connection(server.url, requests.Session()), Area())
+        source = PrometheusSource(PrometheusConnection(server.url, requests.Session()), Area())
         asked = [Question(signal=signal, window_seconds=60) for signal in Signal if signal not in _NOT_IN_IT]
         eventually(lambda: all(one.points or one.buckets for one in source.answers(asked, ["chat"]).values()))
         source.close()

@@ -6,20 +6,20 @@ from math import inf, isnan, nan
 
 from autoscaler.api.models import Signal
 from autoscaler.metrics.signals import CATALOGUE
-from autoscaler.metrics.sources.connection import Result
+from autoscaler.metrics.sources.connection import QueryResult
 from autoscaler.metrics.sources.vectors import exporters, pod_buckets, pod_points, query_points, unrated
 from autoscaler.ports import Buckets, Point
 
 
-def vector(*series: tuple[dict[str, str], str]) -> Result:
-    return Result("vector", [{"metric": labels, "value": [5.5, text]} for labels, text in series])
+def vector(*series: tuple[dict[str, str], str]) -> QueryResult:
+    return QueryResult("vector", [{"metric": labels, "value": [5.5, text]} for labels, text in series])
 
 
 def of(pod: str, **labels: str) -> dict[str, str]:
     return {"namespace": "chat", "pod": pod, **labels}
 
 
-def points(results: list[Result], signal: Signal = Signal.RUNNING) -> tuple[Point, ...]:
+def points(results: list[QueryResult], signal: Signal = Signal.RUNNING) -> tuple[Point, ...]:
     return pod_points(CATALOGUE[signal], results)
 
 
@@ -134,5 +134,5 @@ def test_a_querys_series_have_the_evaluations_time_or_their_own():
 
 
 def test_a_scalar_is_a_point():
-    (point,) = query_points([Result("scalar", [7, "NaN"])])
+    (point,) = query_points([QueryResult("scalar", [7, "NaN"])])
     assert (isnan(point.value), point.timestamp) == (isnan(nan), 7)

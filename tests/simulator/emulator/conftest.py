@@ -9,8 +9,8 @@ import aiohttp
 import pytest
 
 from simulator.emulator.emulator import Emulator
-from simulator.emulator.pod import Clock, PodSettings
-from simulator.startup.plan import StartUp
+from simulator.emulator.pod import EmulatorClock, PodSettings
+from simulator.startup.plan import StartupModel
 from tests.simulator.profiles import make_profile
 
 MODEL = "test-model"
@@ -20,7 +20,7 @@ MODEL = "test-model"
 async def running(speed: float, **profile: int) -> AsyncIterator[Emulator]:
     """No pods yet; 10 ms a step; ready at once."""
     settings = PodSettings(make_profile(max_model_len_tokens=4000, **profile), (MODEL, "alias"))
-    found = Emulator(settings, StartUp(name="0"), Clock(speed), shutdown_timeout_s=30.0)
+    found = Emulator(settings, StartupModel(name="0"), EmulatorClock(speed), shutdown_timeout_s=30.0)
     yield found
     await found.close()
 

@@ -7,8 +7,8 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
 from simulator.emulator.gpu_exporter import GpuCollector
-from simulator.emulator.openai_requests import Ask
-from simulator.emulator.pod import Pod, PodSettings
+from simulator.emulator.openai_requests import GenerationRequest
+from simulator.emulator.pod import EmulatedPod, PodSettings
 from tests.simulator.emulator.test_pod import TurnedClock
 from tests.simulator.profiles import make_profile
 
@@ -20,9 +20,9 @@ def clock() -> TurnedClock:
     return TurnedClock()
 
 
-def pods(clock: TurnedClock, *names: str, load_s: float = 0.0) -> list[Pod]:
+def pods(clock: TurnedClock, *names: str, load_s: float = 0.0) -> list[EmulatedPod]:
     settings = PodSettings(make_profile(gpus_per_replica=2), ("m",))
-    return [Pod(settings, name, clock, load_s) for name in names]
+    return [EmulatedPod(settings, name, clock, load_s) for name in names]
 
 
 async def scrape(http, emulator, layout) -> dict[str, list[tuple[dict[str, str], float]]]:
@@ -74,7 +74,7 @@ async def test_utilization_is_the_busy_share_since_the_scrape_before(clock):
     def values(name: str) -> list[float]:
         return [s.value for family in collector.collect() if family.name == name for s in family.samples[::2]]
 
-    async with busy.answering(Ask(10, 100, 100, "length")):
+    async with busy.answering(GenerationRequest(10, 100, 100, "length")):
         await clock.turn(4.0)  # one of them in steps
         assert values("DCGM_FI_DEV_GPU_UTIL") == [25.0, 0.0]
         await clock.turn(4.5)

@@ -9,8 +9,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from simulator.emulator.emulator import Emulator
-from simulator.emulator.pod import Clock, PodSettings
-from simulator.startup.plan import StartUp
+from simulator.emulator.pod import EmulatorClock, PodSettings
+from simulator.startup.plan import StartupModel
 from simulator.vllm.profile import load_profile
 
 REAL = Path(__file__).parents[2] / "data/vllm_0.26.0_metrics.txt.gz"
@@ -42,7 +42,9 @@ def shape(text: str) -> dict[str, tuple[str, set[tuple[str, tuple[tuple[str, str
 @pytest.fixture
 async def ours(http) -> str:
     """The exposition of an emulated Gemma 2 9B after one completion."""
-    emulator = Emulator(PodSettings(load_profile("gemma2-9b-h100"), ("m",)), StartUp(name="0"), Clock(100.0))
+    emulator = Emulator(
+        PodSettings(load_profile("gemma2-9b-h100"), ("m",)), StartupModel(name="0"), EmulatorClock(100.0)
+    )
     pod = await emulator.add("vllm-0")
     body = {"model": "m", "prompt": "Hello", "max_tokens": 5}
     async with http.post(f"{pod.url}/v1/completions", json=body) as answer:

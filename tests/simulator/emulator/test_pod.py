@@ -9,12 +9,12 @@ from itertools import count
 
 import pytest
 
-from simulator.emulator.openai_requests import Ask
-from simulator.emulator.pod import Clock, Pod, PodSettings
+from simulator.emulator.openai_requests import GenerationRequest
+from simulator.emulator.pod import EmulatedPod, EmulatorClock, PodSettings
 from tests.simulator.profiles import make_profile
 
 
-class TurnedClock(Clock):
+class TurnedClock(EmulatorClock):
     """A clock that stands still until it is turned."""
 
     def __init__(self) -> None:
@@ -55,11 +55,11 @@ def clock() -> TurnedClock:
     return TurnedClock()
 
 
-def make_pod(clock: Clock, load_s: float = 0.0, **profile) -> Pod:
-    return Pod(PodSettings(make_profile(**profile), ("m",)), "vllm-0", clock, load_s)
+def make_pod(clock: EmulatorClock, load_s: float = 0.0, **profile) -> EmulatedPod:
+    return EmulatedPod(PodSettings(make_profile(**profile), ("m",)), "vllm-0", clock, load_s)
 
 
-async def follow(pod: Pod, ask: Ask, seen: list[tuple[float, int]]) -> None:
+async def follow(pod: EmulatedPod, ask: GenerationRequest, seen: list[tuple[float, int]]) -> None:
     async with pod.answering(ask) as answer:
         sent = 0
         while sent < answer.output:
@@ -71,7 +71,7 @@ async def test_tokens_leave_when_their_step_ends(clock):
     """12 ms a step: the ticks in between bring nothing, or what is due."""
     pod = make_pod(clock, base_ms=12.0)
     seen = []
-    task = asyncio.create_task(follow(pod, Ask(10, 4, 4, "length"), seen))
+    task = asyncio.create_task(follow(pod, GenerationRequest(10, 4, 4, "length"), seen))
     await clock.turn(1.0)
     assert task.done()
     first, *between, last = seen
@@ -84,7 +84,7 @@ async def test_tokens_leave_when_their_step_ends(clock):
 
 async def test_a_long_answer_in_one_piece_needs_no_more_than_its_time(clock):
     pod = make_pod(clock)
-    async with pod.answering(Ask(10, 500, 500, "length")) as answer:
+    async with pod.answering(GenerationRequest(10, 500, 500, "length")) as answer:
         waiting = asyncio.create_task(pod.tokens_after(answer, 499))
         await clock.turn(4.999)
         assert not waiting.done()
@@ -96,9 +96,9 @@ async def test_a_long_answer_in_one_piece_needs_no_more_than_its_time(clock):
 async def test_a_request_that_comes_later_shares_the_steps(clock):
     pod = make_pod(clock, per_sequence_us=10_000.0)
     one, two = [], []
-    tasks = [asyncio.create_task(follow(pod, Ask(10, 3, 3, "length"), one))]
+    tasks = [asyncio.create_task(follow(pod, GenerationRequest(10, 3, 3, "length"), one))]
     await clock.turn(0.005)
-    tasks.append(asyncio.create_task(follow(pod, Ask(10, 2, 2, "length"), two)))
+    tasks.append(asyncio.create_task(follow(pod, GenerationRequest(10, 2, 2, "length"), two)))
     await clock.turn(1.0)
     assert all(task.done() for task in tasks)
     # 10 ms for the first prompt, 20 for one that decodes (with the second prompt), 30 for both.
@@ -110,11 +110,11 @@ async def test_requests_that_keep_coming_do_not_put_off_the_tokens_of_others(clo
     """One place in the batch, and a new request every 5 ms: they all wait, and change nothing."""
     pod = make_pod(clock, max_num_seqs=1)
     seen = []
-    task = asyncio.create_task(follow(pod, Ask(10, 20, 20, "length"), seen))
+    task = asyncio.create_task(follow(pod, GenerationRequest(10, 20, 20, "length"), seen))
     others = []
     for number in range(40):
         await clock.turn(number * 0.005)
-        others.append(asyncio.create_task(follow(pod, Ask(10, 1, 1, "length"), [])))
+        others.append(asyncio.create_task(follow(pod, GenerationRequest(10, 1, 1, "length"), [])))
     await clock.turn(0.2)
     assert task.done()
     assert len(seen) >= 10
@@ -139,13 +139,13 @@ async def test_the_context_must_fit_into_the_kv_cache():
 async def test_it_drains_until_the_last_answer_and_aborts_what_comes_meanwhile(clock):
     pod = make_pod(clock)
     seen, late = [], []
-    task = asyncio.create_task(follow(pod, Ask(10, 50, 50, "length"), seen))
+    task = asyncio.create_task(follow(pod, GenerationRequest(10, 50, 50, "length"), seen))
     await clock.turn(0.1)
     draining = asyncio.create_task(pod.drain(3600.0))
     await clock.turn(0.2)
-    async with pod.answering(Ask(10, 50, 50, "length")) as answer:
+    async with pod.answering(GenerationRequest(10, 50, 50, "length")) as answer:
         assert (await pod.tokens_after(answer, 49), answer.reason) == (0, "abort")
-    await follow(pod, Ask(10, 5, 5, "length"), late)
+    await follow(pod, GenerationRequest(10, 5, 5, "length"), late)
     assert (late, pod.serving.in_flight, draining.done()) == ([], 1, False)
     await clock.turn(0.6)
     assert task.done()
@@ -156,7 +156,7 @@ async def test_it_drains_until_the_last_answer_and_aborts_what_comes_meanwhile(c
 async def test_what_has_not_ended_in_its_time_is_aborted_after_its_tokens(clock):
     pod = make_pod(clock)
     seen = []
-    task = asyncio.create_task(follow(pod, Ask(10, 500, 500, "length"), seen))
+    task = asyncio.create_task(follow(pod, GenerationRequest(10, 500, 500, "length"), seen))
     await clock.turn(0.1)
     await pod.drain(0.0)
     await task

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from simulator.emulator.serving import Answer, QueueFullError, Serving
-from simulator.vllm.engine import Replica
+from simulator.emulator.serving import Generation, QueueFullError, Serving
+from simulator.vllm.engine import FastReplica
 from simulator.vllm.profile import load_profile
 from simulator.vllm.request_table import RequestTable
 from tests.simulator.profiles import make_profile
@@ -22,7 +22,7 @@ class Diary:
         self.lines: list[str] = []
         self.prompt_tokens = self.output_tokens = 0
 
-    def first_token(self, answer: Answer) -> None:
+    def first_token(self, answer: Generation) -> None:
         self.lines.append(f"first {answer.row}")
 
     def run(self, prompt_tokens, sequences, steps, first_step_s, growth_s) -> None:
@@ -31,7 +31,7 @@ class Diary:
         self.prompt_tokens += prompt_tokens
         self.output_tokens += sequences * steps
 
-    def finished(self, answer: Answer, queue_s: float) -> None:
+    def finished(self, answer: Generation, queue_s: float) -> None:
         assert queue_s >= 0
         self.lines.append(f"finished {answer.row}")
 
@@ -44,7 +44,7 @@ def server(**profile) -> tuple[Serving, Diary]:
     return Serving(make_profile(**profile), diary, "vllm-0", 0.0), diary
 
 
-def ask(serving: Serving, prompt: int, output: int, now: float) -> Answer:
+def ask(serving: Serving, prompt: int, output: int, now: float) -> Generation:
     return serving.submit(prompt, output, output, "length", now)
 
 
@@ -137,7 +137,7 @@ REQUESTS = st.lists(
 def test_asking_in_between_changes_nothing_that_the_engine_predicts(gaps, tick):
     profile = load_profile("gemma2-9b-h100")
     table = RequestTable()
-    replica = Replica(profile, table, "vllm-0", 0, 0.0)
+    replica = FastReplica(profile, table, "vllm-0", 0, 0.0)
     serving = Serving(profile, Diary(), "vllm-0", 0.0)
     now, answers = 0.0, []
     for gap, prompt, output in gaps:

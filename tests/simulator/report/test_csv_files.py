@@ -14,7 +14,7 @@ import pytest
 
 from autoscaler.errors import InputError
 from simulator.report.csv_files import atomic_writer, check_output, write_requests_csv, write_timeline_csv
-from simulator.vllm.request_table import Outcome, RequestTable
+from simulator.vllm.request_table import RequestOutcome, RequestTable
 from simulator.world.timeline import TimelinePoint
 
 
@@ -152,8 +152,8 @@ def requests() -> RequestTable:
         table.add(arrival_s, prompt, output)
     for row, (queue_s, ttft_s, e2e_s) in enumerate([(0.0, 0.25, 1.25), (0.5, 1 / 3, 1 / 3), (nan, nan, nan)]):
         table.queue_s[row], table.ttft_s[row], table.e2e_s[row] = queue_s, ttft_s, e2e_s
-        table.outcome[row] = Outcome.COMPLETED
-    table.outcome[2] = Outcome.REJECTED
+        table.outcome[row] = RequestOutcome.COMPLETED
+    table.outcome[2] = RequestOutcome.REJECTED
     table.queue_s[3], table.ttft_s[3] = 1e-7, 0.75  # unfinished after its first token
     table.replica[0], table.replica[1], table.replica[3] = 0, 12, 3
     table.preemptions[3] = 2
@@ -177,7 +177,7 @@ def test_requests_agree_with_the_table_beyond_one_chunk(tmp_path: Path) -> None:
     for number in range(10_000):
         row = table.add(number / 3, 1 + number, 1 + number % 40)
         table.queue_s[row], table.ttft_s[row], table.e2e_s[row] = number / 7, number / 6, number / 5
-        table.outcome[row] = Outcome.COMPLETED
+        table.outcome[row] = RequestOutcome.COMPLETED
     write_requests_csv(tmp_path / "r.csv.gz", table)
     rows = list(csv.DictReader(text_of(tmp_path / "r.csv.gz").splitlines()))
     assert [float(row["arrival_s"]) for row in rows] == list(table.arrival_s)

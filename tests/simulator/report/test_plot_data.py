@@ -19,7 +19,7 @@ from simulator.report.summary import summarize
 from simulator.report.timeline_rows import MAX_POINTS, timeline_columns
 from simulator.run.billing import most_billed, replica_seconds
 from simulator.startup.replica_life import ReplicaLife
-from simulator.vllm.request_table import Outcome, RequestTable, Slo
+from simulator.vllm.request_table import RequestOutcome, RequestTable, Slo
 from simulator.world.timeline import TimelinePoint
 
 from .factory import empty_result, make_result
@@ -83,10 +83,10 @@ def test_no_span_needs_too_many_bins(span_s: float) -> None:
 def test_bins_count_each_miss_once_and_by_the_limit_it_broke() -> None:
     table = RequestTable()
     for arrival, outcome, ttft, e2e in (
-        (1.0, Outcome.COMPLETED, 0.5, 1.0),
-        (2.0, Outcome.COMPLETED, 3.0, 9.0),
-        (3.0, Outcome.REJECTED, 0.0, 0.0),
-        (25.0, Outcome.UNFINISHED, 0.0, 0.0),
+        (1.0, RequestOutcome.COMPLETED, 0.5, 1.0),
+        (2.0, RequestOutcome.COMPLETED, 3.0, 9.0),
+        (3.0, RequestOutcome.REJECTED, 0.0, 0.0),
+        (25.0, RequestOutcome.UNFINISHED, 0.0, 0.0),
     ):
         row = table.add(arrival, 10, 11)
         table.outcome[row], table.ttft_s[row], table.e2e_s[row] = outcome, ttft, e2e

@@ -15,7 +15,7 @@ from simulator.report.summary import summarize
 from simulator.run.billing import most_billed, replica_seconds
 from simulator.run.result import RunResult
 from simulator.startup.replica_life import ReplicaLife
-from simulator.vllm.request_table import Outcome, RequestTable, TokenLimit
+from simulator.vllm.request_table import RequestOutcome, RequestTable, TokenLimit
 
 from .factory import empty_result, make_result, report_json
 
@@ -49,19 +49,19 @@ KEYS = [
 ]
 
 
-def table_of(*rows: tuple[Outcome, int, float, float]) -> RequestTable:
+def table_of(*rows: tuple[RequestOutcome, int, float, float]) -> RequestTable:
     table = RequestTable()
     for outcome, output_tokens, ttft_s, e2e_s in rows:
         row = table.add(0.0, 10, output_tokens)
-        if outcome is Outcome.COMPLETED:
+        if outcome is RequestOutcome.COMPLETED:
             table.ttft_s[row] = ttft_s
             table.complete(row, e2e_s)
-        elif outcome is Outcome.REJECTED:
+        elif outcome is RequestOutcome.REJECTED:
             table.reject(row, TokenLimit("kv_cache_tokens", 16_000))
     return table
 
 
-def with_requests(*rows: tuple[Outcome, int, float, float]) -> RunResult:
+def with_requests(*rows: tuple[RequestOutcome, int, float, float]) -> RunResult:
     return replace(empty_result(), requests=table_of(*rows))
 
 
@@ -74,25 +74,25 @@ def test_every_request_ends_as_exactly_one_outcome() -> None:
 @pytest.mark.parametrize(
     ("row", "attainment"),
     [
-        pytest.param((Outcome.COMPLETED, 11, 2.0, 3.0), 1.0, id="exactly on both limits"),
-        pytest.param((Outcome.COMPLETED, 11, 2.001, 2.5), 0.0, id="first token late"),
-        pytest.param((Outcome.COMPLETED, 11, 0.5, 1.6), 0.0, id="later tokens slow"),
-        pytest.param((Outcome.COMPLETED, 1, 2.0, 9.0), 1.0, id="one token has no tpot"),
-        pytest.param((Outcome.COMPLETED, 1, 2.1, 2.1), 0.0, id="one token, late"),
-        pytest.param((Outcome.REJECTED, 11, 0.0, 0.0), 0.0, id="rejected"),
-        pytest.param((Outcome.UNFINISHED, 11, 0.0, 0.0), 0.0, id="unfinished"),
+        pytest.param((RequestOutcome.COMPLETED, 11, 2.0, 3.0), 1.0, id="exactly on both limits"),
+        pytest.param((RequestOutcome.COMPLETED, 11, 2.001, 2.5), 0.0, id="first token late"),
+        pytest.param((RequestOutcome.COMPLETED, 11, 0.5, 1.6), 0.0, id="later tokens slow"),
+        pytest.param((RequestOutcome.COMPLETED, 1, 2.0, 9.0), 1.0, id="one token has no tpot"),
+        pytest.param((RequestOutcome.COMPLETED, 1, 2.1, 2.1), 0.0, id="one token, late"),
+        pytest.param((RequestOutcome.REJECTED, 11, 0.0, 0.0), 0.0, id="rejected"),
+        pytest.param((RequestOutcome.UNFINISHED, 11, 0.0, 0.0), 0.0, id="unfinished"),
     ],
 )
-def test_attainment_of_one_request(row: tuple[Outcome, int, float, float], attainment: float) -> None:
+def test_attainment_of_one_request(row: tuple[RequestOutcome, int, float, float], attainment: float) -> None:
     assert summarize(with_requests(row))["slo_attainment"] == attainment
 
 
 def test_rejected_and_unfinished_requests_count_as_misses_but_not_in_latencies() -> None:
     figures = summarize(
         with_requests(
-            (Outcome.COMPLETED, 11, 0.5, 1.0),
-            (Outcome.REJECTED, 11, 0.0, 0.0),
-            (Outcome.UNFINISHED, 11, 0.0, 0.0),
+            (RequestOutcome.COMPLETED, 11, 0.5, 1.0),
+            (RequestOutcome.REJECTED, 11, 0.0, 0.0),
+            (RequestOutcome.UNFINISHED, 11, 0.0, 0.0),
         )
     )
     assert figures["slo_attainment"] == 0.333333

@@ -15,9 +15,9 @@ from autoscaler.decision.types import Reason
 from simulator.report.summary import summarize
 from simulator.run.event_loop import GIVE_UP_S, simulate
 from simulator.run.result import RunResult
-from simulator.run.scenario import Fixed, Scenario
-from simulator.startup.plan import StartUp
-from simulator.vllm.request_table import Outcome, Slo
+from simulator.run.scenario import FixedScaling, Scenario
+from simulator.startup.plan import StartupModel
+from simulator.vllm.request_table import RequestOutcome, Slo
 from tests.simulator.profiles import make_profile
 
 Request = tuple[float, int, int]
@@ -26,7 +26,7 @@ Request = tuple[float, int, int]
 def make_scenario(**given: Any) -> Scenario:
     defaults: dict[str, Any] = {
         "profile": make_profile(max_num_seqs=8),
-        "startup": StartUp(name="test", engine_s=60.0),
+        "startup": StartupModel(name="test", engine_s=60.0),
         "slo": Slo(2.0, 0.1),
         "metrics_lag_s": 0.0,
     }
@@ -126,11 +126,11 @@ def test_load_rises_replicas_follow_after_their_start_and_fall_when_the_window_h
     assert ready[405.0] >= 3
     assert desired_at(result, 885) >= 3, "the scale-down window of 300 s still holds"
     assert desired_at(result, 990) == 1
-    assert all(outcome == Outcome.COMPLETED for outcome in result.requests.outcome)
+    assert all(outcome == RequestOutcome.COMPLETED for outcome in result.requests.outcome)
 
 
 def test_replicas_are_billed_from_order_to_the_end():
-    result = simulate(steady(1, 0, 100), Fixed(2), make_scenario())
+    result = simulate(steady(1, 0, 100), FixedScaling(2), make_scenario())
     assert [(life.ordered_s, life.ended_s) for life in result.replicas] == [(0.0, result.end_s)] * 2
     assert result.end_s == pytest.approx(99 + 3.8)
 
@@ -157,16 +157,16 @@ def test_scale_to_zero_and_back_on_the_gateway_queue():
     assert desired_at(result, 45) >= 1
     assert desired_at(result, 1400) == 0
     assert desired_at(result, 1515) >= 1
-    assert all(outcome == Outcome.COMPLETED for outcome in result.requests.outcome)
+    assert all(outcome == RequestOutcome.COMPLETED for outcome in result.requests.outcome)
 
 
 def test_requests_that_nobody_will_ever_take_stay_unfinished_and_the_run_ends():
-    fixed = simulate([(5.0, 10, 10)], Fixed(0), make_scenario())
-    assert list(fixed.requests.outcome) == [Outcome.UNFINISHED]
+    fixed = simulate([(5.0, 10, 10)], FixedScaling(0), make_scenario())
+    assert list(fixed.requests.outcome) == [RequestOutcome.UNFINISHED]
     assert fixed.end_s == 5.0
     policy = make_policy(minReplicas=0)  # its only signal vanishes at zero
     never = simulate([(5.0, 10, 10)], policy, make_scenario())
-    assert list(never.requests.outcome) == [Outcome.UNFINISHED]
+    assert list(never.requests.outcome) == [RequestOutcome.UNFINISHED]
     assert never.end_s == pytest.approx(GIVE_UP_S + 65.0, abs=15.0)
 
 
@@ -197,7 +197,7 @@ def test_a_free_query_is_answered_from_its_recorded_series(tmp_path):
 
 
 def test_the_timeline_is_the_truth_at_its_moments_and_demand_is_what_arrived_since_the_last_one():
-    result = simulate(steady(3, 0, 60), Fixed(1), make_scenario(timeline_interval_s=10.0))
+    result = simulate(steady(3, 0, 60), FixedScaling(1), make_scenario(timeline_interval_s=10.0))
     assert [point.time_s for point in result.timeline[:3]] == [0.0, 10.0, 20.0]
     assert [point.demand_rps for point in result.timeline[1:7]] == pytest.approx([3, 3, 3, 3, 3, 2.9])
     assert result.timeline[1].running == 8
@@ -205,7 +205,7 @@ def test_the_timeline_is_the_truth_at_its_moments_and_demand_is_what_arrived_sin
 
 
 def test_on_one_moment_a_pod_becomes_ready_before_a_request_arrives():
-    scenario = make_scenario(initial_replicas=0, startup=StartUp(name="test", engine_s=30.0))
+    scenario = make_scenario(initial_replicas=0, startup=StartupModel(name="test", engine_s=30.0))
     queue = {"signal": "gatewayQueue", "target": {"type": "AverageValue", "averageValue": 4}}
     result = simulate([(1.0, 10, 10), (45.0, 10, 10)], make_policy(queue, minReplicas=0), scenario)
     # Scraped and ordered at 15 s, so the pod is ready at 45 s.
@@ -245,14 +245,14 @@ def test_every_request_ends_exactly_once_and_nothing_is_lost(drawn, routing, ini
         profile=profile,
         routing=routing,
         initial_replicas=initial,
-        startup=StartUp(name="s", engine_s=startup_s),
+        startup=StartupModel(name="s", engine_s=startup_s),
     )
     result = simulate(trace, make_policy(queue, work, minReplicas=0, behavior=behavior), scenario)
     table = result.requests
     assert len(table) == len(trace)
     for row, (arrival, prompt, output) in enumerate(trace):
         fits = prompt + output <= min(2_100, kv_tokens * 16)
-        assert table.outcome[row] == (Outcome.COMPLETED if fits else Outcome.REJECTED)
+        assert table.outcome[row] == (RequestOutcome.COMPLETED if fits else RequestOutcome.REJECTED)
         if fits:
             assert 0.0 <= table.queue_s[row] <= table.ttft_s[row] <= table.e2e_s[row]
             assert arrival + table.e2e_s[row] <= result.end_s + 1e-9
@@ -284,7 +284,7 @@ def test_a_replica_with_constant_steps_and_c_sequences_is_an_m_m_c_queue(servers
     for _ in range(150_000):
         now += rng.expovariate(rate)
         trace.append((now, 1, 1 + int(rng.expovariate(1.0) * 1000)))
-    result = simulate(trace, Fixed(1), make_scenario(profile=profile))
+    result = simulate(trace, FixedScaling(1), make_scenario(profile=profile))
     expected = erlang_c(servers, rate) / (servers - rate)
     assert sum(result.requests.queue_s) / len(trace) == pytest.approx(expected, rel=0.08, abs=0.003)
 

@@ -17,7 +17,7 @@ from autoscaler.documents.policies import load_policies
 from simulator.report.summary import render_json, summarize
 from simulator.run.event_loop import simulate
 from simulator.run.result import RunResult
-from simulator.run.scenario import Fixed, Scenario
+from simulator.run.scenario import FixedScaling, Scenario
 from simulator.startup.choices import load_startup
 from simulator.traces.trace import Trace, bundled_trace
 from simulator.vllm.profile import load_profile
@@ -30,7 +30,7 @@ def fixed() -> RunResult:
     """The Azure hour on three replicas, at three times its rate."""
     scenario = Scenario(load_profile("gemma2-9b-h100"), load_startup("warm-node"), Slo(2.0, 0.1))
     trace = Trace(bundled_trace("azure-conv")).window(rate_scale=3.0)
-    return simulate(trace, Fixed(3), scenario, label="3 replicas")
+    return simulate(trace, FixedScaling(3), scenario, label="3 replicas")
 
 
 def policy() -> RunResult:

@@ -10,7 +10,7 @@ import pytest
 from autoscaler.api.models import Metric
 from autoscaler.decision.types import Reading
 from simulator.run.scrape import ITL_EDGES, TTFT_EDGES, LatencyHistograms, Scraper
-from simulator.startup.plan import StartUp
+from simulator.startup.plan import StartupModel
 from simulator.vllm.request_table import RequestTable
 from simulator.world.cluster import Cluster
 from tests.decision.builders import policy
@@ -23,7 +23,7 @@ def metric(signal: str, kind: str = "PodsAverage", **more: Any) -> Metric:
 
 
 def make(signal: Metric, replicas: int = 2, lag_s: float = 0.0, **profile: Any) -> tuple[Scraper, Cluster]:
-    startup = StartUp(name="test", engine_s=60.0)
+    startup = StartupModel(name="test", engine_s=60.0)
     table = RequestTable()
     cluster = Cluster(make_profile(**profile), startup, table, "round-robin", 0, LatencyHistograms)
     cluster.start_ready(replicas)

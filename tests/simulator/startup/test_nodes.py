@@ -8,17 +8,17 @@ import pytest
 
 from autoscaler.decision.types import PodPhase
 from simulator.run.event_loop import simulate
-from simulator.run.scenario import Fixed
+from simulator.run.scenario import FixedScaling
 from simulator.run.scrape import observed_pod
 from simulator.startup.nodes import NodeLimits, NodePool
-from simulator.startup.plan import StartUp
+from simulator.startup.plan import StartupModel
 from simulator.startup.replica_life import StartPhases
 from simulator.vllm.request_table import RequestTable
 from simulator.world.cluster import Cluster
 from tests.simulator.profiles import make_profile
 from tests.simulator.run.test_event_loop import make_policy, make_scenario, steady
 
-STARTUP = StartUp(name="test", node_s=100.0, image_s=20.0, engine_s=40.0)
+STARTUP = StartupModel(name="test", node_s=100.0, image_s=20.0, engine_s=40.0)
 
 
 def test_warm_nodes_are_taken_first_then_new_ones_until_there_are_none():
@@ -56,7 +56,7 @@ def test_what_is_idle_at_the_end_is_counted():
     assert pool.idle_node_s == 10.0 + 100.0
 
 
-def make_cluster(limits: NodeLimits | None, startup: StartUp = STARTUP, replicas: int = 1) -> Cluster:
+def make_cluster(limits: NodeLimits | None, startup: StartupModel = STARTUP, replicas: int = 1) -> Cluster:
     nodes = None if limits is None else NodePool(limits)
     cluster = Cluster(make_profile(), startup, RequestTable(), "least-loaded", 0, nodes=nodes)
     cluster.start_ready(replicas)
@@ -109,7 +109,7 @@ def test_without_a_limit_every_pod_gets_a_new_node():
 
 
 def test_pods_that_start_together_share_the_storage():
-    startup = StartUp(name="shared", weights_gb_per_s=1.0, shared_gb_per_s=2.0, engine_s=10.0)
+    startup = StartupModel(name="shared", weights_gb_per_s=1.0, shared_gb_per_s=2.0, engine_s=10.0)
     cluster = make_cluster(None, startup)
     seconds = 2**30 / 1e9  # 1 GiB of weights, alone
     cluster.scale(2, 0.0)
@@ -119,7 +119,7 @@ def test_pods_that_start_together_share_the_storage():
 
 
 def test_a_pod_that_is_removed_leaves_its_share_to_the_others():
-    startup = StartUp(name="shared", weights_gb_per_s=1.0, shared_gb_per_s=1.0)
+    startup = StartupModel(name="shared", weights_gb_per_s=1.0, shared_gb_per_s=1.0)
     cluster = make_cluster(None, startup)
     cluster.scale(3, 0.0)
     slow = cluster.next_ready
@@ -141,6 +141,6 @@ def test_a_run_in_a_small_pool_serves_everybody_and_never_uses_more_nodes():
 
 
 def test_fixed_replicas_have_no_start():
-    result = simulate(steady(1, 0, 30), Fixed(2), make_scenario(nodes=NodeLimits(most=2)))
+    result = simulate(steady(1, 0, 30), FixedScaling(2), make_scenario(nodes=NodeLimits(most=2)))
     assert [life.start for life in result.replicas] == [None, None]
     assert result.idle_node_s == 0.0

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from autoscaler.errors import ProfileError
 from simulator.startup.choices import component_names, load_startup
 from simulator.startup.components import components
-from simulator.startup.plan import REFERENCE, Spread, StartUp, profile_model, sized
+from simulator.startup.plan import REFERENCE, Spread, StartupModel, profile_model, sized
 from simulator.vllm.profile import load_profile, profile_yaml
 
 GEMMA = load_profile("gemma2-9b-h100")
@@ -116,7 +116,7 @@ def test_without_spread_every_replica_takes_the_median():
 
 
 def test_draws_have_the_median_and_the_p95_that_were_asked_for():
-    startup = StartUp(name="t", node_s=100.0, engine_s=10.0, spread=Spread(node=1.5))
+    startup = StartupModel(name="t", node_s=100.0, engine_s=10.0, spread=Spread(node=1.5))
     nodes = sorted(startup.draw(sized(0.0), 0, replica).node_s for replica in range(4000))
     assert median(nodes) == pytest.approx(100.0, rel=0.02)
     assert nodes[3800] == pytest.approx(150.0, rel=0.03)

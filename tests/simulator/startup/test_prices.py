@@ -7,7 +7,7 @@ import pytest
 from autoscaler.errors import ProfileError
 from simulator.report.summary import summarize
 from simulator.run.event_loop import simulate
-from simulator.run.scenario import Fixed
+from simulator.run.scenario import FixedScaling
 from simulator.startup.prices import find_price, machine_names, machine_row, storage_price
 from tests.simulator.run.test_event_loop import make_scenario, steady
 
@@ -96,8 +96,8 @@ def test_storage_without_a_row_has_no_price():
 
 def test_the_bill_is_gpu_hours_times_the_price_and_null_without_one():
     price = find_price("", 1, "3")
-    known = summarize(simulate(steady(1, 0, 3600), Fixed(2), make_scenario(price=price)))
+    known = summarize(simulate(steady(1, 0, 3600), FixedScaling(2), make_scenario(price=price)))
     assert known["cost_usd"] == pytest.approx(known["gpu_hours"] * 3, abs=1e-5)
     assert known["price"]["usd_per_gpu_hour"] == 3.0
-    unknown = summarize(simulate(steady(1, 0, 60), Fixed(2), make_scenario()))
+    unknown = summarize(simulate(steady(1, 0, 60), FixedScaling(2), make_scenario()))
     assert (unknown["cost_usd"], unknown["price"]) == (None, None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from simulator.run.event_loop import simulate
-from simulator.run.scenario import Fixed, Scenario
+from simulator.run.scenario import FixedScaling, Scenario
 from simulator.startup.choices import load_startup
 from simulator.verdict.goal import Goal, judge
 from simulator.verdict.unavoidable import IdleReplica, missed
@@ -31,7 +31,7 @@ def test_an_idle_replica_misses_prompts_that_take_longer_than_the_limit():
 
 def test_the_goal_is_held_against_what_could_have_been_avoided_unless_all_counts():
     rows = [(float(i), 500, 20) for i in range(99)] + [(120.0, *HOPELESS)]
-    result = simulate(rows, Fixed(1), scenario())
+    result = simulate(rows, FixedScaling(1), scenario())
     verdicts = {
         count: judge(result.requests, Goal(0.995, count), IdleReplica(scenario()))
         for count in ("avoidable", "all")
@@ -80,7 +80,7 @@ def test_no_request_is_no_miss_and_no_attainment():
 
 
 def test_a_goal_that_no_request_can_meet_is_missed():
-    result = simulate([(1.0, *HOPELESS)], Fixed(1), scenario())
+    result = simulate([(1.0, *HOPELESS)], FixedScaling(1), scenario())
     verdict = judge(result.requests, Goal(), IdleReplica(scenario()))
     assert verdict.hopeless
     assert not verdict.holds

@@ -6,18 +6,18 @@ from math import isnan
 
 import pytest
 
-from simulator.vllm.engine import Replica
+from simulator.vllm.engine import FastReplica
 from simulator.vllm.profile import Profile
-from simulator.vllm.replica import VllmServer
-from simulator.vllm.request_table import Outcome, RequestTable
+from simulator.vllm.replica import Replica
+from simulator.vllm.request_table import RequestOutcome, RequestTable
 from simulator.vllm.stepped import SteppedReplica
 from tests.simulator.profiles import make_profile
 
 STEP = 0.010
 
 
-@pytest.fixture(params=[Replica, SteppedReplica])
-def engine(request) -> type[VllmServer]:
+@pytest.fixture(params=[FastReplica, SteppedReplica])
+def engine(request) -> type[Replica]:
     return request.param
 
 
@@ -25,7 +25,7 @@ def engine(request) -> type[VllmServer]:
 def replay(engine):
     """Requests (arrival, prompt, output[, hash_ids]) through one replica, to the end."""
 
-    def through_one(profile: Profile, *requests: tuple) -> tuple[RequestTable, VllmServer]:
+    def through_one(profile: Profile, *requests: tuple) -> tuple[RequestTable, Replica]:
         table = RequestTable(hash_block_tokens=16)
         replica = engine(profile, table, "vllm-0", 0, 0.0)
         for request in requests:
@@ -88,7 +88,7 @@ def test_when_blocks_run_out_the_newest_is_preempted_and_recomputes_from_the_hea
     table, _ = replay(profile, (0.0, 16, 30), (0.001, 16, 30), (0.1, 8, 1))
     assert list(table.preemptions) == [0, 1, 0]
     assert table.ttft_s[2] + 0.1 > table.e2e_s[0], "it waits behind the preempted one"
-    assert all(outcome == Outcome.COMPLETED for outcome in table.outcome)
+    assert all(outcome == RequestOutcome.COMPLETED for outcome in table.outcome)
 
 
 def test_the_time_of_a_step_follows_the_profiles_formula(replay):

@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 
 from simulator.run.event_loop import simulate
 from simulator.run.result import RunResult
-from simulator.run.scenario import Fixed, Scenario
-from simulator.startup.plan import StartUp
+from simulator.run.scenario import FixedScaling, Scenario
+from simulator.startup.plan import StartupModel
 from simulator.traces.trace import Trace, bundled_trace
 from simulator.vllm.profile import Profile, load_profile
-from simulator.vllm.request_table import Outcome
+from simulator.vllm.request_table import RequestOutcome
 from simulator.vllm.stepped import SteppedReplica
 from tests.simulator.profiles import make_profile
 from tests.simulator.run.test_event_loop import make_policy, make_scenario
@@ -76,7 +76,7 @@ REQUESTS = st.lists(
 )
 QUICK = {"syncPeriodSeconds": 1, "behavior": {"scaleDown": {"stabilizationWindowSeconds": 1}}}
 FOUR_EACH = {"signal": "running+waiting", "target": {"type": "PodsAverage", "averageValue": 4}}
-SCALINGS = st.sampled_from([Fixed(1), Fixed(3), make_policy(**QUICK)])
+SCALINGS = st.sampled_from([FixedScaling(1), FixedScaling(3), make_policy(**QUICK)])
 
 # What the general draw meets too seldom: many requests at once for few blocks or tokens, and a crowd that
 # calls for replicas and goes while long answers are still running on them.
@@ -167,10 +167,10 @@ def troubles(profile: Profile, result: RunResult) -> Iterator[str]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("profile", ["gemma2-9b-h100", "llama3.1-8b-l4"])
-@pytest.mark.parametrize("scaling", [Fixed(1), make_policy()])
+@pytest.mark.parametrize("scaling", [FixedScaling(1), make_policy()])
 def test_both_engines_agree_on_the_beginning_of_the_bundled_trace(profile, scaling):
     requests = list(islice(Trace(bundled_trace("azure-conv")), 600))
-    scenario = make_scenario(profile=load_profile(profile), startup=StartUp(name="test", engine_s=30.0))
+    scenario = make_scenario(profile=load_profile(profile), startup=StartupModel(name="test", engine_s=30.0))
     compare(requests, scaling, scenario)
 
 
@@ -178,9 +178,12 @@ def test_both_engines_agree_on_the_beginning_of_the_bundled_trace(profile, scali
 def test_both_engines_agree_on_every_request_of_the_bundled_hour():
     requests = list(Trace(bundled_trace("azure-conv")))
     profile = load_profile("gemma2-9b-h100")
-    scenario = make_scenario(profile=profile, startup=StartUp(name="test", engine_s=30.0))
+    scenario = make_scenario(profile=profile, startup=StartupModel(name="test", engine_s=30.0))
     result = compare(requests, make_policy(), scenario)
-    assert Counter(result.requests.outcome) == {Outcome.COMPLETED: 19_365, Outcome.REJECTED: 1}  # too long
+    assert Counter(result.requests.outcome) == {
+        RequestOutcome.COMPLETED: 19_365,
+        RequestOutcome.REJECTED: 1,
+    }  # too long
     assert {"scaled", "drained"} <= set(troubles(profile, result))
 
 
@@ -194,7 +197,7 @@ def agree(
         requests.append((now, prompt, output, hashes))
     scenario = make_scenario(
         profile=profile,
-        startup=StartUp(name="test", engine_s=1.0),
+        startup=StartupModel(name="test", engine_s=1.0),
         hash_block_tokens=piece,
         scrape_interval_s=0.27193,
         timeline_interval_s=0.0137193,
@@ -203,11 +206,11 @@ def agree(
     table = result.requests
     capped = profile.scheduler.max_num_queued_reqs is not None
     for row, outcome in enumerate(table.outcome):
-        if outcome == Outcome.REJECTED:
+        if outcome == RequestOutcome.REJECTED:
             assert capped
             assert isnan(table.queue_s[row])
         else:
-            assert outcome == Outcome.COMPLETED
+            assert outcome == RequestOutcome.COMPLETED
             assert 0.0 <= table.queue_s[row] <= table.ttft_s[row] <= table.e2e_s[row]
     assert table.rejected == table.rejected_by.total()
     return result

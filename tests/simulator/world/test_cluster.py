@@ -8,12 +8,12 @@ import pytest
 
 from autoscaler.decision.types import PodPhase
 from simulator.run.scrape import observed_pod
-from simulator.startup.plan import StartUp
-from simulator.vllm.request_table import Outcome, QueueLimit, RequestTable
+from simulator.startup.plan import StartupModel
+from simulator.vllm.request_table import QueueLimit, RequestOutcome, RequestTable
 from simulator.world.cluster import Cluster, Routing
 from tests.simulator.profiles import make_profile
 
-STARTUP = StartUp(name="test", node_s=20.0, engine_s=40.0)
+STARTUP = StartupModel(name="test", node_s=20.0, engine_s=40.0)
 
 
 def make_cluster(replicas: int, routing: Routing = "least-loaded", seed: int = 0) -> Cluster:
@@ -53,7 +53,7 @@ def test_a_pod_is_billed_from_its_order_to_the_end_of_its_drain():
     assert lives["vllm-1"].drain_s == 2.0
     assert lives["vllm-1"].ended_s == pytest.approx(6.0)
     assert lives["vllm-0"].ended_s == 20.0
-    assert all(outcome == Outcome.COMPLETED for outcome in cluster.requests.outcome)
+    assert all(outcome == RequestOutcome.COMPLETED for outcome in cluster.requests.outcome)
 
 
 def test_a_pod_that_has_nothing_to_finish_ends_at_once():
@@ -101,7 +101,7 @@ def test_without_ready_pods_requests_wait_at_the_gateway_and_are_not_waiting_in_
 def test_a_request_that_the_model_cannot_take_is_rejected():
     cluster = make_cluster(1)
     row = arrive(cluster, 0.0, prompt=15_000, output=2_000)
-    assert cluster.requests.outcome[row] == Outcome.REJECTED
+    assert cluster.requests.outcome[row] == RequestOutcome.REJECTED
     assert cluster.in_flight() == 0
 
 
@@ -109,8 +109,8 @@ def test_a_request_beyond_the_kv_cache_is_rejected_even_where_the_model_could_ta
     cluster = Cluster(make_profile(kv_cache_tokens=1_000), STARTUP, RequestTable(), "least-loaded", 0)
     cluster.start_ready(1)
     assert [cluster.requests.outcome[arrive(cluster, 0.0, 900, output)] for output in (92, 93)] == [
-        Outcome.UNFINISHED,
-        Outcome.REJECTED,
+        RequestOutcome.UNFINISHED,
+        RequestOutcome.REJECTED,
     ]
 
 
@@ -119,8 +119,8 @@ def test_a_request_that_finds_every_replica_full_is_refused_and_none_that_waits_
     cluster = Cluster(profile, STARTUP, RequestTable(), "least-loaded", 0)
     cluster.start_ready(2)
     outcomes = [arrive(cluster, 1.0) for _ in range(8)]
-    assert [cluster.requests.outcome[row] for row in outcomes] == [Outcome.UNFINISHED] * 6 + [
-        Outcome.REJECTED
+    assert [cluster.requests.outcome[row] for row in outcomes] == [RequestOutcome.UNFINISHED] * 6 + [
+        RequestOutcome.REJECTED
     ] * 2
     assert [replica.refused for replica in cluster.ready] == [2, 0]
     assert cluster.requests.rejected_by == {QueueLimit("max_num_queued_reqs", 3): 2}

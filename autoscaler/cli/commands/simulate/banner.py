@@ -6,13 +6,13 @@ import textwrap
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from autoscaler.cli.commands.simulate.options import DEFAULT_POLICY, FOR_POLICIES, Options
+from autoscaler.cli.commands.simulate.options import DEFAULT_POLICY, FOR_POLICIES, SimulateOptions
 from simulator.figures import goal as goal_text
 from simulator.run.scenario import Scenario
 from simulator.verdict.fixed import FixedReplicas
 
 
-def defaults_text(options: Options) -> str:
+def defaults_text(options: SimulateOptions) -> str:
     """What the user left out, and what was taken for it."""
     shown = [
         f"{name.replace('_', '-')}={_shown(name, getattr(options, name))}"

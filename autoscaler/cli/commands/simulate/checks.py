@@ -7,12 +7,12 @@ from pathlib import Path
 
 import click
 
-from autoscaler.cli.commands.simulate.options import FOR_POLICIES, Options, Run
+from autoscaler.cli.commands.simulate.options import FOR_POLICIES, PlannedRun, SimulateOptions
 from autoscaler.errors import PolicyError, Problem, TraceError
-from simulator.run.scenario import Fixed
+from simulator.run.scenario import FixedScaling
 
 
-def check_effect(runs: Sequence[Run], options: Options) -> None:
+def check_effect(runs: Sequence[PlannedRun], options: SimulateOptions) -> None:
     """What is given does something. Raises a usage error that names the option."""
     policies = [run.policy.policy for run in runs if run.policy is not None]
     if options.bound == "on" and options.count == "all":
@@ -29,7 +29,7 @@ def check_effect(runs: Sequence[Run], options: Options) -> None:
             raise click.BadParameter(message, param_hint="--series")
 
 
-def check_queries(runs: Sequence[Run], options: Options) -> None:
+def check_queries(runs: Sequence[PlannedRun], options: SimulateOptions) -> None:
     """A free query can only be answered from recorded values. Raises PolicyError without them."""
     problems = [
         loaded.problem(
@@ -46,12 +46,12 @@ def check_queries(runs: Sequence[Run], options: Options) -> None:
         raise PolicyError(problems)
 
 
-def check_nodes(runs: Sequence[Run], options: Options) -> None:
+def check_nodes(runs: Sequence[PlannedRun], options: SimulateOptions) -> None:
     """The replicas that a run begins with have nodes already. Raises a usage error if not."""
     if options.nodes is None:
         return
     for run in runs:
-        if isinstance(run.scaling, Fixed):
+        if isinstance(run.scaling, FixedScaling):
             first = run.scaling.replicas
         elif isinstance(options.initial_replicas, int):
             first = options.initial_replicas
@@ -63,7 +63,7 @@ def check_nodes(runs: Sequence[Run], options: Options) -> None:
             raise click.BadParameter(message, param_hint="--nodes")
 
 
-def check_pipe(trace: Path, runs: Sequence[Run], options: Options) -> None:
+def check_pipe(trace: Path, runs: Sequence[PlannedRun], options: SimulateOptions) -> None:
     """A pipe can be read once. Raises TraceError where several runs, or the bound, would read it."""
     if options.bound == "on" and not trace.is_file():
         message = "is a pipe, which can be read once, and --bound reads it again: name a file"

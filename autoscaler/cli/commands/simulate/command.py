@@ -160,8 +160,8 @@ def simulate(ctx: click.Context, /, **given: Any) -> int:
     several public formats are recognised), or the bundled trace azure-conv. Without options, the
     chat policy scales Gemma 2 9B on H100s; every default that was used is printed.
     """  # noqa: D301 (click wants the character, not a backslash)
-    from autoscaler.cli.commands.simulate.options import Options
+    from autoscaler.cli.commands.simulate.options import SimulateOptions
     from autoscaler.cli.commands.simulate.runs import run
 
     defaults = tuple(name for name in given if ctx.get_parameter_source(name) is ParameterSource.DEFAULT)
-    return run(Options(**given, defaults=defaults))
+    return run(SimulateOptions(**given, defaults=defaults))

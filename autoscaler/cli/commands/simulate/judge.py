@@ -11,7 +11,7 @@ from simulator.report.review import Review
 from simulator.run.billing import replica_seconds
 from simulator.run.event_loop import simulate
 from simulator.run.result import RunResult
-from simulator.run.scenario import Fixed, Scenario
+from simulator.run.scenario import FixedScaling, Scenario
 from simulator.verdict.fixed import FixedReplicas, fewest_fixed
 from simulator.verdict.goal import Goal, Verdict, judge
 from simulator.verdict.unavoidable import IdleReplica
@@ -60,7 +60,7 @@ class Judge:
 
     def _fixed(self, replicas: int, seconds: float | None) -> tuple[RunResult, Verdict]:
         plain = replace(self.scenario, keep_requests=False, keep_decisions=False, keep_timeline=False)
-        result = simulate(self.requests(seconds), Fixed(replicas), plain)
+        result = simulate(self.requests(seconds), FixedScaling(replicas), plain)
         return result, self.verdict(result)
 
 

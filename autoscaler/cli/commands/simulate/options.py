@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from simulator.run.scenario import Fixed
+from simulator.run.scenario import FixedScaling
 
 if TYPE_CHECKING:
     from autoscaler.documents.policies import LoadedPolicy
@@ -28,7 +28,7 @@ FOR_POLICIES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class SimulateOptions:
     """The command line; ``defaults`` names what the user left out."""
 
     trace: str
@@ -80,13 +80,13 @@ class Options:
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class PlannedRun:
     """One of the runs that are compared: a policy, or a fixed number of replicas."""
 
     label: str
-    scaling: LoadedPolicy | Fixed
+    scaling: LoadedPolicy | FixedScaling
 
     @property
     def policy(self) -> LoadedPolicy | None:
         """The policy, if it is one."""
-        return None if isinstance(self.scaling, Fixed) else self.scaling
+        return None if isinstance(self.scaling, FixedScaling) else self.scaling

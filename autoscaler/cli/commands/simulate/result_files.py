@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from autoscaler.cli.commands.simulate.options import STDOUT, Options
+from autoscaler.cli.commands.simulate.options import STDOUT, SimulateOptions
 from autoscaler.cli.options.output_files import check_files
 from simulator.report.csv_files import (
     atomic_writer,
@@ -24,7 +24,7 @@ from simulator.run.result import RunResult
 Summaries = Sequence[dict[str, Any]]
 
 
-def outputs(options: Options) -> list[tuple[str, Path]]:
+def outputs(options: SimulateOptions) -> list[tuple[str, Path]]:
     """Option and file of everything that shall be written."""
     files = {
         "--json": options.json_file,
@@ -36,7 +36,7 @@ def outputs(options: Options) -> list[tuple[str, Path]]:
     return [(option, path) for option, path in files.items() if path is not None]
 
 
-def check_outputs(options: Options, labels: Sequence[str]) -> None:
+def check_outputs(options: SimulateOptions, labels: Sequence[str]) -> None:
     """Every file can be written, and nothing is written over another, or over an input.
 
     Raises InputError for a file that cannot be, a usage error for two that are one.
@@ -54,7 +54,7 @@ def check_outputs(options: Options, labels: Sequence[str]) -> None:
     check_files(files, [*named, *options.series.values()])
 
 
-def write_outputs(results: Sequence[RunResult], summaries: Summaries, options: Options) -> None:
+def write_outputs(results: Sequence[RunResult], summaries: Summaries, options: SimulateOptions) -> None:
     """Writes everything that was asked for, each file whole or not at all."""
     labels = [result.label for result in results]
     for option, path in outputs(options):

@@ -16,7 +16,7 @@ import click
 from autoscaler.cli.commands.simulate.banner import PIPE_TEXT, beginning_text, defaults_text, startup_text
 from autoscaler.cli.commands.simulate.checks import check_effect, check_nodes, check_pipe, check_queries
 from autoscaler.cli.commands.simulate.judge import Judge, initial_replicas, review
-from autoscaler.cli.commands.simulate.options import DEFAULT_POLICY, STDOUT, Options, Run
+from autoscaler.cli.commands.simulate.options import DEFAULT_POLICY, STDOUT, PlannedRun, SimulateOptions
 from autoscaler.cli.commands.simulate.result_files import check_outputs, outputs, write_outputs
 from autoscaler.cli.options.replicas import read_profile, read_requests
 from simulator.figures import goal
@@ -24,7 +24,7 @@ from simulator.report.summary import summarize
 from simulator.report.terminal import render_terminal
 from simulator.run.event_loop import simulate
 from simulator.run.result import RunResult
-from simulator.run.scenario import Fixed, Scenario
+from simulator.run.scenario import FixedScaling, Scenario
 from simulator.startup.choices import load_startup
 from simulator.startup.nodes import NodeLimits
 from simulator.startup.prices import find_price
@@ -46,12 +46,12 @@ LONG_DAYS = 31
 """Longer is no trace that anybody has published; an hour in milliseconds is 42 days."""
 
 
-def run(options: Options) -> int:
+def run(options: SimulateOptions) -> int:
     """The whole command; returns its exit status.
 
     Raises InputError for what is wrong in a file, click's usage errors for the command line.
     """
-    runs = _labelled([*_policies(options), *map(Fixed, options.fixed)])
+    runs = _labelled([*_policies(options), *map(FixedScaling, options.fixed)])
     check_outputs(options, [run.label for run in runs])
     check_effect(runs, options)
     check_queries(runs, options)
@@ -81,7 +81,7 @@ def run(options: Options) -> int:
     return _status(summaries, options)
 
 
-def _status(summaries: Sequence[dict[str, Any]], options: Options) -> int:
+def _status(summaries: Sequence[dict[str, Any]], options: SimulateOptions) -> int:
     missing = [summary["label"] for summary in summaries if not summary["verdict"]["holds"]]
     if not options.check or not missing:
         return 0
@@ -89,7 +89,7 @@ def _status(summaries: Sequence[dict[str, Any]], options: Options) -> int:
     return EXIT_MISSED
 
 
-def _judge(trace: Trace, scenario: Scenario, options: Options) -> Judge:
+def _judge(trace: Trace, scenario: Scenario, options: SimulateOptions) -> Judge:
     again = Trace(trace.path, trace.bad_rows)  # an object of its own: the runs' one counts its skipped rows
 
     def requests(seconds: float | None) -> Iterable[Any]:
@@ -101,7 +101,7 @@ def _judge(trace: Trace, scenario: Scenario, options: Options) -> Judge:
     )
 
 
-def _begun(runs: Sequence[Run], judge: Judge, options: Options) -> list[Scenario]:
+def _begun(runs: Sequence[PlannedRun], judge: Judge, options: SimulateOptions) -> list[Scenario]:
     """Each run's scenario, with the replicas that it begins with."""
     scenario = judge.scenario
     given = options.initial_replicas
@@ -121,7 +121,7 @@ def _begun(runs: Sequence[Run], judge: Judge, options: Options) -> list[Scenario
 
 
 def _summaries(
-    runs: Sequence[Run], results: Sequence[RunResult], judge: Judge, options: Options
+    runs: Sequence[PlannedRun], results: Sequence[RunResult], judge: Judge, options: SimulateOptions
 ) -> list[dict[str, Any]]:
     """Every run's figures and verdict; the baseline and the bound are the same for all."""
     sought = options.baseline == "on" and judge.rereadable
@@ -141,7 +141,7 @@ def _summaries(
     return [summarize(result, one) for result, one in zip(results, reviews, strict=True)]
 
 
-def _bound_hours(judge: Judge, options: Options) -> float | None:
+def _bound_hours(judge: Judge, options: SimulateOptions) -> float | None:
     from autoscaler.cli.commands.bound_lookup import find_bound
 
     trace = Trace(resolve_trace(options.trace), options.bad_rows)
@@ -151,7 +151,7 @@ def _bound_hours(judge: Judge, options: Options) -> float | None:
     return hours
 
 
-def _policies(options: Options) -> Iterator[LoadedPolicy]:
+def _policies(options: SimulateOptions) -> Iterator[LoadedPolicy]:
     names = options.policies if options.names_scaling else (DEFAULT_POLICY,)
     if not names:
         return
@@ -166,21 +166,21 @@ def _policies(options: Options) -> Iterator[LoadedPolicy]:
         yield from policies
 
 
-def _labelled(scalings: Sequence[LoadedPolicy | Fixed]) -> list[Run]:
+def _labelled(scalings: Sequence[LoadedPolicy | FixedScaling]) -> list[PlannedRun]:
     """A label for each run; a name that comes again is numbered."""
-    runs: list[Run] = []
+    runs: list[PlannedRun] = []
     seen: Counter[str] = Counter()
     for scaling in scalings:
-        if isinstance(scaling, Fixed):
+        if isinstance(scaling, FixedScaling):
             name = f"{scaling.replicas} replica{'' if scaling.replicas == 1 else 's'}"
         else:
             name = scaling.policy.metadata.name
         seen[name] += 1
-        runs.append(Run(name if seen[name] == 1 else f"{name} ({seen[name]})", scaling))
+        runs.append(PlannedRun(name if seen[name] == 1 else f"{name} ({seen[name]})", scaling))
     return runs
 
 
-def _scenario(options: Options) -> Scenario:
+def _scenario(options: SimulateOptions) -> Scenario:
     profile = read_profile(options.profile, options.prefix_caching)
     startup = load_startup(options.startup)
     return Scenario(
@@ -202,7 +202,7 @@ def _scenario(options: Options) -> Scenario:
     )
 
 
-def _series(options: Options) -> dict[str, Series]:
+def _series(options: SimulateOptions) -> dict[str, Series]:
     """The recorded values of free queries, on the clock of the run."""
     if not options.series:
         return {}
@@ -214,7 +214,7 @@ def _series(options: Options) -> dict[str, Series]:
     }
 
 
-def _nodes(options: Options) -> NodeLimits | None:
+def _nodes(options: SimulateOptions) -> NodeLimits | None:
     """The pool of nodes, if it has a limit."""
     if options.nodes is None:
         given = [name for name in ("warm_nodes", "node_idle") if name not in options.defaults]
@@ -224,8 +224,8 @@ def _nodes(options: Options) -> NodeLimits | None:
     return NodeLimits(options.nodes, options.warm_nodes, options.node_idle)
 
 
-def _simulate(run: Run, trace: Trace, scenario: Scenario, options: Options) -> RunResult:
-    scaling = run.scaling if isinstance(run.scaling, Fixed) else run.scaling.policy
+def _simulate(run: PlannedRun, trace: Trace, scenario: Scenario, options: SimulateOptions) -> RunResult:
+    scaling = run.scaling if isinstance(run.scaling, FixedScaling) else run.scaling.policy
     # The terminal draws a policy's course; what fixed replicas did is drawn only where it is asked for.
     drawn = run.policy is not None or bool(options.timeline_file or options.html_file)
     with _progress(run.label, trace, options) as progress:
@@ -241,7 +241,7 @@ def _simulate(run: Run, trace: Trace, scenario: Scenario, options: Options) -> R
 
 
 @contextmanager
-def _progress(label: str, trace: Trace, options: Options) -> Iterator[Callable[[float], None] | None]:
+def _progress(label: str, trace: Trace, options: SimulateOptions) -> Iterator[Callable[[float], None] | None]:
     """A bar with the time left, where somebody watches and the trace can be read twice."""
     if not sys.stderr.isatty() or not trace.path.is_file():
         yield None
@@ -254,7 +254,7 @@ def _progress(label: str, trace: Trace, options: Options) -> Iterator[Callable[[
 
 
 def _requests(
-    trace: Trace, scenario: Scenario, options: Options
+    trace: Trace, scenario: Scenario, options: SimulateOptions
 ) -> Iterator[Request] | Iterator[HashedRequest]:
     given = "hash_block_tokens" not in options.defaults
     return read_requests(
@@ -267,11 +267,11 @@ def _requests(
     )
 
 
-def _window(trace: Trace, options: Options) -> Iterator[tuple[float, int, int]]:
+def _window(trace: Trace, options: SimulateOptions) -> Iterator[tuple[float, int, int]]:
     return trace.window(start_s=options.start, span_s=options.span, rate_scale=options.rate_scale)
 
 
-def _inputs(run: Run, options: Options, scenario: Scenario) -> dict[str, Any]:
+def _inputs(run: PlannedRun, options: SimulateOptions, scenario: Scenario) -> dict[str, Any]:
     """Everything that makes the run what it is; with it the run can be repeated."""
     policy = run.policy.policy if run.policy else None
     return {
@@ -281,7 +281,7 @@ def _inputs(run: Run, options: Options, scenario: Scenario) -> dict[str, Any]:
         "rate_scale": options.rate_scale,
         "bad_rows": options.bad_rows,
         "policy": policy.model_dump(mode="json", by_alias=True, exclude_none=True) if policy else None,
-        "replicas": run.scaling.replicas if isinstance(run.scaling, Fixed) else None,
+        "replicas": run.scaling.replicas if isinstance(run.scaling, FixedScaling) else None,
         "initial_replicas": scenario.initial_replicas,
         "profile": asdict(scenario.profile),
         "startup": asdict(scenario.startup),
