@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -23,6 +24,7 @@ from autoscaler.adapter.wire import CUSTOM, EXTERNAL, Item, custom_item, externa
 from autoscaler.decision.types import Pod
 from autoscaler.errors import ClusterError, TargetError
 from autoscaler.ports import Answer, MetricSource, ScaleTargets, TargetKey
+from autoscaler.telemetry.news import News
 
 JOIN_SECONDS = 1.0
 """How long a join with the pods is reused."""
@@ -71,7 +73,7 @@ class MetricCache:
         self._lookers = ThreadPoolExecutor(LOOKERS, thread_name_prefix="pods")
         self._tables: dict[tuple[ServedMetric, str], CachedList] = {}
         self._building: dict[tuple[ServedMetric, str], asyncio.Task[CachedList]] = {}
-        self._told: dict[ServedMetric, str] = {}
+        self._told: defaultdict[ServedMetric, News] = defaultdict(News)
 
     def close(self) -> None:
         """Ends the threads."""
@@ -82,7 +84,8 @@ class MetricCache:
         """Forgets what is not served any more."""
         kept = set(served.measures)
         self._tables = {key: table for key, table in self._tables.items() if key[0] in kept}
-        self._told = {measure: told for measure, told in self._told.items() if measure in kept}
+        for measure in self._told.keys() - kept:
+            del self._told[measure]
 
     async def table(self, measure: ServedMetric, version: str, served: MetricRegistry) -> CachedList:
         """What may be served of a measure now, in the form of a version of its group.
@@ -189,10 +192,8 @@ class MetricCache:
 
     def _tell(self, measure: ServedMetric, reason: str) -> None:
         """Says once why values are absent, and once that they are back."""
-        if self._told.get(measure, "") == reason:
-            return
-        self._told[measure] = reason
-        log.info("%s/%s: %s", measure.namespace, measure.name, reason or "all values are there")
+        if self._told[measure].is_new(reason):
+            log.info("%s/%s: %s", measure.namespace, measure.name, reason or "all values are there")
 
 
 def item_of(measure: ServedMetric, version: str) -> Item:

@@ -52,15 +52,26 @@ _quiet = log.getChild("connections")
 _quiet.setLevel(logging.CRITICAL)  # input that is not HTTP is not an error of this server
 
 
-class _Tls(SSLProtocol):
-    """TLS of one connection, which takes part in ``ConnectionLimiter``.
+class SaysWhy:
+    """Sends the alert of a failed handshake, which ``asyncio`` drops.
 
-    ``asyncio`` has no public way to either of two things, and without them this still works: a
-    buffer of two TLS records instead of 256 KiB, and the alert of a failed handshake, which
-    ``asyncio`` drops.
+    There is no public way, so this is mixed into asyncio's protocol and uses two private names of it. Where
+    a version has them no more, the connection ends without the alert, and all else is the same.
     """
 
-    max_size = 32_768
+    def _on_handshake_complete(self, *outcome: Any) -> None:
+        flush = getattr(self, "_process_outgoing", None)
+        if callable(flush) and any(error is not None for error in outcome):
+            flush()
+        complete = getattr(super(), "_on_handshake_complete", None)
+        if complete is not None:
+            complete(*outcome)
+
+
+class _Tls(SaysWhy, SSLProtocol):
+    """TLS of one connection, which takes part in ``ConnectionLimiter``."""
+
+    max_size = 32_768  # a buffer of two TLS records instead of 256 KiB; not public, and only a saving
 
     def __init__(self, handler: _Handler, connections: ConnectionLimiter, tls: ssl.SSLContext) -> None:
         self._handler, self._connections = handler, connections
@@ -88,12 +99,6 @@ class _Tls(SSLProtocol):
     def connection_lost(self, exc: BaseException | None) -> None:
         self._handler.connection.closed()
         super().connection_lost(exc)
-
-    def _on_handshake_complete(self, handshake_exc: BaseException | None) -> None:
-        flush = getattr(self, "_process_outgoing", None)
-        if handshake_exc is not None and callable(flush):
-            flush()
-        super()._on_handshake_complete(handshake_exc)
 
 
 class _Handler(web.RequestHandler):

@@ -18,6 +18,8 @@ class TtlCache(Generic[K, V]):
     Keys are kept as digests of their ``repr``, which must tell them apart: strangers choose them,
     long ones too, and some are secrets. Several who want the same key at once wait for one call. An
     exception is nobody's to keep: it goes to those who waited for it.
+
+    Not async-lru 2.4.0: it takes no clock, and ends a call when the last who waited leaves (ADR 0023).
     """
 
     def __init__(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from random import Random
 
+from autoscaler.doubling import doubled
+
 FIRST = 4.0
 
 
@@ -56,5 +58,4 @@ class CongestionWindow:
 
     def pause_s(self, failures: int) -> float:
         """A pause after so many failures on end: doubling, bounded, and never the same for two clients."""
-        longest = min(self._shortest_s * 2.0 ** min(failures - 1, 60), self._longest_s)
-        return longest * self._chance.uniform(0.5, 1.0)
+        return doubled(self._shortest_s, self._longest_s, failures - 1) * self._chance.uniform(0.5, 1.0)

@@ -153,7 +153,10 @@ class Journal:
             self._rewrite(dropped)
 
     def _rewrite(self, dropped: set[int]) -> None:
-        """Replaces the file by one without some lines; both are locked until that has happened."""
+        """Replaces the file by one without some lines; both are locked until that has happened.
+
+        Not by ``files.atomic_bytes``: the draft is locked before it has the name, and stays open afterwards.
+        """
         draft = self.path.with_name(f".{self.path.name}.{os.getpid()}.tmp")
         old, self._file = (
             self._file,

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 from collections.abc import Iterable
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, TextIO
 
 from autoscaler.batch.results import FIELDS, RowResult
 from autoscaler.errors import InputError, MissingExtraError, Problem
+from autoscaler.files import atomic_bytes, atomic_writer
 
 TABLES = (".csv", ".parquet")
 LINES = (".jsonl", ".json", ".ndjson")
@@ -37,16 +37,17 @@ def check_table(path: Path) -> None:
 
 
 def write_table(path: Path, results: Iterable[RowResult]) -> None:
-    """Replaces ``path`` by a table in the order of ``results``; it is whole or not there."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        if path.suffix == ".parquet":
-            _parquet(draft, results)
-        else:
-            _csv(draft, results)
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
+    """Replaces ``path`` by a table in the order of ``results``; it is whole or not there.
+
+    Raises:
+        InputError: it cannot be written.
+    """
+    if path.suffix == ".parquet":
+        with atomic_bytes(path, "--output") as stream:
+            _parquet(stream, results)
+    else:
+        with atomic_writer(path, "--output") as file:
+            _csv(file, results)
 
 
 def _cells(result: RowResult) -> list[Any]:
@@ -56,14 +57,13 @@ def _cells(result: RowResult) -> list[Any]:
     return [*cells, None if response is None else json.dumps(response)]
 
 
-def _csv(path: Path, results: Iterable[RowResult]) -> None:
-    with path.open("w", encoding="utf-8", newline="") as file:
-        rows = csv.writer(file, lineterminator="\n")
-        rows.writerow(FIELDS)
-        rows.writerows(map(_cells, results))
+def _csv(file: TextIO, results: Iterable[RowResult]) -> None:
+    rows = csv.writer(file, lineterminator="\n")
+    rows.writerow(FIELDS)
+    rows.writerows(map(_cells, results))
 
 
-def _parquet(path: Path, results: Iterable[RowResult]) -> None:
+def _parquet(stream: BinaryIO, results: Iterable[RowResult]) -> None:
     import pyarrow as pa
     from pyarrow.parquet import ParquetWriter
 
@@ -71,6 +71,6 @@ def _parquet(path: Path, results: Iterable[RowResult]) -> None:
     kinds = {"row": count, "prompt_tokens": count, "completion_tokens": count, "attempts": count}
     schema = pa.schema([(name, kinds.get(name, text)) for name in FIELDS])
     rest = iter(results)
-    with ParquetWriter(path, schema) as writer:
+    with ParquetWriter(stream, schema) as writer:
         while rows := [_cells(result) for result in islice(rest, _ROWS_AT_ONCE)]:
             writer.write_table(pa.table(list(zip(*rows, strict=True)), schema=schema))

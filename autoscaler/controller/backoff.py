@@ -6,6 +6,8 @@ from collections.abc import Hashable
 from math import inf
 from typing import Generic, TypeVar
 
+from autoscaler.doubling import doubled
+
 _Key = TypeVar("_Key", bound=Hashable)
 
 
@@ -16,14 +18,14 @@ class Backoff(Generic[_Key]):
         """``first_seconds``: after one failure; each further one doubles it, up to ``longest_seconds``."""
         self._first = first_seconds
         self._longest = longest_seconds
-        self._failed: dict[_Key, tuple[float, float]] = {}
-        """The last wait in seconds, and when it ends."""
+        self._failed: dict[_Key, tuple[int, float]] = {}
+        """How often it failed, and when the wait ends."""
 
     def fail(self, key: _Key, now: float) -> float:
         """Notes a failure at ``now``; returns the seconds until the next try."""
-        last, _ = self._failed.get(key, (0.0, now))
-        wait = min(max(2 * last, self._first), self._longest)
-        self._failed[key] = wait, now + wait
+        failures, _ = self._failed.get(key, (0, now))
+        wait = doubled(self._first, self._longest, failures)
+        self._failed[key] = failures + 1, now + wait
         return wait
 
     def clear(self, key: _Key) -> None:
@@ -37,7 +39,7 @@ class Backoff(Generic[_Key]):
 
     def until(self, key: _Key) -> float:
         """When the key may be tried again; minus infinity without a failure."""
-        return self._failed.get(key, (0.0, -inf))[1]
+        return self._failed.get(key, (0, -inf))[1]
 
     def __contains__(self, key: _Key) -> bool:
         """Whether the last try failed."""

@@ -28,6 +28,7 @@ from autoscaler.controller.workers import WorkerPool
 from autoscaler.errors import ClusterError
 from autoscaler.ports import Answer, Fence, MetricSource, PolicyStore, Question, StoredPolicy
 from autoscaler.telemetry.controller_metrics import ControllerMetrics
+from autoscaler.telemetry.news import News
 
 WORKERS = 16
 LOOK_SECONDS = 0.5
@@ -75,7 +76,7 @@ class Controller:
         self._leads = False
         self._looked = self._clock.steady()
         self._source_error: str | None = None
-        self._trouble: str | None = UNREAD
+        self._trouble = News(UNREAD)
         self._stop = threading.Event()
 
     # Health
@@ -89,7 +90,7 @@ class Controller:
 
     def ready(self) -> str | None:
         """What this process still waits for; None when it can do its work, or stand by to."""
-        return self._trouble
+        return self._trouble.text or None
 
     # Running
 
@@ -133,14 +134,12 @@ class Controller:
         try:
             policies = self._store.policies()
         except ClusterError as error:
-            if self._trouble != str(error):
-                level = logging.INFO if self._trouble == UNREAD else logging.WARNING
+            level = logging.INFO if self._trouble.text == UNREAD else logging.WARNING
+            if self._trouble.is_new(str(error)):
                 _log.log(level, "waiting for the policies", extra={"error": str(error)})
-            self._trouble = str(error)
             return None
-        if self._trouble is not None:
+        if self._trouble.is_new(""):
             _log.info("policies read", extra={"policies": len(policies)})
-        self._trouble = None
         return policies
 
     def _has_lead(self) -> bool:
@@ -238,7 +237,7 @@ class Controller:
         self._tell_source(errors[0] if errors and len(errors) == len(answers) else None)
 
     def _tell_source(self, error: str | None) -> None:
-        """Once when no metric can be read any more, and once when it is over."""
+        """Once when no metric can be read any more, and once when it is over; reasons change meanwhile."""
         if (error is None) != (self._source_error is None):
             if error is None:
                 _log.info("metrics can be read again")

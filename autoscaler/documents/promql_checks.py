@@ -2,7 +2,7 @@
 
 For lint rules, which only warn: they look at words, not at a syntax tree, and a query that hides its
 intention (recording rules, ``label_replace``) gets the benefit of the doubt. ``unbalanced`` finds what
-no server would take.
+no server would take. A parser would refuse what other servers take (ADR 0023).
 """
 
 from __future__ import annotations

@@ -8,23 +8,31 @@ as its document. The controller and the simulator write the same lines.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from dataclasses import MISSING, dataclass, fields, is_dataclass
-from enum import StrEnum
-from functools import cache, lru_cache
-from math import isfinite, isnan
-from operator import attrgetter
+import re
+from collections.abc import Iterator
+from dataclasses import MISSING, dataclass, fields
+from functools import cache
 from pathlib import Path
-from types import NoneType, UnionType
-from typing import Any, TypeAlias, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
-from pydantic import ValidationError
+from pydantic import ConfigDict, PlainSerializer, TypeAdapter, ValidationError
+from pydantic.alias_generators import to_camel
+from pydantic_core import ErrorDetails, SchemaValidator, core_schema
 
 from autoscaler.api.models import ScalingPolicy
 from autoscaler.api.vocabulary import Action
 from autoscaler.decision.types import Decision, Observation, ScalingState
 from autoscaler.documents.text_lines import Lines
+from autoscaler.documents.yaml_source import dotted
 from autoscaler.errors import InputError
+
+_AS_JSON = ConfigDict(alias_generator=to_camel, extra="forbid", strict=True, ser_json_inf_nan="strings")
+"""pydantic hands it on to the dataclasses within."""
+
+_Document = Annotated[
+    ScalingPolicy,
+    PlainSerializer(lambda policy: policy.model_dump(mode="json", by_alias=True, exclude_none=True)),
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +45,15 @@ class DecisionRecord:
     line before has left.
     """
 
+    __pydantic_config__: ClassVar = _AS_JSON
+
     now: float
     observation: Observation
     decision: Decision
     action: Action = Action.HELD
     note: str = ""
     policy_name: str = ""
-    policy: ScalingPolicy | None = None
+    policy: _Document | None = None
     state: ScalingState | None = None
 
 
@@ -54,6 +64,8 @@ class LogGap:
     ``now``: when writing went on; ``lost``: how many decisions; ``reason``: why they were not written.
     """
 
+    __pydantic_config__: ClassVar = _AS_JSON
+
     now: float
     lost: int
     reason: str = ""
@@ -62,24 +74,20 @@ class LogGap:
 LogLine: TypeAlias = DecisionRecord | LogGap
 """What a line of a decision log holds."""
 
-_RECORD_FIELDS = tuple((part.name, part.default) for part in fields(DecisionRecord))
-_NOT_FINITE = ("NaN", "Infinity", "-Infinity")
-_Decoder: TypeAlias = Callable[[Any], Any]
+_GapLine = dict[Literal["gap"], LogGap]
+_BEGINS_GAP = re.compile(r'\s*\{\s*"gap"\s*:')
+_OPTIONAL = tuple((part.name, part.default) for part in fields(DecisionRecord) if part.default is not MISSING)
 
 
 def record_line(record: DecisionRecord) -> str:
     """One record as one line of JSON, without the line end and the fields at their defaults."""
-    parts = [
-        f'"{_camel(name)}":{_text(value)}'
-        for name, default in _RECORD_FIELDS
-        if (value := getattr(record, name)) is not default and value != default
-    ]
-    return f"{{{','.join(parts)}}}"
+    usual = {name for name, default in _OPTIONAL if getattr(record, name) == default}
+    return _adapter(DecisionRecord).dump_json(record, by_alias=True, exclude=usual).decode()
 
 
 def gap_line(gap: LogGap) -> str:
     """A gap as one line of JSON, without the line end."""
-    return f'{{"gap":{_text(gap)}}}'
+    return _adapter(_GapLine).dump_json({"gap": gap}, by_alias=True).decode()
 
 
 def read_decisions_jsonl(path: Path) -> Iterator[LogLine]:
@@ -89,183 +97,62 @@ def read_decisions_jsonl(path: Path) -> Iterator[LogLine]:
         InputError: with the line and the field, where the file holds anything else.
     """
     lines = Lines(path, InputError)
-    decoded = _line_decoder()
     for first, text in lines.blocks():
         for number, line in enumerate(text.split("\n"), first):
             if line:
                 try:
-                    yield decoded(json.loads(line))
-                except _MismatchError as error:
-                    raise lines.fail(number, error.place, error.message) from None
-                except (ValueError, RecursionError) as error:
-                    raise lines.fail(number, "", f"is no JSON: {error}") from None
+                    yield _line(line)
+                except ValidationError as error:
+                    fault = error.errors(include_url=False)[0]
+                    raise lines.fail(number, dotted(fault["loc"]), _in_words(fault)) from None
 
 
-class _MismatchError(Exception):
-    """A value is not what its field holds; ``place`` grows while the error passes outwards."""
-
-    def __init__(self, message: str) -> None:
-        self.place = ""
-        self.message = message
-        super().__init__(message)
-
-    def inside(self, place: str) -> _MismatchError:
-        joint = "." if self.place and not self.place.startswith("[") else ""
-        self.place = f"{place}{joint}{self.place}"
-        return self
+def _line(text: str) -> LogLine:
+    if _BEGINS_GAP.match(text):
+        gap: LogGap = _reader(_GapLine).validate_json(text)["gap"]
+        return gap
+    record: DecisionRecord = _reader(DecisionRecord).validate_json(text, by_alias=True, by_name=False)
+    return record
 
 
-def _camel(name: str) -> str:
-    head, *rest = name.split("_")
-    return head + "".join(word.capitalize() for word in rest)
-
-
-# Writing. A long run has thousands of records with hundreds of samples each, hence one template
-# for each class, which is filled in one step.
-
-
-def _text(value: object) -> str:
-    writer = _WRITERS.get(type(value))
-    if writer is not None:
-        return writer(value)
-    if isinstance(value, tuple):
-        return f"[{','.join(map(_text, value))}]"
-    kind: Any = type(value)
-    template, values = _layout(kind)
-    return template % tuple(map(_text, values(value)))
-
-
-def _float_text(value: float) -> str:
-    if isfinite(value):
-        return repr(value)
-    return '"NaN"' if isnan(value) else '"Infinity"' if value > 0 else '"-Infinity"'
-
-
-@lru_cache(maxsize=4096)  # names and reasons come back in every record
-def _string_text(value: str) -> str:
-    return json.dumps(value, ensure_ascii=False)
-
-
-_WRITERS: dict[type, Callable[[Any], str]] = {
-    float: _float_text,
-    int: repr,
-    bool: lambda value: "true" if value else "false",
-    str: _string_text,
-    NoneType: lambda _: "null",
-    ScalingPolicy: lambda policy: policy.model_dump_json(by_alias=True, exclude_none=True),
-}
+def _in_words(fault: ErrorDetails) -> str:
+    match fault["type"]:
+        case "json_invalid":
+            return f"is not valid JSON: {fault['ctx']['error']}"
+        case "missing":
+            return "is missing"
+        case "unexpected_keyword_argument":
+            return "is not a field of this object"
+        case _:
+            given = json.dumps(fault["input"], default=str)[:60]
+            return f"{fault['msg'].replace('Input should', 'must', 1)}, not {given}"
 
 
 @cache
-def _layout(kind: Any) -> tuple[str, Callable[[Any], tuple[Any, ...]]]:
-    """The JSON of a class with ``%s`` for each value, and what takes the values out."""
-    if issubclass(kind, StrEnum):
-        return "%s", lambda member: (member.value,)
-    names = [part.name for part in fields(kind)]
-    keys = ",".join(f'"{_camel(name)}":%s' for name in names)
-    if len(names) == 1:  # attrgetter gives a bare value for one name
-        return f"{{{keys}}}", lambda value: (getattr(value, names[0]),)
-    return f"{{{keys}}}", attrgetter(*names)
-
-
-# Reading.
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
 
 
 @cache
-def _decoder(kind: Any) -> _Decoder:
-    """What turns a JSON value into ``kind``, which is what a record's field may be annotated with."""
-    if is_dataclass(kind):
-        return _record_decoder(kind)
-    if get_origin(kind) is UnionType:
-        (plain,) = (_decoder(one) for one in get_args(kind) if one is not NoneType)
-        return lambda value: None if value is None else plain(value)
-    if get_origin(kind) is tuple:
-        return _list_decoder(_decoder(get_args(kind)[0]))
-    if kind is float:
-        return _float
-    if kind is ScalingPolicy:
-        return _policy
-    return _enum_decoder(kind) if issubclass(kind, StrEnum) else _exact_decoder(kind)
+def _reader(kind: Any) -> SchemaValidator:
+    return SchemaValidator(_with_texts(_adapter(kind).core_schema))
 
 
-def _float(value: Any) -> float:
-    if type(value) in (int, float) or value in _NOT_FINITE:
-        return float(value)
-    raise _mismatch(value, "number")
+# pydantic writes numbers that are not finite as texts, and a strict float refuses to read them.
+_TEXT = core_schema.chain_schema(
+    [core_schema.literal_schema(["NaN", "Infinity", "-Infinity"]), core_schema.float_schema(strict=False)]
+)
+_NUMBER = core_schema.union_schema(
+    [core_schema.float_schema(strict=True), _TEXT],
+    mode="left_to_right",
+    custom_error_type="number",
+    custom_error_message="Input should be a number",
+)
 
 
-def _policy(value: Any) -> ScalingPolicy:
-    try:
-        return ScalingPolicy.model_validate(value, by_alias=True, by_name=False)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place = ".".join(map(str, first["loc"]))
-        raise _MismatchError(first["msg"]).inside(place) from None
-
-
-def _exact_decoder(kind: type) -> _Decoder:
-    def decoded(value: Any) -> Any:
-        if type(value) is kind:
-            return value
-        raise _mismatch(value, kind.__name__)
-
-    return decoded
-
-
-def _enum_decoder(kind: type[StrEnum]) -> _Decoder:
-    members = {member.value: member for member in kind}
-
-    def decoded(value: Any) -> StrEnum:
-        if isinstance(value, str) and value in members:
-            return members[value]
-        raise _mismatch(value, kind.__name__)
-
-    return decoded
-
-
-def _list_decoder(part_of: _Decoder) -> _Decoder:
-    def decoded(value: Any) -> tuple[Any, ...]:
-        if not isinstance(value, list):
-            raise _mismatch(value, "array")
-        return tuple(_placed(part_of, part, f"[{index}]") for index, part in enumerate(value))
-
-    return decoded
-
-
-def _record_decoder(kind: Any) -> _Decoder:
-    hints = get_type_hints(kind)
-    parts = {_camel(part.name): (part.name, _decoder(hints[part.name])) for part in fields(kind)}
-    required = {_camel(part.name) for part in fields(kind) if part.default is MISSING}
-
-    def decoded(value: Any) -> Any:
-        if not isinstance(value, dict):
-            raise _mismatch(value, kind.__name__)
-        for key in sorted(required - value.keys()):
-            raise _MismatchError(f"{key} is missing from this {kind.__name__}")
-        for key in sorted(value.keys() - parts.keys()):
-            raise _MismatchError(f"{key[:60]!r} is no field of a {kind.__name__}")
-        return kind(**{parts[key][0]: _placed(parts[key][1], part, key) for key, part in value.items()})
-
-    return decoded
-
-
-def _line_decoder() -> Callable[[Any], LogLine]:
-    record, gap = _decoder(DecisionRecord), _decoder(LogGap)
-
-    def decoded(value: Any) -> LogLine:
-        is_gap = isinstance(value, dict) and value.keys() == {"gap"}
-        line: LogLine = _placed(gap, value["gap"], "gap") if is_gap else record(value)
-        return line
-
-    return decoded
-
-
-def _placed(decoder: _Decoder, value: Any, place: str) -> Any:
-    try:
-        return decoder(value)
-    except _MismatchError as error:
-        raise error.inside(place) from None
-
-
-def _mismatch(value: object, wanted: str) -> _MismatchError:
-    return _MismatchError(f"{json.dumps(value)[:60]} is no {wanted}")
+def _with_texts(schema: Any) -> Any:
+    """A schema with each float replaced by one that also takes the three texts."""
+    if isinstance(schema, dict):
+        is_float = schema.get("type") == "float"
+        return _NUMBER if is_float else {key: _with_texts(part) for key, part in schema.items()}
+    return [_with_texts(part) for part in schema] if isinstance(schema, list) else schema

@@ -13,6 +13,7 @@ from autoscaler.documents.policies import LoadedPolicy, load_policies
 from autoscaler.errors import PolicyError
 from autoscaler.kube.client.references import WorkloadRef, workload
 from autoscaler.ports import AnyPolicy, RefusedPolicy, StoredPolicy
+from autoscaler.telemetry.news import News
 
 SUFFIXES = (".yaml", ".yml")
 LOOK_SECONDS = 1.0
@@ -48,7 +49,7 @@ class PolicyFiles:
         self._statuses: dict[tuple[str, str], Mapping[str, object]] = {}
         self._owners: Mapping[WorkloadRef, str] = {}
         self._looked = float("-inf")
-        self._problem: str | None = None
+        self._problem = News()
 
     def policies(self) -> Sequence[StoredPolicy]:
         """See ``ports.PolicyStore.policies``."""
@@ -97,20 +98,17 @@ class PolicyFiles:
         try:
             stamps = {path: _stamp(path) for path in self._folder.iterdir() if _is_policy(path)}
         except OSError as error:
-            self._note(f"{self._folder} cannot be read: {(error.strerror or str(error)).lower()}")
+            problem = f"{self._folder} cannot be read: {(error.strerror or str(error)).lower()}"
+            if self._problem.is_new(problem):
+                log.warning(problem)
             return
-        self._note(None)
+        self._problem.text = ""
         for path in self._files.keys() - stamps.keys():
             del self._files[path]
         for path, stamp in stamps.items():
             old = self._files.get(path)
             if old is None or old.stamp != stamp:
                 self._files[path] = _read(path, stamp, old)
-
-    def _note(self, problem: str | None) -> None:
-        if problem is not None and problem != self._problem:
-            log.warning(problem)
-        self._problem = problem
 
 
 def _owners(policies: Iterable[AnyPolicy]) -> Mapping[WorkloadRef, str]:

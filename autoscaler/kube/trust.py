@@ -12,6 +12,7 @@ from cryptography import x509
 from autoscaler.errors import ClusterError
 from autoscaler.kube.client.api import Api, Object
 from autoscaler.ports import AuthenticationConfig
+from autoscaler.telemetry.news import News
 from autoscaler.threads import BackgroundThread
 
 CONFIG_MAP = "/api/v1/namespaces/kube-system/configmaps/extension-apiserver-authentication"
@@ -28,7 +29,7 @@ class KubeAuthenticationConfig:
         self._api = api
         self._period_seconds = period_seconds
         self._trust: AuthenticationConfig | None = None
-        self._problem = ""
+        self._problem = News()
         self._stopped = threading.Event()
         self._first = threading.Event()
         self._thread = BackgroundThread("trust", self._run)
@@ -49,29 +50,28 @@ class KubeAuthenticationConfig:
     def trust(self) -> AuthenticationConfig:
         """See ``ports.TrustSource.trust``."""
         if self._trust is None:
-            raise ClusterError(f"the authentication of the cluster was not read yet{self._problem}")
+            raise ClusterError(f"the authentication of the cluster was not read yet{self._problem.text}")
         return self._trust
 
     @property
     def problem(self) -> str:
         """Why the newest is not in use; empty when it is."""
-        return self._problem
+        return self._problem.text
 
     def _run(self) -> None:
         while not self._stopped.is_set():
             try:
                 self._look()
             except Exception as error:  # whatever the ConfigMap holds, the next look may be better
-                if self._problem != f": {error}":
+                if self._problem.is_new(f": {error}"):
                     log.warning("%s: %s", CONFIG_MAP, error)
-                self._problem = f": {error}"
             self._stopped.wait(self._period_seconds if self._trust else min(self._period_seconds, 1.0))
 
     def _look(self) -> None:
         found = read_trust(self._api.get(CONFIG_MAP).get("data") or {})
         if found != self._trust:
             self._trust = found  # one object as long as nothing changes
-        self._problem = ""
+        self._problem.text = ""
         self._first.set()
 
 

@@ -10,6 +10,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from autoscaler.errors import InputError
+from autoscaler.files import atomic_writer
+
 METHOD = 4
 """Counts up with every change that gives other bounds for the same inputs."""
 
@@ -43,8 +46,7 @@ class BoundCache:
 
     def write(self, document: Mapping[str, Any]) -> None:
         """Keeps a document; a folder that cannot be written keeps none, which costs time only."""
-        with suppress(OSError):
+        with suppress(OSError, InputError):
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            draft = self.path.with_name(f".{self.path.name}.{os.getpid()}")
-            draft.write_text(json.dumps(document), encoding="utf-8")
-            draft.replace(self.path)
+            with atomic_writer(self.path) as file:
+                file.write(json.dumps(document))

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from autoscaler.adapter.server import SaysWhy
 from autoscaler.ports import AuthenticationConfig
 from tests.adapter.test_authorizer import CLUSTER, FRONT, TRUST
 
@@ -158,3 +159,30 @@ async def test_a_client_certificate_names_its_user(world):
 async def test_without_any_authority_every_client_certificate_is_refused(tmp_path):
     async with running(tmp_path, DECLARED, judge(), Trusted(AuthenticationConfig())) as world:
         assert await spoken(world, PROXY) == "TLSV1_ALERT_UNKNOWN_CA"
+
+
+class OtherAsyncio:
+    """A protocol of an asyncio without the private names."""
+
+
+class WithoutFlush:
+    """A protocol of an asyncio that has one of the names, with another signature."""
+
+    def __init__(self):
+        self.completed = []
+
+    def _on_handshake_complete(self, *outcome):
+        self.completed.append(outcome)
+
+
+def test_without_asyncios_private_names_a_failed_handshake_ends_without_an_alert():
+    class Bare(SaysWhy, OtherAsyncio):
+        pass
+
+    class Partly(SaysWhy, WithoutFlush):
+        pass
+
+    Bare()._on_handshake_complete(ConnectionResetError())
+    partly = Partly()
+    partly._on_handshake_complete(None, "verified")
+    assert partly.completed == [(None, "verified")]

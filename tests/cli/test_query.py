@@ -213,7 +213,9 @@ def test_workload_identity_is_all_that_managed_prometheus_needs():
 def test_what_the_server_remarks_of_the_query_is_shown_and_counts_for_nothing(tmp_path: Path):
     file = tmp_path / "q.yaml"
     query_ = "{query: load, target: {type: AverageValue, averageValue: 1}}"
-    file.write_text(CLOUD.partition("    - cloud")[0] + f"    - {query_}\n")
+    no_guards = "{remainingCapacity: {enabled: false}, rejectedRequests: {enabled: false}}"
+    head = CLOUD.partition("    - cloud")[0].replace("{remainingCapacity: {enabled: false}}", no_guards)
+    file.write_text(f"{head}    - {query_}\n")
     series = [{"metric": {}, "value": [time.time(), "3"]}]
     notes = {"warnings": ["PromQL info: x might be no counter"], "isPartial": True}
     answer = {"status": "success", "data": {"resultType": "vector", "result": series}, **notes}

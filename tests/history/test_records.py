@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from math import inf, nan
 from pathlib import Path
 
@@ -101,16 +102,33 @@ def test_a_line_is_one_object_in_kubernetes_spelling() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("{", "", "is no JSON: "),
-        ('"now":15.0', '"now":true', "now: true is no number"),
-        ('"now":15.0', '"now":"soon"', 'now: "soon" is no number'),
-        ('"now":15.0,', "", "now is missing from this DecisionRecord"),
-        ('"now"', '"then":1,"now"', "'then' is no field of a DecisionRecord"),
-        ('"phase":"Running"', '"phase":"Odd"', 'observation.pods[0].phase: "Odd" is no PodPhase'),
-        ('"ready":true', '"ready":1', "observation.pods[0].ready: 1 is no bool"),
-        ('"specReplicas":1', '"specReplicas":1.5', "observation.specReplicas: 1.5 is no int"),
-        ('"activeSchedules":[]', '"activeSchedules":{}', "observation.activeSchedules: {} is no array"),
-        ('"pods":[{', '"pods":[7,{', "observation.pods[0]: 7 is no Pod"),
+        ("{", "", "is not valid JSON: "),
+        ('"now":15.0', '"now":true', "now: must be a number, not true"),
+        ('"now":15.0', '"now":"15"', 'now: must be a number, not "15"'),
+        ('"now":15.0', '"now":null', "now: must be a number, not null"),
+        ('"now":15.0,', "", "now: is missing"),
+        ('"now"', '"then":1,"now"', "then: is not a field of this object"),
+        (
+            '"phase":"Running"',
+            '"phase":"Odd"',
+            "observation.pods[0].phase: must be 'Pending', 'Running', 'Failed' or 'Succeeded', not \"Odd\"",
+        ),
+        ('"ready":true', '"ready":1', "observation.pods[0].ready: must be a valid boolean, not 1"),
+        (
+            '"statusReplicas":1',
+            '"statusReplicas":true',
+            "observation.statusReplicas: must be a valid integer",
+        ),
+        ('"specReplicas":1', '"specReplicas":1.5', "observation.specReplicas: must be a valid integer, not"),
+        ('"specReplicas"', '"spec_replicas"', "observation.specReplicas: is missing"),
+        (
+            '"activeSchedules":[]',
+            '"activeSchedules":{}',
+            "observation.activeSchedules: must be a valid array, not {}",
+        ),
+        ('"pods":[{', '"pods":[7,{', "observation.pods[0]: must be an object, not 7"),
+        ('"decision"', '"policy":{},"decision"', "policy.apiVersion: is missing"),
+        ('{"now"', '{"gap":{"now":1.0},"now"', "gap.lost: is missing"),
     ],
 )
 def test_a_line_that_is_no_record_names_its_place(tmp_path: Path, old: str, new: str, message: str) -> None:
@@ -121,6 +139,16 @@ def test_a_line_that_is_no_record_names_its_place(tmp_path: Path, old: str, new:
     with pytest.raises(InputError) as caught:
         list(read_decisions_jsonl(path))
     assert str(caught.value).startswith(f"{path}:3: {message}")
+
+
+@given(st.floats())
+def test_every_number_is_read_as_it_was_written(
+    tmp_path_factory: pytest.TempPathFactory, number: float
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "numbers.jsonl"
+    record = replace(RECORD, now=number)
+    path.write_text(f"{record_line(record)}\n")
+    assert repr(list(read_decisions_jsonl(path))) == repr([record])
 
 
 def test_a_gap_is_a_line_of_its_own(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from autoscaler.cli.options.output_files import check_files
 from autoscaler.cli.options.replicas import read_profile, read_requests, replica_options
 from autoscaler.cli.options.shell_completion import complete_trace
 from autoscaler.cli.options.trace import trace_options
+from autoscaler.files import atomic_writer
 
 if TYPE_CHECKING:
     from simulator.bound.document import Document
@@ -107,8 +108,6 @@ def _outputs(options: BoundOptions) -> list[tuple[str, Path]]:
 
 
 def _write(document: Document, options: BoundOptions) -> None:
-    from simulator.report.csv_files import atomic_writer
-
     if options.json_file:
         with atomic_writer(options.json_file, "--json") as file:
             file.write(json.dumps(document, indent=2, allow_nan=False) + "\n")

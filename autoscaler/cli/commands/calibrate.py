@@ -14,6 +14,7 @@ import click
 from autoscaler.cli.options.finite import FiniteRange
 from autoscaler.cli.options.output_files import check_files
 from autoscaler.cli.options.shell_completion import complete_profile
+from autoscaler.files import atomic_writer
 
 if TYPE_CHECKING:
     from simulator.calibration.recording import Recording
@@ -62,7 +63,6 @@ def calibrate(
     """
     from simulator.calibration.fit import fit
     from simulator.calibration.recording import read_recording
-    from simulator.report.csv_files import atomic_writer
     from simulator.vllm.profile import load_profile, profile_yaml
 
     if metrics and len(metrics) != len(requests):

@@ -18,6 +18,7 @@ from autoscaler.cli.options.output_files import check_files
 from autoscaler.cli.options.server import server_options
 from autoscaler.cli.options.shell_completion import complete_trace
 from autoscaler.cli.options.trace import trace_options
+from autoscaler.files import atomic_writer
 
 if TYPE_CHECKING:
     from autoscaler.client.endpoint import Endpoint
@@ -169,7 +170,6 @@ def _report(loop: OpenLoop, scrapes: Scrapes | None, options: LoadOptions) -> bo
     import json
 
     from autoscaler.cli.commands.load_report import render, summarize, write_metrics, write_requests
-    from simulator.report.csv_files import atomic_writer
 
     inputs = {
         name: getattr(options, name)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from autoscaler.client.load_generator import SentRequest
+from autoscaler.files import atomic_writer
 
 COLUMNS = (
     *("arrival_s", "sent_s", "prompt_tokens", "output_tokens", "completion_tokens"),
@@ -70,8 +71,6 @@ def write_requests(path: Path, requests: Iterable[SentRequest]) -> None:
     """
     import csv
 
-    from simulator.report.csv_files import atomic_writer
-
     with atomic_writer(path, "--requests") as file:
         rows = csv.writer(file, lineterminator="\n")
         rows.writerow(COLUMNS)
@@ -88,7 +87,6 @@ def write_metrics(path: Path, rows: Iterable[Sequence[float]]) -> None:
     import csv
 
     from autoscaler.client.scrapes import GAUGES
-    from simulator.report.csv_files import atomic_writer
 
     with atomic_writer(path, "--metrics") as file:
         table = csv.writer(file, lineterminator="\n")

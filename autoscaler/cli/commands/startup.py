@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from autoscaler.cli.options.shell_completion import complete_profile, complete_startup
+from autoscaler.files import atomic_writer, check_output
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]i?B?|B)", re.IGNORECASE)
 _NUMBERS = ("seconds", "model_seconds", "gb_per_s", "shared_gb_per_s")
@@ -78,8 +79,6 @@ def startup(names: tuple[str, ...], json_file: Path | None, components: bool, **
     every way of loading weights is compared. Numbers are measured, reported or assumed: each has
     its source in --components and --json.
     """
-    from simulator.report.csv_files import atomic_writer, check_output
-
     if components:
         click.echo(_listing(), nl=False)
         return

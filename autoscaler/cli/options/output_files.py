@@ -8,6 +8,8 @@ from pathlib import Path
 
 import click
 
+from autoscaler.files import check_output
+
 
 def check_files(files: Sequence[tuple[str, Path]], inputs: Iterable[str | Path]) -> None:
     """Looks at options and their files; ``inputs`` may hold names that are no files.
@@ -16,8 +18,6 @@ def check_files(files: Sequence[tuple[str, Path]], inputs: Iterable[str | Path])
         InputError: a file cannot be written.
         click.UsageError: two of them are one, or one is an input.
     """
-    from simulator.report.csv_files import check_output
-
     read = [Path(one) for one in inputs if Path(one).is_file()]
     for option, path in files:
         check_output(path, option)

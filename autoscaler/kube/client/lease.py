@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from autoscaler.api.models import MAX_INT32
 from autoscaler.errors import ClusterError
 from autoscaler.kube.client.api import Api, ApiError, Object
+from autoscaler.telemetry.news import News
 from autoscaler.threads import BackgroundThread
 from autoscaler.timestamps import running_seconds, to_rfc3339
 
@@ -65,7 +66,7 @@ class LeaderElection:
         self._resigned = False
         self._ours: Object | None = None
         self._seen: tuple[str, float] = ("", NEVER)
-        self._told = ""
+        self._told = News()
         self._stopped = threading.Event()
         self._thread = BackgroundThread("lease", self._run)
 
@@ -139,9 +140,8 @@ class LeaderElection:
 
     def _tell(self, level: int, message: str) -> None:
         """A line for what is new; attempts come every two seconds."""
-        if message != self._told:
+        if self._told.is_new(message):
             log.log(level, "the lease %s: %s", self._path, message)
-        self._told = message
 
     def _acquire(self) -> None:
         try:
@@ -187,7 +187,7 @@ class LeaderElection:
         began = self._clock()
         self._ours = self._put(lease, {**self._claim(), **changes})
         self._deadline = began + self._settings.seconds
-        self._told = ""
+        self._told = News()
 
     def _put(self, lease: Object, changes: Object) -> Object:
         return self._api.replace(self._path, {**lease, "spec": {**(lease.get("spec") or {}), **changes}})

@@ -17,8 +17,10 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
+from autoscaler.doubling import doubled
 from autoscaler.errors import ClusterError
 from autoscaler.kube.client.api import Api, ApiError, EventStream, Object
+from autoscaler.telemetry.news import News
 from autoscaler.threads import BackgroundThread
 
 PAGE_SIZE = 500
@@ -62,7 +64,7 @@ class WatchTimings:
         A server that asks for a pause gets it, up to ``longest_backoff``: while a watch waits, its copy
         grows too old to decide by.
         """
-        backoff = min(self.first_backoff * 2.0 ** min(failures, 16), self.longest_backoff)
+        backoff = doubled(self.first_backoff, self.longest_backoff, failures)
         asked = (error.retry_after_seconds or 0.0) if isinstance(error, ClusterError) else 0.0
         return max(min(asked, self.longest_backoff), random.uniform(backoff / 2, backoff))
 
@@ -115,7 +117,7 @@ class Reflector:
         self._opened = float("-inf")
         self._tried = False
         """A watch was tried since the last list: one that took long is no reason for another."""
-        self._problem: str | None = None
+        self._problem = News()
         self._synced = threading.Event()
         self._answered = threading.Event()
         self._refusal = ""
@@ -166,7 +168,7 @@ class Reflector:
 
     @property
     def _why(self) -> str:
-        return f": {self._problem}" if self._problem else ""
+        return f": {self._problem.text}" if self._problem.text else ""
 
     def _run(self) -> None:
         failures = 0
@@ -178,7 +180,7 @@ class Reflector:
                 else:
                     self._watch(self._version)
                     failures = 0
-                self._problem, self._refusal = None, ""
+                self._problem.text = self._refusal = ""
             except Exception as error:  # whatever it is, the next list may cure it
                 if self._watched_since(began):
                     failures = 0
@@ -202,11 +204,10 @@ class Reflector:
         if _is_status(error, FORBIDDEN):
             self._refusal = str(error)
             self._answered.set()
-        if str(error) != self._problem:
+        if self._problem.is_new(str(error) or repr(error)):
             trace = None if isinstance(error, ClusterError) else error
             level = logging.INFO if _is_status(error, GONE) else logging.WARNING  # a server forgets its past
             log.log(level, "%s: %s", self.path, error, exc_info=trace)
-        self._problem = str(error)
         if failures or not _is_status(error, GONE):
             self._stopped.wait(self._pace.pause(error, failures))
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 from threading import Event, Lock
 
 from autoscaler.api.models import QUANTILE_SIGNALS, Signal
+from autoscaler.doubling import doubled
 from autoscaler.errors import QueryError, SourceError
 from autoscaler.metrics.promql import Area, render, render_query
 from autoscaler.metrics.signals import CATALOGUE
@@ -75,8 +76,7 @@ class PrometheusSource:
 
     def _pause(self, tried: int, asked_for: float | None) -> float:
         """How long to wait before the next try; what the server asked for is noted for all."""
-        longest = min(self._pace.longest_wait, self._pace.first_wait * 2**tried)
-        pause = random.uniform(0.0, longest)
+        pause = random.uniform(0.0, doubled(self._pace.first_wait, self._pace.longest_wait, tried))
         if not asked_for:
             return pause
         asked_for = min(asked_for, self._pace.longest_pause)

@@ -12,8 +12,8 @@ import click
 
 from autoscaler.cli.commands.simulate.options import STDOUT, SimulateOptions
 from autoscaler.cli.options.output_files import check_files
+from autoscaler.files import atomic_writer
 from simulator.report.csv_files import (
-    atomic_writer,
     write_decisions_jsonl,
     write_requests_csv,
     write_timeline_csv,
