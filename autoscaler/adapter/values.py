@@ -13,8 +13,8 @@ from math import isfinite
 
 from autoscaler.adapter.registry import ServedMetric
 from autoscaler.api.models import CLUSTER_SIGNALS
-from autoscaler.decision.fleet import survey
-from autoscaler.decision.samples import Screen, bounds_of, fault
+from autoscaler.decision.pod_groups import group_pods
+from autoscaler.decision.samples import SampleFilter, bounds_of, fault
 from autoscaler.decision.types import Pod, Reading, Sample
 from autoscaler.metrics.readings import reading
 from autoscaler.ports import Answer
@@ -76,7 +76,7 @@ def _silent(measure: ServedMetric, found: Reading, pods: Collection[Pod]) -> Seq
     if measure.metric.signal is None or measure.metric.signal in CLUSTER_SIGNALS:
         return ()
     heard = {sample.pod for sample in found.samples}
-    return [pod for pod in survey(pods, exact=False).serving if pod not in heard]
+    return [pod for pod in group_pods(pods, hpa_parity=False).serving if pod not in heard]
 
 
 _REDUCTIONS: dict[str, Callable[[Sequence[float]], float]] = {
@@ -89,10 +89,11 @@ _REDUCTIONS: dict[str, Callable[[Sequence[float]], float]] = {
 
 def _combine(measure: ServedMetric, samples: Sequence[Sample], now: float) -> Value | str:
     """One value of one or several series, as old as the oldest of them; or why there is none."""
-    bounds = bounds_of(measure.metric.signal, strict=False)
-    screen = Screen(now, measure.max_age_seconds, strict=True, bounds=bounds)
+    # A query's value may be negative, as for an HPA; a timestamp from the future is rejected.
+    bounds = bounds_of(measure.metric.signal, hpa_parity=True)
+    rules = SampleFilter(now, measure.max_age_seconds, hpa_parity=False, bounds=bounds)
     for sample in samples:
-        message = fault(sample, screen)
+        message = fault(sample, rules)
         if message is not None:
             return f"the sample is {message}"
     oldest = min(sample.timestamp for sample in samples)

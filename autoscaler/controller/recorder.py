@@ -21,7 +21,7 @@ from autoscaler.controller.outage import Outage
 from autoscaler.controller.reconcile import PolicyMemory, Sync, SyncDecision
 from autoscaler.controller.status_builder import refused_status, status_after
 from autoscaler.decision.bounds import effective_bounds
-from autoscaler.decision.fleet import survey
+from autoscaler.decision.pod_groups import group_pods
 from autoscaler.decision.types import Observation
 from autoscaler.errors import ClusterError
 from autoscaler.history.decision_status import troubles_of
@@ -123,7 +123,7 @@ class Recorder:
         return PolicySnapshot(
             current=made.decision.current_replicas,
             desired=made.decision.desired_replicas,
-            ready=survey(made.observation.pods, exact=False).available,
+            ready=group_pods(made.observation.pods, hpa_parity=False).available,
             min_replicas=bounds.min_replicas,
             max_replicas=bounds.max_replicas,
             reason=made.decision.reason,

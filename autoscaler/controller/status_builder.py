@@ -13,7 +13,7 @@ from autoscaler.api.status import (
 from autoscaler.api.vocabulary import Action, Semantics
 from autoscaler.controller.actuator import WriteOutcome, describe_conflicts, others
 from autoscaler.controller.reconcile import Sync, SyncDecision
-from autoscaler.decision.fleet import survey
+from autoscaler.decision.pod_groups import group_pods
 from autoscaler.decision.zero import follows_condition
 from autoscaler.history.decision_status import (
     FOREIGN_PODS,
@@ -58,7 +58,7 @@ def _decided(old: PolicyStatus, sync: Sync, made: SyncDecision) -> dict[str, obj
     return {
         "current_replicas": decision.current_replicas,
         "desired_replicas": decision.desired_replicas,
-        "ready_replicas": survey(made.observation.pods, exact=False).available,
+        "ready_replicas": group_pods(made.observation.pods, hpa_parity=False).available,
         "last_scale_time": sync.now if scaled else old.last_scale_time,
         "last_decision": last_decision(spec, sync.now, decision, sync.outcome.action, _note(sync.outcome)),
         "past_decisions": append_decision(old.past_decisions, sync.now, decision, sync.outcome.action),

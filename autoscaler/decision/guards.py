@@ -1,90 +1,127 @@
-"""What HPA gets wrong for LLMs: reasons not to scale down yet.
+"""Reasons not to scale down yet, where HPA's rules are wrong for LLMs.
 
-Each guard looks at a scale-down that the metrics ask for and returns a step that holds it, or
-None to let it pass. None of them ever raises the replicas above the current ones.
+Each guard looks at a scale-down that the draft asks for and returns a step that holds it, or None
+to let it pass. None of them ever raises the replicas above the current ones. The first that holds
+is the one that counts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
-from autoscaler.api.models import Metric, MissingData, Role, Spec
-from autoscaler.decision.recommend import is_rejection_guard
-from autoscaler.decision.types import Proposal, Reason, Step
+from autoscaler.api.models import MissingData, Role
+from autoscaler.decision.context import DecisionContext, Draft
+from autoscaler.decision.metric_samples import is_rejection_guard
+from autoscaler.decision.types import Observation, Reason, Step
+
+Guard = Callable[[DecisionContext, Draft], Step | None]
+
+COMPLETE_DATA = "completeData"
+"""The stage of a hold because of data that is missing, and not because of load."""
 
 LAG_SECONDS = 5.0
 """How far the watches of a target and of its pods may be apart before they contradict each other."""
 
 
-def hold_incomplete_data(spec: Spec, judged: Iterable[tuple[Metric, Proposal]], current: int) -> Step | None:
+def first_hold(guards: Iterable[Guard], context: DecisionContext, draft: Draft) -> Step | None:
+    """The step of the first guard that holds the draft's scale-down; None where none does."""
+    if draft.replicas >= context.current:
+        return None
+    return next((held for guard in guards if (held := guard(context, draft)) is not None), None)
+
+
+def hold_incomplete_data(context: DecisionContext, draft: Draft) -> Step | None:
     """Less load and less data look the same, so a gap in the data forbids to scale down.
 
     Holds for a guard metric that failed (``combine`` does so for the drivers), and for a gap in
     any metric whose effective ``missingData`` is ``Hold``.
     """
-    for metric, proposal in judged:
+    for metric, proposal in draft.evaluated:
         if metric.role is Role.GUARD and proposal.replicas is None and not proposal.abstains:
-            return Step("completeData", current, proposal.reason, proposal.message)
-        if not proposal.complete and spec.missing_data(metric) is MissingData.HOLD:
+            return Step(COMPLETE_DATA, context.current, proposal.reason, proposal.message)
+        if not proposal.complete and context.spec.missing_data(metric) is MissingData.HOLD:
             gap = (
                 f"no usable sample of {', '.join(proposal.missing)}"
                 if proposal.missing
                 else "a series is unusable"
             )
-            return Step("completeData", current, Reason.INCOMPLETE_DATA, f"{metric.name}: {gap}")
+            message = f"{metric.name}: {gap}"
+            return Step(COMPLETE_DATA, context.current, Reason.INCOMPLETE_DATA, message)
     return None
 
 
-def lasting_gap(unseen: int, status_replicas: int, since: float | None, now: float) -> str | None:
-    """What to say of replicas that the pods do not account for, once that lasts; None where it does not.
+def hold_unseen_pods(context: DecisionContext, _draft: Draft) -> Step | None:
+    """Pods that are missing from the observation may carry load, and how much is unknown.
+
+    A difference that may be a watch's lag holds as well, for it may be the first look at a lasting one.
+    """
+    if context.memory.unseen_since is None:
+        return None
+    message = lasting_gap(context) or _unseen_pods(context.observation)
+    return Step(COMPLETE_DATA, context.current, Reason.FEWER_PODS, message)
+
+
+def lasting_gap(context: DecisionContext) -> str | None:
+    """How many replicas the pods do not account for, once that lasts; None where it does not.
 
     The target and its pods are watched apart and a little late, so for ``LAG_SECONDS`` a difference is no
     trouble to report. Pods that cannot start are there and are seen, and replicas for which no pod could be
     made (a quota) are not in the target's status: neither makes a gap.
     """
+    since, now = context.memory.unseen_since, context.now
     if since is None or now - since < LAG_SECONDS:
         return None
-    return f"{unseen_pods(unseen, status_replicas)}, for {now - since:.0f} s"
+    return f"{_unseen_pods(context.observation)}, for {now - since:.0f} s"
 
 
-def unseen_pods(unseen: int, status_replicas: int) -> str:
-    """How many of a target's replicas the pods do not account for, in a sentence."""
-    return f"{unseen} of the {status_replicas} replicas in the target's status are not among its pods"
+def _unseen_pods(seen: Observation) -> str:
+    return (
+        f"{seen.unseen_replicas} of the {seen.status_replicas} replicas in the target's status "
+        "are not among its pods"
+    )
 
 
-def hold_pending_replicas(
-    spec: Spec, current: int, available: int, pending_since: float | None, now: float
-) -> Step | None:
+def hold_pending_replicas(context: DecisionContext, _draft: Draft) -> Step | None:
     """Replicas that were ordered and are not ready yet must not be cancelled by what they lack.
 
-    The credit ends ``guards.pendingReplicas.timeoutSeconds`` after ``pending_since``.
+    The credit ends ``guards.pendingReplicas.timeoutSeconds`` after they became pending.
     """
-    if not spec.credits_pending or pending_since is None:
+    spec, since, now = context.spec, context.memory.pending_since, context.now
+    if not spec.credits_pending or since is None:
         return None
-    if now - pending_since >= spec.guards.pending_replicas.timeout_seconds:
+    if now - since >= spec.guards.pending_replicas.timeout_seconds:
         return None
-    message = f"{available} of {current} replicas are ready, for {now - pending_since:g} s"
-    return Step("pendingReplicas", current, Reason.PENDING_REPLICAS, message)
+    message = f"{context.pods.available} of {context.current} replicas are ready, for {now - since:g} s"
+    return Step("pendingReplicas", context.current, Reason.PENDING_REPLICAS, message)
 
 
-def hold_rejected_requests(judged: Iterable[tuple[Metric, Proposal]], current: int) -> Step | None:
+def hold_rejected_requests(context: DecisionContext, draft: Draft) -> Step | None:
     """A request that a full queue refused is load that no queue shows."""
-    for metric, proposal in judged:
+    for metric, proposal in draft.evaluated:
         if is_rejection_guard(metric) and proposal.replicas:
             message = f"{(proposal.usage_milli or 0) / 1000:g} requests/s are refused"
-            return Step("rejectedRequests", current, Reason.REJECTED_REQUESTS, message)
+            return Step("rejectedRequests", context.current, Reason.REJECTED_REQUESTS, message)
     return None
 
 
-def hold_remaining_capacity(
-    judged: Iterable[tuple[Metric, Proposal]], current: int, desired: int
-) -> Step | None:
+def hold_remaining_capacity(context: DecisionContext, draft: Draft) -> Step | None:
     """The replicas that remain must be able to carry the load that every guard metric sees now."""
-    floor, name = desired, ""
-    for metric, proposal in judged:
+    floor, name = draft.replicas, ""
+    for metric, proposal in draft.evaluated:
         if metric.role is Role.GUARD and proposal.replicas is not None and proposal.replicas > floor:
             floor, name = proposal.replicas, metric.name
-    if floor == desired:
+    if floor == draft.replicas:
         return None
     message = f"{name}: the current load needs {floor} replicas"
-    return Step("remainingCapacity", min(current, floor), Reason.REMAINING_CAPACITY, message)
+    return Step("remainingCapacity", min(context.current, floor), Reason.REMAINING_CAPACITY, message)
+
+
+GUARDS: tuple[Guard, ...] = (
+    hold_incomplete_data,
+    hold_unseen_pods,
+    hold_pending_replicas,
+    hold_rejected_requests,
+    hold_remaining_capacity,
+)
+FALLBACK_GUARDS: tuple[Guard, ...] = (hold_rejected_requests,)
+"""The guards of a fallback: it is for the want of metrics, so that only refused requests hold it."""

@@ -28,6 +28,11 @@ _LIMITS = {
 }
 
 
+def is_classic(spec: Spec) -> bool:
+    """True where HPA's rules of an absent ``behavior`` hold, here and in stabilization."""
+    return spec.behavior is None and spec.semantics is Semantics.HPA
+
+
 def limit_rate(
     spec: Spec, bounds: ReplicaBounds, state: ScalingState, current: int, desired: int, now: float
 ) -> Step:
@@ -49,16 +54,17 @@ def limit_rate_classic(bounds: ReplicaBounds, current: int, desired: int) -> Ste
     return _at_most(desired, min(max(2 * current, 4), MAX_INT32), bounds)
 
 
-def store_event(events: Events, rules: EffectiveRules, change: int, now: float, exact: bool) -> Events:
+def store_event(events: Events, rules: EffectiveRules, change: int, now: float, hpa_parity: bool) -> Events:
     """storeScaleEvent: remembers a change in the last slot that is outdated, or in a new one.
 
-    What is older than every policy's period is outdated. ``exact``: it stays so when a period is
+    What is older than every policy's period is outdated. ``hpa_parity``: it stays so when a period is
     lengthened, as in HPA, which so forgets a change that a longer period would count.
     """
     cutoff = now - max(rule.period_seconds for rule in rules.policies)
     new = ScaleEvent(change, now)
     kept = [
-        replace(event, outdated=event.timestamp < cutoff or (exact and event.outdated)) for event in events
+        replace(event, outdated=event.timestamp < cutoff or (hpa_parity and event.outdated))
+        for event in events
     ]
     slot = max((index for index, event in enumerate(kept) if event.outdated), default=len(kept))
     return (*kept[:slot], new, *kept[slot + 1 :])

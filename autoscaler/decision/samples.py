@@ -1,9 +1,9 @@
-"""Samples as a source returned them -> usable milli values, with a reason for each one refused.
+"""Samples as a source returned them -> usable milli values, with a reason for each one rejected.
 
 HPA counts in whole milli units (``Quantity.MilliValue``), so that is what every rule behind this
-module sees. ``semantics: HPA`` refuses only what a Kubernetes quantity cannot express (NaN,
+module sees. ``semantics: HPA`` rejects only what a Kubernetes quantity cannot express (NaN,
 infinities), what the policy's own ``maxAgeSeconds`` forbids and what a signal cannot be (its bounds
-are the catalogue's, and the HPA has no signals); ``LLM`` also refuses negative values and timestamps
+are the catalogue's, and the HPA has no signals); ``LLM`` also rejects negative values and timestamps
 from the future.
 """
 
@@ -48,44 +48,44 @@ def seconds_ahead(max_age_seconds: float) -> float:
     return min(FUTURE_SECONDS, max_age_seconds)
 
 
-def bounds_of(signal: Signal | None, strict: bool) -> ValueBounds:
-    """What a sample can be: of a signal its bounds; of a query anything, if ``strict`` nothing negative."""
+def bounds_of(signal: Signal | None, hpa_parity: bool) -> ValueBounds:
+    """The values a sample can have: a signal's bounds; of a query 0 and more, in HPA anything."""
     if signal is not None:
         return BOUNDS[signal]
-    return ValueBounds() if strict else _ANY
+    return _ANY if hpa_parity else ValueBounds()
 
 
 @dataclass(frozen=True, slots=True)
-class Screen:
-    """What a sample must be like to count.
+class SampleFilter:
+    """The rules by which a sample counts.
 
-    ``max_age_seconds`` may be infinite; unless it is, or if ``strict``, timestamps from the future
-    are refused, too. ``bounds``: what the value can be. ``pods`` are the pods whose samples count,
-    None for all; ``needs_pod``: a sample without a pod is refused.
+    ``max_age_seconds`` may be infinite; where it is and with ``hpa_parity``, timestamps from the future
+    count. ``bounds``: what the value can be. ``pods`` are the pods whose samples count,
+    None for all; ``needs_pod``: a sample without a pod is rejected.
     """
 
     now: float
     max_age_seconds: float
-    strict: bool
+    hpa_parity: bool
     bounds: ValueBounds = _ANY
     pods: frozenset[str] | None = None
     needs_pod: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Screened:
+class UsableSamples:
     """The samples that count, in milli units.
 
     ``by_pod``: the sum of each pod's series; a pod with an unusable series is not in it, because
     the rest of its series would pass for the whole. ``series``: all usable ones, in their given
     order; ``total``: their sum.
-    ``refused``: ``"pod: reason"`` of each other sample; ``bad``: how many of those were unusable
+    ``rejected``: ``"pod: reason"`` of each other sample; ``bad``: how many of those were unusable
     in themselves and not just another pod's; ``stale``: every one of those was too old.
     """
 
     by_pod: dict[str, int]
     series: tuple[int, ...]
-    refused: tuple[str, ...] = ()
+    rejected: tuple[str, ...] = ()
     bad: int = 0
     stale: bool = False
 
@@ -100,79 +100,81 @@ class Screened:
         return len(self.series)
 
 
-def screen_samples(samples: Iterable[Sample], screen: Screen) -> Screened:
-    """Sorts samples into those that count and those that are refused, in their given order."""
+def filter_samples(samples: Iterable[Sample], rules: SampleFilter) -> UsableSamples:
+    """Sorts samples into those that count and those that are rejected, in their given order."""
     by_pod: dict[str, int] = {}
-    refusals: list[_Refusal] = []
-    ahead = seconds_ahead(screen.max_age_seconds)
+    rejections: list[_Rejection] = []
+    ahead = seconds_ahead(rules.max_age_seconds)
     series: list[int] = []
     for sample in samples:
-        if not _is_plainly_good(sample, screen, ahead):
-            refusal = _refuse(sample, screen)
-            if refusal is not None:
-                refusals.append(refusal)
+        if not _is_plainly_good(sample, rules, ahead):
+            rejection = _reject(sample, rules)
+            if rejection is not None:
+                rejections.append(rejection)
                 continue
         milli = to_milli(sample.value)
         series.append(milli)
         if sample.pod is not None:
             by_pod[sample.pod] = by_pod.get(sample.pod, 0) + milli
-    if not refusals:
-        return Screened(by_pod, tuple(series))
-    bad = [refusal for refusal in refusals if not refusal.foreign]
-    for refusal in bad:
-        by_pod.pop(refusal.pod or "", None)
-    return Screened(
+    if not rejections:
+        return UsableSamples(by_pod, tuple(series))
+    bad = [rejection for rejection in rejections if not rejection.other_pod]
+    for rejection in bad:
+        by_pod.pop(rejection.pod or "", None)
+    return UsableSamples(
         by_pod=by_pod,
         series=tuple(series),
-        refused=tuple(f"{refusal.pod or 'series'}: {refusal.message}" for refusal in refusals),
+        rejected=tuple(f"{rejection.pod or 'series'}: {rejection.message}" for rejection in rejections),
         bad=len(bad),
-        stale=bool(bad) and all(refusal.too_old for refusal in bad),
+        stale=bool(bad) and all(rejection.too_old for rejection in bad),
     )
 
 
 @dataclass(frozen=True, slots=True)
-class _Refusal:
-    """``foreign``: nothing is wrong with the sample, but it is none of ours."""
+class _Rejection:
+    """``other_pod``: nothing is wrong with the sample, but it is none of ours."""
 
     pod: str | None
     message: str
-    foreign: bool = False
+    other_pod: bool = False
     too_old: bool = False
 
 
-def _is_plainly_good(sample: Sample, screen: Screen, ahead: float) -> bool:
-    """What nearly every sample is; the others are looked at more closely."""
+def _is_plainly_good(sample: Sample, rules: SampleFilter, ahead: float) -> bool:
+    """The short way for nearly every sample; the others are looked at more closely."""
     return (
-        0.0 <= sample.value <= screen.bounds.high
+        0.0 <= sample.value <= rules.bounds.high
         and sample.value < inf
-        and -ahead <= screen.now - sample.timestamp <= screen.max_age_seconds
-        and (not screen.needs_pod or sample.pod is not None)
-        and (screen.pods is None or sample.pod in screen.pods)
+        and -ahead <= rules.now - sample.timestamp <= rules.max_age_seconds
+        and (not rules.needs_pod or sample.pod is not None)
+        and (rules.pods is None or sample.pod in rules.pods)
     )
 
 
-def _refuse(sample: Sample, screen: Screen) -> _Refusal | None:
+def _reject(sample: Sample, rules: SampleFilter) -> _Rejection | None:
     pod = sample.pod
-    if pod is None and screen.needs_pod:
-        return _Refusal(pod, "has no pod label", foreign=True)
-    if pod is not None and screen.pods is not None and pod not in screen.pods:
-        return _Refusal(pod, "pod is gone", foreign=True)
-    message = fault(sample, screen)
+    if pod is None and rules.needs_pod:
+        return _Rejection(pod, "has no pod label", other_pod=True)
+    if pod is not None and rules.pods is not None and pod not in rules.pods:
+        return _Rejection(pod, "pod is gone", other_pod=True)
+    message = fault(sample, rules)
     if message is None:
         return None
-    too_old = isfinite(sample.value) and not screen.now - sample.timestamp <= screen.max_age_seconds
-    return _Refusal(pod, message, too_old=too_old)
+    too_old = isfinite(sample.value) and not rules.now - sample.timestamp <= rules.max_age_seconds
+    return _Rejection(pod, message, too_old=too_old)
 
 
-def fault(sample: Sample, screen: Screen) -> str | None:
-    """What is wrong with a sample in itself, whoever's it is; None where it is usable."""
-    value, age = sample.value, screen.now - sample.timestamp
+def fault(sample: Sample, rules: SampleFilter) -> str | None:
+    """The fault of a sample in itself, of whichever pod; None where it is usable."""
+    value, age = sample.value, rules.now - sample.timestamp
     if not isfinite(value):
         return "not a number" if isnan(value) else "infinite"
-    if not age <= screen.max_age_seconds:  # a NaN timestamp is refused as well
-        return f"{age:g} s old, at most {screen.max_age_seconds:g} s is usable"
-    if not screen.bounds.hold(value):
-        return f"negative ({value:g})" if value < 0 else f"{value:g}, which is not within {screen.bounds}"
-    if age < -seconds_ahead(screen.max_age_seconds) and (screen.strict or isfinite(screen.max_age_seconds)):
+    if not age <= rules.max_age_seconds:  # a NaN timestamp is rejected as well
+        return f"{age:g} s old, at most {rules.max_age_seconds:g} s is usable"
+    if not rules.bounds.hold(value):
+        return f"negative ({value:g})" if value < 0 else f"{value:g}, which is not within {rules.bounds}"
+    if age < -seconds_ahead(rules.max_age_seconds) and (
+        not rules.hpa_parity or isfinite(rules.max_age_seconds)
+    ):
         return f"{-age:g} s in the future"
     return None

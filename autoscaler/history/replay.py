@@ -15,7 +15,7 @@ from autoscaler.api.models import Metric, ScalingPolicy
 from autoscaler.api.schedule import active_schedules
 from autoscaler.api.vocabulary import Action
 from autoscaler.decision import evaluate, record_scale
-from autoscaler.decision.recommend import is_rejection_guard
+from autoscaler.decision.metric_samples import is_rejection_guard
 from autoscaler.decision.types import Decision, Observation, Reading, Reason, ScalingState
 from autoscaler.history.records import DecisionRecord, LogGap, LogLine
 

@@ -22,7 +22,7 @@ from autoscaler.api.models import (
     TargetType,
 )
 from autoscaler.api.rules import UNALIGNED
-from autoscaler.decision.fleet import survey
+from autoscaler.decision.pod_groups import group_pods
 from autoscaler.decision.samples import seconds_ahead
 from autoscaler.decision.types import NO_REQUEST, Pod, Reading, Sample
 from autoscaler.metrics.histograms import histogram_quantile, merged
@@ -106,7 +106,9 @@ def _without_rate(answer: Answer, namespace: str, pods: Collection[Pod]) -> tupl
     """The ready pods that count and have no rate yet, which tells them from those that do not count."""
     if not answer.unrated:
         return ()
-    return tuple(pod for pod in survey(pods, exact=False).serving if (namespace, pod) in answer.unrated)
+    return tuple(
+        pod for pod in group_pods(pods, hpa_parity=False).serving if (namespace, pod) in answer.unrated
+    )
 
 
 def _no_series_yet(answer: Answer, namespace: str, now: float, max_age_seconds: float) -> str | None:
@@ -151,14 +153,14 @@ def _quantile(
     Without a request in the window there is no sample, since no latency is not a latency of 0: where all
     histograms are there and did not grow, the reading is idle.
     """
-    fleet = survey(pods, exact=False)
-    counted = [one for one in histograms if one.pod in fleet.live or one.pod in fleet.draining]
+    groups = group_pods(pods, hpa_parity=False)
+    counted = [one for one in histograms if one.pod in groups.not_deleting or one.pod in groups.draining]
     seen = {one.pod for one in counted}
-    missing = tuple(pod for pod in fleet.serving if pod not in seen) + left_out
+    missing = tuple(pod for pod in groups.serving if pod not in seen) + left_out
     bounds, rates = merged([(one.bounds, one.rates) for one in counted])
     value = histogram_quantile(metric.quantile or DEFAULT_QUANTILE, bounds, rates)
     if value is None:
-        there = not fleet.live.isdisjoint(seen) and not missing
+        there = not groups.not_deleting.isdisjoint(seen) and not missing
         whole = there and all(one.bounds[-1:] == (inf,) for one in counted)
         idle = NO_REQUEST.format(metric.window_seconds) if whole and not any(rates) else None
         return Reading(metric.name, missing=missing, idle=idle)

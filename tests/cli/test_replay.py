@@ -15,11 +15,9 @@ from autoscaler.history.records import DecisionRecord, read_decisions_jsonl, rec
 from tests.controller.fakes import Workload, world
 from tests.decision.builders import (
     NOW,
-    guard_readings,
+    guarded,
     metric,
-    observe,
     per_pod,
-    pods,
     policy,
     remembering,
 )
@@ -220,7 +218,7 @@ def test_a_story_of_a_metric_that_has_nothing_to_say(
 ) -> None:
     scaling = policy(metric(5, signal="waiting"), metric(1, "Value", signal="ttft"))
     idle = Reading("ttft", idle="no request in the last 60 s")
-    seen = observe(2, per_pod([0.0] * 2, "waiting"), idle, *guard_readings(pods(2)))
+    seen = guarded(2, per_pod([0.0] * 2, "waiting"), idle)
     decision = evaluate(scaling, seen, remembering(), NOW)[0]
     path = tmp_path / "log.jsonl"
     path.write_text(f"{record_line(DecisionRecord(NOW, seen, decision, policy=scaling))}\n")

@@ -20,6 +20,7 @@ from autoscaler.decision.types import (
 )
 
 NOW = 100_000.0
+FAST = {"scaleDown": {"stabilizationWindowSeconds": 0}}
 
 
 def metric(
@@ -58,6 +59,11 @@ def policy(*metrics: Mapping[str, Any] | Metric, **spec: Any) -> ScalingPolicy:
 def hpa(*metrics: Mapping[str, Any], **spec: Any) -> ScalingPolicy:
     """The same in HPA semantics."""
     return policy(*metrics, **{"semantics": "HPA", **spec})
+
+
+def quick(*metrics: Mapping[str, Any] | Metric, **spec: Any) -> ScalingPolicy:
+    """A policy that nothing but its guards keeps from scaling down at once."""
+    return policy(*metrics, **{"behavior": FAST, **spec})
 
 
 def pods(count: int, ready: int | None = None, phase: str = "Running") -> tuple[Pod, ...]:
@@ -124,6 +130,14 @@ def guard_readings(pods_: Sequence[Pod], at: float = NOW, **values: float) -> tu
     )
 
 
+def guarded(
+    replicas: int, *readings: Reading, there: tuple[Pod, ...] | None = None, at: float = NOW, **load: float
+) -> Observation:
+    """An observation whose remaining-capacity readings (``kv``, ``waiting``) are complete."""
+    there = pods(replicas) if there is None else there
+    return observe(replicas, *readings, *guard_readings(there, at, **load), pods_=there)
+
+
 def condition(decision: Decision, kind: str) -> Condition:
     """The condition of a type; fails if the decision did not determine it."""
     return next(found for found in decision.conditions if found.type == kind)
@@ -151,7 +165,7 @@ class Timeline:
         self.ready = self.replicas if ready is None else ready
         there = pods(self.replicas, self.ready, "Pending")
         readings = [failed() if load is None else per_pod([load] * self.ready, at=self.now)]
-        observation = observe(self.replicas, *readings, *guard_readings(there, self.now), pods_=there)
+        observation = guarded(self.replicas, *readings, there=there, at=self.now)
         decision, state = evaluate(self.policy, observation, self.state, self.now)
         self.state = record_scale(self.policy, state, decision, self.now)
         self.replicas = decision.desired_replicas

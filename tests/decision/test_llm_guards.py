@@ -18,32 +18,20 @@ from .builders import (
     decide,
     failed,
     guard_readings,
+    guarded,
     hpa,
     metric,
     observe,
     per_pod,
     pods,
     policy,
+    quick,
     remembering,
     series,
     stages,
 )
 
-FAST = {"scaleDown": {"stabilizationWindowSeconds": 0}}
 OFF = {"remainingCapacity": {"enabled": False}}
-
-
-def quick(*metrics: Any, **spec: Any) -> ScalingPolicy:
-    """Nothing but the guards keeps this policy from scaling down at once."""
-    return policy(*metrics, **{"behavior": FAST, **spec})
-
-
-def guarded(
-    replicas: int, *readings: Reading, there: tuple[Pod, ...] | None = None, **load: float
-) -> Observation:
-    """An observation whose remaining-capacity readings (``kv``, ``waiting``) are complete."""
-    there = pods(replicas) if there is None else there
-    return observe(replicas, *readings, *guard_readings(there, **load), pods_=there)
 
 
 # Pending replicas

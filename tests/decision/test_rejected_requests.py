@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
@@ -12,27 +11,23 @@ from autoscaler.decision import evaluate
 from autoscaler.decision.types import Observation, Pod, Reading, Sample, ScalingState
 
 from .builders import (
+    FAST,
     NOW,
     decide,
     failed,
-    guard_readings,
+    guarded,
     hpa,
     metric,
     observe,
     per_pod,
-    pods,
     policy,
+    quick,
     remembering,
     stages,
 )
 
 GUARD = "rejectedRequests/rejectedPerSecond"
 DRIVER = metric("0.1", signal="rejectedPerSecond")
-FAST = {"scaleDown": {"stabilizationWindowSeconds": 0}}
-
-
-def quick(*metrics: dict[str, Any], **spec: Any) -> ScalingPolicy:
-    return policy(*metrics, **{"behavior": FAST, **spec})
 
 
 def seen(
@@ -40,8 +35,7 @@ def seen(
 ) -> Observation:
     """Replicas at half of their target; each refuses so many requests a second (None: not asked)."""
     told = per_pod(rates, GUARD, at) if isinstance(rates, list) else rates
-    there = [per_pod([load] * replicas, at=at), *guard_readings(pods(replicas), at)]
-    return observe(replicas, *there, *([told] if told else []))
+    return guarded(replicas, per_pod([load] * replicas, at=at), *([told] if told else []), at=at)
 
 
 def test_nothing_is_removed_while_a_replica_refuses_requests() -> None:
@@ -179,7 +173,7 @@ def test_policies_that_do_not_ask_remember_nothing() -> None:
 
 def test_as_a_driver_refused_requests_add_replicas_that_running_and_waiting_do_not_ask_for() -> None:
     refusals = [per_pod([0.3] * 4, name) for name in ("rejectedPerSecond", GUARD)]
-    full = observe(4, per_pod([6.0] * 4), *refusals, *guard_readings(pods(4)))
+    full = guarded(4, per_pod([6.0] * 4), *refusals)
     assert decide(quick(), full).reason == "RejectedRequests"
     decision = decide(quick(metric(10), DRIVER), full)
     assert (decision.desired_replicas, decision.reason) == (8, "ScaleUpLimit")
@@ -187,6 +181,6 @@ def test_as_a_driver_refused_requests_add_replicas_that_running_and_waiting_do_n
 
 def test_a_driver_that_no_engine_exports_abstains_and_in_hpa_semantics_fails() -> None:
     absent = [Reading("rejectedPerSecond"), Reading(GUARD)]
-    seen_ = observe(4, per_pod([5.0] * 4), *absent, *guard_readings(pods(4)))
+    seen_ = guarded(4, per_pod([5.0] * 4), *absent)
     assert decide(quick(metric(10), DRIVER), seen_).desired_replicas == 2
     assert decide(hpa(metric(10), DRIVER), seen_).reason == "FailedGetPodsMetric"

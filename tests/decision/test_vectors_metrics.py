@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import pytest
 
-from autoscaler.decision.fleet import survey
+from autoscaler.decision.pod_groups import group_pods
 from autoscaler.decision.replicas import MAX_INT32, MAX_INT64, PodLoads, Tolerance, pods_average, value
 from autoscaler.decision.types import Observation, Pod, PodPhase, Proposal, Reading, Sample
 
@@ -160,10 +160,14 @@ GROUPS = [
 
 @pytest.mark.parametrize(("pod", "group"), [pytest.param(*case[1:], id=case[0]) for case in GROUPS])
 def test_a_pod_belongs_to_one_group(pod: Pod, group: str) -> None:
-    fleet = survey([pod], exact=True)
-    found = {"serving": "p" in fleet.serving, "unready": fleet.unready == 1, "ignored": "p" not in fleet.live}
+    groups = group_pods([pod], hpa_parity=True)
+    found = {
+        "serving": "p" in groups.serving,
+        "unready": groups.unready == 1,
+        "ignored": "p" not in groups.not_deleting,
+    }
     assert [name for name, member in found.items() if member] == [group]
-    assert ("p" in fleet.aside) is (group != "serving")
+    assert ("p" in groups.ignored) is (group != "serving")
 
 
 def test_a_serving_pod_without_a_sample_is_missing() -> None:

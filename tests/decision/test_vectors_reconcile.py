@@ -10,6 +10,7 @@ from autoscaler.decision import evaluate, initial_state, record_scale
 from autoscaler.decision.types import Observation, Reading, Recommendation
 
 from .builders import (
+    FAST,
     NOW,
     condition,
     decide,
@@ -23,8 +24,6 @@ from .builders import (
     series,
     stages,
 )
-
-FAST = {"scaleDown": {"stabilizationWindowSeconds": 0}}
 
 
 def two(**spec: Any) -> Any:

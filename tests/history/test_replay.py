@@ -19,11 +19,9 @@ from autoscaler.history.replay import replay, replay_with, unrecorded
 from tests.decision.builders import (
     NOW,
     failed,
-    guard_readings,
+    guarded,
     metric,
-    observe,
     per_pod,
-    pods,
     policy,
     remembering,
 )
@@ -38,7 +36,7 @@ def recorded(loads: Sequence[float | None], scaling: ScalingPolicy = CHAT) -> li
         now = number * 15.0
         name = scaling.spec.metrics[0].name
         reading = failed(name) if load is None else per_pod([load] * replicas, name, now)
-        seen = observe(replicas, reading, *guard_readings(pods(replicas), now))
+        seen = guarded(replicas, reading, at=now)
         before = state
         decision, state = evaluate(scaling, seen, before, now)
         writes = decision.desired_replicas != replicas
@@ -123,7 +121,7 @@ def test_another_policy_decides_in_the_recorded_situations() -> None:
 def test_a_log_says_why_a_metric_is_absent_and_one_from_before_that_holds_as_it_did(tmp_path: Path) -> None:
     scaling = policy(metric(5, signal="waiting"), metric(1, "Value", signal="ttft"))
     idle = Reading("ttft", idle="no request in the last 60 s")
-    seen = observe(2, per_pod([0.0] * 2, "waiting", NOW), idle, *guard_readings(pods(2), NOW))
+    seen = guarded(2, per_pod([0.0] * 2, "waiting"), idle)
     state = remembering((2, 1000.0))
     decision = evaluate(scaling, seen, state, NOW)[0]
     path = tmp_path / "log.jsonl"

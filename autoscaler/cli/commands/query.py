@@ -13,7 +13,7 @@ import click
 from autoscaler.api.models import QUANTILE_SIGNALS, Metric, ScalingPolicy, Semantics, Signal, Spec
 from autoscaler.cli.options.metrics import metric_options, metric_settings, names_source
 from autoscaler.cli.options.shell_completion import complete_policy
-from autoscaler.decision.samples import Screen, bounds_of, fault
+from autoscaler.decision.samples import SampleFilter, bounds_of, fault
 from autoscaler.decision.types import Pod, Sample
 from autoscaler.documents.library import find_policy
 from autoscaler.documents.policies import LoadedPolicy, load_policies, load_policy_text
@@ -136,6 +136,6 @@ def _show(spec: Spec, metrics: list[Metric], answer: Answer, namespace: str) -> 
 
 def _refusal(spec: Spec, metric: Metric, sample: Sample, now: float) -> str | None:
     """Why a decision of the policy would not count a sample."""
-    strict = spec.semantics is Semantics.LLM
-    bounds = bounds_of(metric.signal, strict)
-    return fault(sample, Screen(now, spec.max_age_seconds(metric), strict=strict, bounds=bounds))
+    hpa_parity = spec.semantics is Semantics.HPA
+    bounds = bounds_of(metric.signal, hpa_parity)
+    return fault(sample, SampleFilter(now, spec.max_age_seconds(metric), hpa_parity, bounds))

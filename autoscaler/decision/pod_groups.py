@@ -9,37 +9,37 @@ from autoscaler.decision.types import Pod, PodPhase
 
 
 @dataclass(frozen=True, slots=True)
-class Fleet:
+class PodGroups:
     """The pods by what they mean for a metric.
 
     ``listed``: how many there are, whatever their state. ``serving``: names of the pods that
-    should have a sample. ``unready``: how many cannot have a meaningful one yet. ``aside``: names
+    should have a sample. ``unready``: how many cannot have a meaningful one yet. ``ignored``: names
     of the pods whose samples PodsAverage leaves out (the unready ones and those that leave).
-    ``live``: names of all that do not leave. ``draining``: names of those that are being deleted and have
-    not ended: no capacity, but the requests that end in them are real. ``ready``: how many a ``Value``
-    target multiplies by. ``available``: how many are ready and stay; what pending replicas are counted
-    against.
+    ``not_deleting``: names of all that do not leave. ``draining``: names of those that are being deleted
+    and have not ended: no capacity, but the requests that end in them are real. ``ready``: how many a
+    ``Value`` target multiplies by. ``available``: how many are ready and stay; what pending replicas are
+    counted against.
     """
 
     listed: int
     serving: tuple[str, ...]
     unready: int
-    aside: frozenset[str]
-    live: frozenset[str]
+    ignored: frozenset[str]
+    not_deleting: frozenset[str]
     draining: frozenset[str]
     ready: int
     available: int
 
 
-def survey(pods: Iterable[Pod], exact: bool) -> Fleet:
-    """Groups pods; ``exact``: as HPA does.
+def group_pods(pods: Iterable[Pod], hpa_parity: bool) -> PodGroups:
+    """Groups pods, with ``hpa_parity`` as HPA does.
 
     HPA takes a pod for a serving one as soon as it has a sample, unless it is Pending or has Failed:
     a Running pod that is not Ready, and a Succeeded one (up to Kubernetes 1.37). It counts a Ready pod
     that is being deleted for ``Value`` targets. Otherwise a pod serves only when it is Ready, and one
     that has ended or is being deleted is no capacity.
     """
-    ended = (PodPhase.FAILED,) if exact else (PodPhase.FAILED, PodPhase.SUCCEEDED)
+    ended = (PodPhase.FAILED,) if hpa_parity else (PodPhase.FAILED, PodPhase.SUCCEEDED)
     serving: list[str] = []
     unready: list[str] = []
     leaving: list[str] = []
@@ -54,14 +54,14 @@ def survey(pods: Iterable[Pod], exact: bool) -> Fleet:
                 draining.append(pod.name)
             continue
         available += up
-        (serving if up or (exact and pod.phase is not PodPhase.PENDING) else unready).append(pod.name)
-    return Fleet(
+        (serving if up or (hpa_parity and pod.phase is not PodPhase.PENDING) else unready).append(pod.name)
+    return PodGroups(
         listed=len(serving) + len(unready) + len(leaving),
         serving=tuple(serving),
         unready=len(unready),
-        aside=frozenset(unready + leaving),
-        live=frozenset(serving + unready),
+        ignored=frozenset(unready + leaving),
+        not_deleting=frozenset(serving + unready),
         draining=frozenset(draining),
-        ready=available + leaving_ready if exact else available,
+        ready=available + leaving_ready if hpa_parity else available,
         available=available,
     )
