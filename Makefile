@@ -156,6 +156,10 @@ LOCK = $(BIN)/pip-compile --quiet --no-config --no-header --generate-hashes --al
 dashboards: setup ## write deploy/dashboards/*.json from panels.yaml
 	$(BIN)/python -m tools.dashboards
 
+.PHONY: rule-tables
+rule-tables: setup ## write the tables of warnings in docs/policy.md from the lint rules
+	$(BIN)/python -m tools.rule_tables
+
 .PHONY: picture
 picture: demo ## take docs/images/demo.png anew from the demo's report, with Chromium
 	@sed 's|</head>|<style>.toolbar, header, .opening, \#comparison { display: none } main, .run { margin: 0; padding: 0; border: 0 }</style></head>|' demo-report/report.html > demo-report/picture.html

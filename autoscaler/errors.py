@@ -3,7 +3,7 @@
 ::
 
     AutoscalerError
-    ├── InputError            a file that a person wrote is wrong; carries every Problem found
+    ├── InputError            a file that a person wrote is wrong; carries every Diagnostic found
     │   ├── PolicyError       a scaling policy
     │   ├── TraceError        a request trace
     │   └── ProfileError      a model or start-up profile
@@ -25,25 +25,43 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Literal
 
 
+class Severity(StrEnum):
+    """How bad a diagnostic is."""
+
+    ERROR = "error"
+    """The input is not used."""
+    WARNING = "warning"
+    """Legal, and harmful."""
+    REMARK = "remark"
+    """Part of the input is left out, or needs a look."""
+
+
 @dataclass(frozen=True, slots=True)
-class Problem:
-    """One thing that is wrong with an input file, and what would be right.
+class Diagnostic:
+    """One thing to say about an input file: what is wrong, and what would be right.
 
     ``line`` counts from 1; ``None`` where the input has no lines (binary, directory).
     ``field`` is a dotted path such as ``spec.metrics[0].target`` or a column name; may be empty.
+    ``rule`` is the id of the rule that found it, where it has one.
     """
 
     file: str
     line: int | None
     field: str
     message: str
+    severity: Severity = Severity.ERROR
+    rule: str | None = None
 
     def __str__(self) -> str:
         place = self.file if self.line is None else f"{self.file}:{self.line}"
-        return f"{place}: {self.field}: {self.message}" if self.field else f"{place}: {self.message}"
+        level = "warning: " if self.severity is Severity.WARNING else ""
+        rule = f" [{self.rule}]" if self.rule else ""
+        field = f"{self.field}: " if self.field else ""
+        return f"{place}: {field}{level}{self.message}{rule}"
 
 
 class AutoscalerError(Exception):
@@ -53,7 +71,7 @@ class AutoscalerError(Exception):
 class InputError(AutoscalerError):
     """A file that a person wrote is wrong. Permanent: trying again cannot help."""
 
-    def __init__(self, problems: Sequence[Problem]) -> None:
+    def __init__(self, problems: Sequence[Diagnostic]) -> None:
         """``problems`` is never empty; all that were found, in file order."""
         self.problems = tuple(problems)
         super().__init__("\n".join(str(problem) for problem in self.problems))

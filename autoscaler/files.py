@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, TextIO, cast
 
-from autoscaler.errors import InputError, Problem
+from autoscaler.errors import Diagnostic, InputError
 
 _STDOUT = ("-", "/dev/stdout")
 # Higher levels take two to three times as long for files that are a tenth smaller.
@@ -53,7 +53,7 @@ def _check_folder(path: Path, option: str) -> None:
 
 
 def _refusal(path: Path, option: str, message: str) -> InputError:
-    return InputError([Problem(str(path), None, option, message)])
+    return InputError([Diagnostic(str(path), None, option, message)])
 
 
 @contextmanager

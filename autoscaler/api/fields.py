@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Any, Self
 
 from pydantic import (
@@ -26,11 +25,11 @@ from autoscaler.api.quantity import (
     to_float,
     to_milli,
 )
-from autoscaler.api.rules import Fault
+from autoscaler.api.rules import FieldRules
 
 MAX_MILLI = 2**63 - 1  # HPA keeps milli units in an int64
 RULE_ERROR = "policy_rule"
-"""The pydantic error type of a broken rule between fields (rules.py)."""
+"""The pydantic error type of a broken rule between fields."""
 
 Int = Annotated[int, Field(strict=True)]
 Bool = Annotated[bool, Field(strict=True)]
@@ -106,12 +105,12 @@ class ApiModel(BaseModel):
         field_title_generator=lambda name, _info: to_camel(name),
     )
 
-    def enforce(self, rule: Callable[[Mapping[str, Any]], Iterable[Fault]]) -> Self:
-        """Checks a rule between fields; all its faults in one error, a ``PydanticCustomError``."""
-        faults = list(rule(_plain(self)))
-        if faults:
-            text = "; ".join(f"{_dotted(path)} {message}".strip() for path, message in faults)
-            raise PydanticCustomError(RULE_ERROR, "{text}", {"text": text})
+    def enforce(self, rules: FieldRules) -> Self:
+        """Checks the rules between fields; all they find in one error, a ``PydanticCustomError``."""
+        found: list[str] = []
+        rules.check(_plain(self), lambda path, message: found.append(f"{_dotted(path)} {message}".strip()))
+        if found:
+            raise PydanticCustomError(RULE_ERROR, "{text}", {"text": "; ".join(found)})
         return self
 
 

@@ -15,14 +15,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, StringConstraints, model_validator
 
 from autoscaler.api.fields import ApiModel, Bool, Int, Milli, Name, Ratio, Share
-from autoscaler.api.rules import (
-    DEFAULT_MIN_REPLICAS,
-    metric_faults,
-    metric_name,
-    schedule_faults,
-    spec_faults,
-    target_faults,
-)
+from autoscaler.api.metric_rules import METRIC_RULES, TARGET_RULES, metric_name
+from autoscaler.api.spec_rules import DEFAULT_MIN_REPLICAS, SCHEDULE_RULES, SPEC_RULES
 from autoscaler.api.vocabulary import BOUNDS as BOUNDS
 from autoscaler.api.vocabulary import CLUSTER_SIGNALS as CLUSTER_SIGNALS
 from autoscaler.api.vocabulary import ENDED_REQUESTS_SIGNALS as ENDED_REQUESTS_SIGNALS
@@ -59,13 +53,13 @@ class Target(ApiModel):
 
     @model_validator(mode="after")
     def _rules(self) -> Self:
-        return self.enforce(target_faults)
+        return self.enforce(TARGET_RULES)
 
     @property
     def milli(self) -> int:
         """The target in milli units; 0 for guards.rejectedRequests alone."""
         chosen = self.value if self.type is TargetType.VALUE else self.average_value
-        assert chosen is not None  # target_faults
+        assert chosen is not None  # TARGET_RULES
         return chosen
 
 
@@ -125,7 +119,7 @@ class Metric(ApiModel):
 
     @model_validator(mode="after")
     def _rules(self) -> Self:
-        return self.enforce(metric_faults)
+        return self.enforce(METRIC_RULES)
 
 
 class ScaleTargetRef(ApiModel):
@@ -276,7 +270,7 @@ class Schedule(ApiModel):
 
     @model_validator(mode="after")
     def _rules(self) -> Self:
-        return self.enforce(schedule_faults)
+        return self.enforce(SCHEDULE_RULES)
 
 
 class Spec(ApiModel):
@@ -317,7 +311,7 @@ class Spec(ApiModel):
 
     @model_validator(mode="after")
     def _rules(self) -> Self:
-        return self.enforce(spec_faults)
+        return self.enforce(SPEC_RULES)
 
     @cached_property
     def scale_up(self) -> EffectiveRules:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from autoscaler.documents.text_lines import Lines
-from autoscaler.errors import InputError, MissingExtraError, Problem
+from autoscaler.errors import Diagnostic, InputError, MissingExtraError
 
 _FIELD_BYTES = 64 * 2**20
 _BATCH_ROWS = 1024
@@ -35,7 +35,7 @@ def read_rows(path: Path) -> Iterator[InputRow]:
     table_inside = Path(path.stem).suffix in _TABLES
     if path.suffix in _COMPRESSED and (table_inside or path.suffix != ".gz"):
         message = "is compressed, which only JSON lines may be, by gzip: decompress it"
-        raise InputError([Problem(str(path), None, "", message)])
+        raise InputError([Diagnostic(str(path), None, "", message)])
     if path.suffix == ".parquet":
         return _parquet(path)
     return _csv(path) if path.suffix == ".csv" else _json_lines(path)
@@ -67,14 +67,14 @@ def _csv(path: Path) -> Iterator[InputRow]:
             for number, columns in enumerate(reader):
                 if None in columns or None in columns.values():
                     message = f"does not have the header's {len(reader.fieldnames or ())} fields"
-                    raise InputError([Problem(str(path), reader.line_num, "", message)])
+                    raise InputError([Diagnostic(str(path), reader.line_num, "", message)])
                 yield InputRow(number, reader.line_num, columns)
     except csv.Error as error:
-        raise InputError([Problem(str(path), reader.line_num, "", f"is not a CSV row: {error}")]) from None
+        raise InputError([Diagnostic(str(path), reader.line_num, "", f"is not a CSV row: {error}")]) from None
     except UnicodeDecodeError as error:
-        raise InputError([Problem(str(path), None, "", f"is not UTF-8 (byte {error.start})")]) from None
+        raise InputError([Diagnostic(str(path), None, "", f"is not UTF-8 (byte {error.start})")]) from None
     except OSError as error:
-        raise InputError([Problem(str(path), None, "", f"cannot be read: {error.strerror}")]) from None
+        raise InputError([Diagnostic(str(path), None, "", f"cannot be read: {error.strerror}")]) from None
 
 
 def _parquet(path: Path) -> Iterator[InputRow]:
@@ -92,4 +92,4 @@ def _parquet(path: Path) -> Iterator[InputRow]:
                     yield InputRow(number, None, columns)
                     number += 1
     except (ArrowException, OSError) as error:
-        raise InputError([Problem(str(path), None, "", f"cannot be read: {error}")]) from None
+        raise InputError([Diagnostic(str(path), None, "", f"cannot be read: {error}")]) from None

@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from autoscaler.batch.results import FIELDS, RowResult
-from autoscaler.errors import InputError, Problem
+from autoscaler.errors import Diagnostic, InputError
 
 SYNC_S = 5.0
 
@@ -199,7 +199,7 @@ class Journal:
             self._file = -1
 
     def _wrong(self, line: int | None, message: str) -> InputError:
-        return InputError([Problem(str(self.path), line, "--output", message)])
+        return InputError([Diagnostic(str(self.path), line, "--output", message)])
 
 
 def _parse(line: bytes) -> RowResult:

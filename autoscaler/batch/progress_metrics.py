@@ -11,7 +11,7 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.registry import Collector
 
 from autoscaler.batch.runner import BatchRun
-from autoscaler.errors import InputError, Problem
+from autoscaler.errors import Diagnostic, InputError
 from autoscaler.metrics.signals import GATEWAY_QUEUE
 
 POOL = "autoscale-batch"
@@ -83,4 +83,4 @@ async def _listen(runner: web.AppRunner, port: int) -> None:
         await web.TCPSite(runner, None, port).start()
     except OSError as error:
         message = f"cannot listen on port {port}: {error.strerror}"
-        raise InputError([Problem("--metrics-port", None, "", message)]) from None
+        raise InputError([Diagnostic("--metrics-port", None, "", message)]) from None

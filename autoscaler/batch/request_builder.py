@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from autoscaler.batch.input_rows import InputRow, read_rows
 from autoscaler.client.prompts import Form
-from autoscaler.errors import InputError, Problem
+from autoscaler.errors import Diagnostic, InputError
 
 PATHS: Mapping[Form, str] = {"completions": "/v1/completions", "chat": "/v1/chat/completions"}
 OTHER_PATHS = (
@@ -92,4 +92,4 @@ def _whole_request(path: Path, row: InputRow) -> tuple[str, Mapping[str, Any]]:
 
 def _wrong(path: Path, row: InputRow, field: str, message: str) -> InputError:
     where = field if row.line is not None else f"row {row.number}: {field}"
-    return InputError([Problem(str(path), row.line, where, message)])
+    return InputError([Diagnostic(str(path), row.line, where, message)])

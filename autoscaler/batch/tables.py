@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
 from autoscaler.batch.results import FIELDS, RowResult
-from autoscaler.errors import InputError, MissingExtraError, Problem
+from autoscaler.errors import Diagnostic, InputError, MissingExtraError
 from autoscaler.files import atomic_bytes, atomic_writer
 
 TABLES = (".csv", ".parquet")
@@ -27,7 +27,7 @@ def check_table(path: Path) -> None:
     """
     if path.suffix not in (*TABLES, *LINES):
         message = f"has no ending of a form that is written here: end it in {', '.join((*LINES, *TABLES))}"
-        raise InputError([Problem(str(path), None, "--output", message)])
+        raise InputError([Diagnostic(str(path), None, "--output", message)])
     if path.suffix == ".parquet":
         try:
             import pyarrow.parquet  # noqa: F401

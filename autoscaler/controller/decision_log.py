@@ -20,7 +20,7 @@ from autoscaler.api.models import ScalingPolicy
 from autoscaler.api.vocabulary import Action
 from autoscaler.controller.reconcile import Sync
 from autoscaler.decision.types import ScalingState
-from autoscaler.errors import InputError, Problem
+from autoscaler.errors import Diagnostic, InputError
 from autoscaler.history.records import DecisionRecord, LogGap, gap_line, record_line
 from autoscaler.telemetry.background import BackgroundWriter
 
@@ -56,7 +56,7 @@ class DecisionLog:
             self._open()
         except OSError as error:
             problem = f"cannot be written: {(error.strerror or str(error)).lower()}"
-            raise InputError([Problem(str(path), None, "--decision-log", problem)]) from None
+            raise InputError([Diagnostic(str(path), None, "--decision-log", problem)]) from None
         self._writer: BackgroundWriter[Sync] = BackgroundWriter("decision log", self, limit)
 
     def count_losses(self, count: Callable[[int], object]) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,10 @@ from pydantic import ValidationError
 
 from autoscaler.api.fields import RULE_ERROR
 from autoscaler.api.models import API_VERSION
-from autoscaler.api.rules import Fault
+from autoscaler.api.rules import FieldPath, Say
 from autoscaler.documents.messages import close_unknown, describe, shown
 from autoscaler.documents.yaml_source import POLICY_FILE, Node, ReadLimits, dotted
-from autoscaler.errors import PolicyError, Problem
+from autoscaler.errors import Diagnostic, PolicyError, Severity
 
 
 def read_file(path: Path, limits: ReadLimits = POLICY_FILE) -> bytes:
@@ -29,26 +30,41 @@ def read_file(path: Path, limits: ReadLimits = POLICY_FILE) -> bytes:
         message = f"cannot be read: {(error.strerror or str(error)).lower()}"
     except ValueError as error:
         message = f"is no file name: {error}"
-    raise PolicyError([Problem(str(path), None, "", message)])
+    raise PolicyError([Diagnostic(str(path), None, "", message)])
 
 
-def problem_at(file: str, root: Node, fault: Fault) -> Problem:
-    """A fault of a document, with its line."""
-    path, message = fault
-    return Problem(file, root.line_of(path), dotted(path), message)
+def diagnostic_at(
+    file: str, root: Node, path: FieldPath, message: str, severity: Severity = Severity.ERROR
+) -> Diagnostic:
+    """A diagnostic of the field at a path of a document, with its line."""
+    return Diagnostic(file, root.line_of(path), dotted(path), message, severity)
 
 
-def head_faults(document: Mapping[str, Any], kind: str) -> Iterator[Fault]:
+@dataclass(slots=True)
+class Report:
+    """Everything that is wrong with one document, except where its YAML is already refused."""
+
+    file: str
+    root: Node
+    found: list[Diagnostic] = field(default_factory=list)
+
+    def say(self, path: FieldPath, message: str) -> None:
+        """Adds what is wrong with the field at a path."""
+        if not self.root.is_refused(path):
+            self.found.append(diagnostic_at(self.file, self.root, path, message))
+
+
+def check_head(document: Mapping[str, Any], kind: str, say: Say) -> None:
     """A document says of which version and kind it is."""
     for key, right in (("apiVersion", API_VERSION), ("kind", kind)):
         if key not in document:
-            yield (key,), f"is missing: write {key}: {right}"
+            say((key,), f"is missing: write {key}: {right}")
         elif document[key] != right:
-            yield (key,), f"must be {right}, not {shown(document[key])}"
+            say((key,), f"must be {right}, not {shown(document[key])}")
 
 
-def model_faults(error: ValidationError, schema: dict[str, Any]) -> Iterator[Fault]:
-    """Errors of the models in plain words, without those that are reported in other ways.
+def say_model_errors(error: ValidationError, schema: dict[str, Any], say: Say) -> None:
+    """Reports errors of the models in plain words, without those that are reported in other ways.
 
     ``schema``: the JSON Schema of the same models. Rules between fields and the head have their
     own functions.
@@ -67,4 +83,4 @@ def model_faults(error: ValidationError, schema: dict[str, Any]) -> Iterator[Fau
     }
     for item in errors:
         if item["type"] != "missing" or item["loc"] not in meant:  # else: only misspelt
-            yield item["loc"], describe(item, schema)
+            say(item["loc"], describe(item, schema))

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -20,12 +19,12 @@ from pydantic import Field, StringConstraints, ValidationError, model_validator
 from autoscaler.api import models
 from autoscaler.api.fields import ApiModel, Int
 from autoscaler.api.models import API_VERSION, LLM_MAX_AGE_SECONDS, Metadata, Signal
-from autoscaler.api.rules import Fault
+from autoscaler.api.rules import Say
 from autoscaler.api.schema import DIALECT, model_schema
-from autoscaler.api.vocabulary import CLUSTER_SIGNALS, FRACTION_SIGNALS, QUANTILE_SIGNALS
-from autoscaler.documents.document_checks import head_faults, model_faults, problem_at, read_file
+from autoscaler.documents.document_checks import Report, check_head, read_file, say_model_errors
+from autoscaler.documents.export_rules import EXPORT_SPEC_RULES, EXPORTED_METRIC_RULES, check_export
 from autoscaler.documents.yaml_source import Node, read_documents
-from autoscaler.errors import PolicyError, Problem
+from autoscaler.errors import Diagnostic, PolicyError
 from autoscaler.selectors import Requirements, selector_of
 
 KIND = "MetricExport"
@@ -93,7 +92,7 @@ class ExportedMetric(ApiModel):
 
     @model_validator(mode="after")
     def _rules(self) -> Self:
-        return self.enforce(metric_faults)
+        return self.enforce(EXPORTED_METRIC_RULES)
 
 
 class ExportSpec(ApiModel):
@@ -106,7 +105,7 @@ class ExportSpec(ApiModel):
 
     @model_validator(mode="after")
     def _rules(self) -> Self:
-        return self.enforce(spec_faults)
+        return self.enforce(EXPORT_SPEC_RULES)
 
 
 class MetricExport(ApiModel):
@@ -131,64 +130,6 @@ def export_schema() -> dict[str, Any]:
 def export_schema_text() -> str:
     """The schema for editors."""
     return json.dumps(export_schema(), indent=2, ensure_ascii=False) + "\n"
-
-
-# Rules between fields, over plain data
-
-
-def metric_faults(metric: Mapping[str, Any]) -> Iterator[Fault]:
-    """A metric is a signal or a query, and of a resource that it can describe."""
-    signal, resource = metric.get("signal"), metric.get("resource", "Pods")
-    if ("signal" in metric) is ("query" in metric):
-        given = "are both set: keep one" if "signal" in metric else "are both missing: set one of them"
-        yield ("query",) if "query" in metric else (), f"signal and query {given}"
-    if "quantile" in metric and signal not in tuple(QUANTILE_SIGNALS):
-        yield ("quantile",), "goes with the signals ttft and itl only: remove it"
-    if "signal" in metric and metric.get("series", "Single") != "Single":
-        yield ("series",), "goes with a query only, the catalogue says how a signal is reduced: remove it"
-    if signal in tuple(CLUSTER_SIGNALS) and resource == "Pods":
-        yield ("resource",), f"{signal} belongs to no pod: set resource to Namespace or External"
-    if signal in tuple(FRACTION_SIGNALS) and resource != "Pods":
-        yield ("resource",), f"{signal} is each pod's own share: set resource to Pods"
-
-
-def spec_faults(spec: Mapping[str, Any]) -> Iterator[Fault]:
-    """The selector chooses something, and no name is used twice for the same thing."""
-    yield from _selector_faults(spec.get("selector"))
-    seen: dict[tuple[Any, ...], int] = {}
-    metrics = spec.get("metrics")
-    for index, metric in enumerate(metrics if isinstance(metrics, list) else ()):
-        if not isinstance(metric, Mapping):
-            continue
-        aliases = metric.get("aliases") or []
-        for name in (metric.get("name"), *(aliases if isinstance(aliases, list) else ())):
-            key = (name, metric.get("resource", "Pods"), str(metric.get("labels")))
-            if isinstance(name, str) and seen.setdefault(key, index) != index:
-                yield ("metrics", index, "name"), f'"{name}" is served by metrics[{seen[key]}] already'
-
-
-def _selector_faults(selector: Any) -> Iterator[Fault]:
-    if not isinstance(selector, Mapping):
-        return
-    if not selector.get("matchLabels") and not selector.get("matchExpressions"):
-        yield ("selector",), "chooses by no label: set matchLabels or matchExpressions"
-    try:
-        selector_of(selector)
-    except (ValueError, AttributeError, KeyError, TypeError) as error:
-        yield ("selector",), f"is no label selector: {error}"
-
-
-def _document_faults(document: Mapping[str, Any]) -> Iterator[Fault]:
-    spec = document.get("spec")
-    if not isinstance(spec, Mapping):
-        return
-    for path, message in spec_faults(spec):
-        yield ("spec", *path), message
-    metrics = spec.get("metrics")
-    for index, metric in enumerate(metrics if isinstance(metrics, list) else ()):
-        if isinstance(metric, Mapping):
-            for path, message in metric_faults(metric):
-                yield ("spec", "metrics", index, *path), message
 
 
 # Loading
@@ -218,11 +159,12 @@ def load_export_text(text: str | bytes, file: str) -> tuple[LoadedExport, ...]:
     """Every export of a YAML text; ``file`` names it in messages. Raises ``PolicyError``."""
     documents, problems = read_documents(text, file)
     if not documents and not problems:
-        problems.append(Problem(file, None, "", f"holds no export: {_START}"))
+        problems.append(Diagnostic(file, None, "", f"holds no export: {_START}"))
     loaded: list[LoadedExport] = []
     for root in documents:
-        export, faults = _check(root)
-        problems += [problem_at(file, root, fault) for fault in faults if not root.is_refused(fault[0])]
+        report = Report(file, root)
+        export = _check(root, report.say)
+        problems += report.found
         if export is not None:
             loaded.append(LoadedExport(export, file, root.line))
     if problems:
@@ -230,13 +172,17 @@ def load_export_text(text: str | bytes, file: str) -> tuple[LoadedExport, ...]:
     return tuple(loaded)
 
 
-def _check(root: Node) -> tuple[MetricExport | None, list[Fault]]:
+def _check(root: Node, say: Say) -> MetricExport | None:
+    """One document's export; reports everything that is wrong with it."""
     if root.refused:
-        return None, []
+        return None
     if not isinstance(root.data, dict):
-        return None, [((), f"is no mapping: {_START}")]
-    faults = [*head_faults(root.data, KIND), *_document_faults(root.data)]
+        say((), f"is no mapping: {_START}")
+        return None
+    check_head(root.data, KIND, say)
+    check_export(root.data, say)
     try:
-        return MetricExport.model_validate(root.data, by_alias=True, by_name=False), faults
+        return MetricExport.model_validate(root.data, by_alias=True, by_name=False)
     except ValidationError as error:
-        return None, [*faults, *model_faults(error, export_schema())]
+        say_model_errors(error, export_schema(), say)
+        return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from autoscaler.errors import PolicyError, Problem
+from autoscaler.errors import Diagnostic, PolicyError
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 _FOLDERS = (_PACKAGE / "data" / "policies", _PACKAGE.parent / "policies")
@@ -38,5 +38,5 @@ def find_policy(name_or_file: str) -> Path:
         return library_path(name_or_file)
     if not path.exists():
         message = f"no such file, and no policy of this name in the library (there are: {', '.join(names)})"
-        raise PolicyError([Problem(name_or_file, None, "", message)])
+        raise PolicyError([Diagnostic(name_or_file, None, "", message)])
     return path

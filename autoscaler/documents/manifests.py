@@ -10,7 +10,7 @@ from typing import Any
 from autoscaler.api.rules import FieldPath
 from autoscaler.documents.document_checks import read_file
 from autoscaler.documents.yaml_source import Node, dotted, read_documents
-from autoscaler.errors import PolicyError, Problem
+from autoscaler.errors import Diagnostic, PolicyError
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +62,10 @@ class Manifest:
                 return None
         return value
 
-    def problem(self, path: FieldPath, message: str) -> Problem:
-        """A remark on the field at a path, with its line where it has one."""
+    def diagnostic(self, path: FieldPath, message: str) -> Diagnostic:
+        """A diagnostic of the field at a path, with its line where it has one."""
         line = self.root.line_of(path) if self.root else None
-        return Problem(self.source, line, dotted(path), message)
+        return Diagnostic(self.source, line, dotted(path), message)
 
 
 def load_manifests(path: Path) -> list[Manifest]:
@@ -75,11 +75,11 @@ def load_manifests(path: Path) -> list[Manifest]:
         raise PolicyError(problems)
     found = [_manifest(node, str(path)) for document in documents for node in document.objects()]
     if not found:
-        raise PolicyError([Problem(str(path), None, "", "holds no Kubernetes object")])
+        raise PolicyError([Diagnostic(str(path), None, "", "holds no Kubernetes object")])
     return found
 
 
 def _manifest(root: Node, source: str) -> Manifest:
     if not isinstance(root.data, dict):
-        raise PolicyError([Problem(source, root.line, "", "is no Kubernetes object: each has a kind")])
+        raise PolicyError([Diagnostic(source, root.line, "", "is no Kubernetes object: each has a kind")])
     return Manifest(source, root.data, root)

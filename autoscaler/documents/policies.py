@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -11,13 +11,20 @@ from typing import Any
 from pydantic import ValidationError
 
 from autoscaler.api.models import API_VERSION, ScalingPolicy
-from autoscaler.api.rules import Fault, FieldPath, document_faults
+from autoscaler.api.rules import Data, FieldPath, Say, entries
 from autoscaler.api.schedule import cron_fault, time_zone_fault
 from autoscaler.api.schema import json_schema
-from autoscaler.documents.document_checks import head_faults, model_faults, problem_at, read_file
+from autoscaler.api.spec_rules import check_document
+from autoscaler.documents.document_checks import (
+    Report,
+    check_head,
+    diagnostic_at,
+    read_file,
+    say_model_errors,
+)
 from autoscaler.documents.promql_checks import unbalanced
 from autoscaler.documents.yaml_source import Node, dotted, read_documents
-from autoscaler.errors import PolicyError, Problem
+from autoscaler.errors import Diagnostic, PolicyError
 
 KIND = "ScalingPolicy"
 _START = f"a policy begins with apiVersion: {API_VERSION} and kind: {KIND}"
@@ -51,9 +58,9 @@ class LoadedPolicy:
         """The line on which its document begins."""
         return self.root.line
 
-    def problem(self, path: FieldPath, message: str) -> Problem:
-        """A remark on the field at a path, with its line."""
-        return problem_at(self.file, self.root, (path, message))
+    def diagnostic(self, path: FieldPath, message: str) -> Diagnostic:
+        """A diagnostic of the field at a path, with its line."""
+        return diagnostic_at(self.file, self.root, path, message)
 
 
 def load_policies(path: Path) -> tuple[LoadedPolicy, ...]:
@@ -70,11 +77,12 @@ def load_policy_text(text: str | bytes, file: str) -> tuple[LoadedPolicy, ...]:
     roots = [root for document in documents for root in document.objects()]
     if not roots and not problems:
         state = "holds no policy" if text.strip() else "is empty"
-        problems.append(Problem(file, None, "", f"{state}: {_START}"))
+        problems.append(Diagnostic(file, None, "", f"{state}: {_START}"))
     loaded: list[LoadedPolicy] = []
     for root in map(_as_written, roots):
-        policy, faults = _check(root)
-        problems += [problem_at(file, root, fault) for fault in faults]
+        report = Report(file, root)
+        policy = _check(root, report.say)
+        problems += report.found
         if policy is not None:
             loaded.append(LoadedPolicy(policy, file, root))
     problems += duplicates(loaded)
@@ -88,19 +96,25 @@ def load_policy_object(document: dict[str, Any], name: str) -> ScalingPolicy:
 
     Raises ``PolicyError`` with all problems, none of which has a line.
     """
-    policy, faults = check_policy_object(document)
+    found: list[Diagnostic] = []
+    policy = check_policy_object(
+        document, lambda path, message: found.append(Diagnostic(name, None, dotted(path), message))
+    )
     if policy is None:
-        raise PolicyError([Problem(name, None, dotted(path), text) for path, text in faults])
+        raise PolicyError(found)
     return policy
 
 
-def check_policy_object(document: dict[str, Any]) -> tuple[ScalingPolicy | None, list[Fault]]:
-    """A policy from plain data, or everything that is wrong with it."""
-    policy, faults = _check(Node(1, document))
-    return (None if faults else policy), faults
+def check_policy_object(document: dict[str, Any], say: Say) -> ScalingPolicy | None:
+    """A policy from plain data; None where something is wrong with it, which ``say`` reports."""
+    found: list[tuple[FieldPath, str]] = []
+    policy = _check(Node(1, document), lambda *one: found.append(one))
+    for path, message in found:
+        say(path, message)
+    return None if found else policy
 
 
-def duplicates(policies: Iterable[LoadedPolicy]) -> list[Problem]:
+def duplicates(policies: Iterable[LoadedPolicy]) -> list[Diagnostic]:
     """Policies whose namespace and name an earlier one already has, over one or several files."""
     seen: dict[tuple[str | None, str], LoadedPolicy] = {}
     problems = []
@@ -111,7 +125,7 @@ def duplicates(policies: Iterable[LoadedPolicy]) -> list[Problem]:
             line = first.root.line_of(("metadata", "name"))
             place = f"line {line}" if first.file == loaded.file else f"{first.file}:{line}"
             message = f'the policy "{metadata.name}" was already defined at {place}: give it another name'
-            problems.append(loaded.problem(("metadata", "name"), message))
+            problems.append(loaded.diagnostic(("metadata", "name"), message))
     return problems
 
 
@@ -125,26 +139,26 @@ def _as_written(root: Node) -> Node:
     return replace(root, data={**rest, "metadata": kept})
 
 
-def _check(root: Node) -> tuple[ScalingPolicy | None, list[Fault]]:
-    """One document's policy, or everything that is wrong with it."""
+def _check(root: Node, say: Say) -> ScalingPolicy | None:
+    """One document's policy; reports everything that is wrong with it."""
     if root.refused:
-        return None, []
+        return None
     if not isinstance(root.data, dict):
-        return None, [((), f"is no policy document, but {_kind_of(root.data)}: {_START}")]
+        say((), f"is no policy document, but {_kind_of(root.data)}: {_START}")
+        return None
     kind = root.data.get("kind", KIND)
     if _is_foreign(kind):
         hint = _FOREIGN.get(kind, f"this document is none of ours; {_START}")
-        return None, [(("kind",), f"must be {KIND}, not {kind}: {hint}")]
-    faults = list(head_faults(root.data, KIND))
-    faults += document_faults(root.data)
-    faults += _calendar_faults(root.data)
-    faults += _query_faults(root.data)
-    policy: ScalingPolicy | None = None
+        say(("kind",), f"must be {KIND}, not {kind}: {hint}")
+        return None
+    check_head(root.data, KIND, say)
+    check_document(root.data, say)
+    _check_texts(root.data, say)
     try:
-        policy = ScalingPolicy.model_validate(root.data, by_alias=True, by_name=False)
+        return ScalingPolicy.model_validate(root.data, by_alias=True, by_name=False)
     except ValidationError as error:
-        faults += model_faults(error, json_schema())
-    return policy, [(path, message) for path, message in faults if not root.is_refused(path)]
+        say_model_errors(error, json_schema(), say)
+        return None
 
 
 def _kind_of(data: object) -> str:
@@ -156,23 +170,21 @@ def _is_foreign(kind: object) -> bool:
     return isinstance(kind, str) and not difflib.get_close_matches(kind.lower(), [KIND.lower()], cutoff=0.8)
 
 
-def _calendar_faults(document: dict[str, Any]) -> Iterator[Fault]:
-    yield from _text_faults(document, "schedules", "cron", cron_fault)
-    yield from _text_faults(document, "schedules", "timeZone", time_zone_fault)
+_TEXTS: tuple[tuple[str, str, Callable[[str], str | None]], ...] = (
+    ("schedules", "cron", cron_fault),
+    ("schedules", "timeZone", time_zone_fault),
+    ("metrics", "query", unbalanced),
+)
+"""Texts in the entries of a spec's lists that have a grammar of their own, and what is wrong with one."""
 
 
-def _query_faults(document: dict[str, Any]) -> Iterator[Fault]:
-    yield from _text_faults(document, "metrics", "query", unbalanced)
-
-
-def _text_faults(
-    document: dict[str, Any], part: str, key: str, check: Callable[[str], str | None]
-) -> Iterator[Fault]:
-    """What is wrong with one text of each entry of a list in the spec."""
+def _check_texts(document: Data, say: Say) -> None:
     spec = document.get("spec")
-    entries = spec.get(part) if isinstance(spec, dict) else None
-    for index, entry in enumerate(entries if isinstance(entries, list) else ()):
-        value = entry.get(key) if isinstance(entry, dict) else None
-        fault = check(value) if isinstance(value, str) and value else None
-        if fault is not None:
-            yield ("spec", part, index, key), fault
+    if not isinstance(spec, dict):
+        return
+    for part, key, fault_of in _TEXTS:
+        for index, entry in entries(spec, part):
+            text = entry.get(key)
+            fault = fault_of(text) if isinstance(text, str) and text else None
+            if fault is not None:
+                say(("spec", part, index, key), fault)

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from autoscaler.errors import InputError, Problem
+from autoscaler.errors import Diagnostic, InputError
 
 MAX_LINE_BYTES = 1 << 20
 _READ_BYTES = 1 << 16
@@ -39,7 +39,7 @@ class Lines:
 
     def fail(self, line: int | None, field: str, message: str) -> InputError:
         """The error that names this file; the caller raises it."""
-        return self._error([Problem(str(self.path), line, field, message)])
+        return self._error([Diagnostic(str(self.path), line, field, message)])
 
     def blocks(self) -> Iterator[tuple[int, str]]:
         r"""Yields ``(first line number, text)``; a text is whole lines, each ending in ``\n``.

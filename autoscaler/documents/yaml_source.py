@@ -19,7 +19,7 @@ from typing import Any
 import yaml
 
 from autoscaler.api.rules import FieldPath
-from autoscaler.errors import Problem
+from autoscaler.errors import Diagnostic
 
 MAX_DEPTH = 32
 
@@ -98,14 +98,14 @@ class Node:
 class _UnreadableError(Exception):
     """What follows cannot be read."""
 
-    def __init__(self, problem: Problem) -> None:
+    def __init__(self, problem: Diagnostic) -> None:
         super().__init__(str(problem))
         self.problem = problem
 
 
 def read_documents(
     raw: str | bytes, file: str, limits: ReadLimits = POLICY_FILE
-) -> tuple[list[Node], list[Problem]]:
+) -> tuple[list[Node], list[Diagnostic]]:
     """The non-empty documents of a YAML text, and what is wrong with the text.
 
     Documents before a syntax error are returned as well; those after it cannot be.
@@ -122,17 +122,17 @@ def read_documents(
 def _decode(raw: str | bytes, file: str, limits: ReadLimits) -> str:
     if len(raw) > limits.size:
         message = f"is too large: at most {limits.size} bytes are read; split it into several files"
-        raise _UnreadableError(Problem(file, None, "", message))
+        raise _UnreadableError(Diagnostic(file, None, "", message))
     try:
         text = raw if isinstance(raw, str) else raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         message = f"is not UTF-8 text (byte {error.start}): a policy is a YAML text file"
-        raise _UnreadableError(Problem(file, None, "", message)) from None
+        raise _UnreadableError(Diagnostic(file, None, "", message)) from None
     found = _UNPRINTABLE.search(text)
     if found is not None:
         message = f"has the control character U+{ord(found[0]):04X}: a policy is a YAML text file"
         line = None if found[0] == "\0" else text.count("\n", 0, found.start()) + 1
-        raise _UnreadableError(Problem(file, line, "", message))
+        raise _UnreadableError(Diagnostic(file, line, "", message))
     return text.removeprefix("\ufeff")
 
 
@@ -143,18 +143,18 @@ def _compose(text: str, composer: _Composer) -> None:
     except yaml.MarkedYAMLError as error:
         raise _UnreadableError(_syntax_problem(text, composer.file, error)) from None
     except yaml.YAMLError as error:
-        raise _UnreadableError(Problem(composer.file, None, "", f"is not YAML: {error}")) from None
+        raise _UnreadableError(Diagnostic(composer.file, None, "", f"is not YAML: {error}")) from None
 
 
-def _syntax_problem(text: str, file: str, error: yaml.MarkedYAMLError) -> Problem:
+def _syntax_problem(text: str, file: str, error: yaml.MarkedYAMLError) -> Diagnostic:
     mark = error.problem_mark or error.context_mark
     line = None if mark is None else mark.line + 1
     lines = text.splitlines()
     at = lines[line - 1] if line is not None and line <= len(lines) else ""
     if "\t" in at[: len(at) - len(at.lstrip())]:
-        return Problem(file, line, "", "is indented with a tab: YAML wants spaces")
+        return Diagnostic(file, line, "", "is indented with a tab: YAML wants spaces")
     reasons = [reason for reason in (error.context, error.problem) if reason]
-    return Problem(file, line, "", f"is not YAML: {': '.join(reasons)}")
+    return Diagnostic(file, line, "", f"is not YAML: {': '.join(reasons)}")
 
 
 @dataclass(slots=True, eq=False)
@@ -184,7 +184,7 @@ class _Composer:
         self.file = file
         self._limits = limits
         self.documents: list[Node] = []
-        self.problems: list[Problem] = []
+        self.problems: list[Diagnostic] = []
         self._frames: list[_Frame] = []
         self._anchors: dict[str, Node] = {}
 
@@ -205,7 +205,7 @@ class _Composer:
     def _open(self, event: yaml.CollectionStartEvent, line: int) -> None:
         if len(self._frames) == MAX_DEPTH:
             message = f"is nested deeper than {MAX_DEPTH} levels: no policy needs that"
-            raise _UnreadableError(Problem(self.file, line, "", message))
+            raise _UnreadableError(Diagnostic(self.file, line, "", message))
         node = Node(line, {} if isinstance(event, yaml.MappingStartEvent) else [])
         self._check_tag(event.tag, node)
         self._frames.append(_Frame(node, event.anchor))
@@ -275,7 +275,7 @@ class _Composer:
         parent.size += node.size
         if parent.size > self._limits.values:
             message = f"expands to more than {self._limits.values} values: are there aliases that multiply?"
-            raise _UnreadableError(Problem(self.file, parent.line, "", message))
+            raise _UnreadableError(Diagnostic(self.file, parent.line, "", message))
 
     def _refuse(self, node: Node, message: str, line: int | None = None) -> None:
         node.refused = True
@@ -283,7 +283,7 @@ class _Composer:
 
     def _note(self, line: int, message: str) -> None:
         path = tuple(frame.place for frame in self._frames if frame.place is not None)
-        self.problems.append(Problem(self.file, line, dotted(path), message))
+        self.problems.append(Diagnostic(self.file, line, dotted(path), message))
 
 
 def _resolve(text: str) -> str | int | float | bool | None:

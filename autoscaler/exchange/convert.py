@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from autoscaler.api.rules import FieldPath
 from autoscaler.documents.document_checks import read_file
 from autoscaler.documents.policies import LoadedPolicy, check_policy_object, load_policy_text
-from autoscaler.errors import PolicyError, Problem
+from autoscaler.errors import Diagnostic, PolicyError, Severity
 from autoscaler.exchange.from_hpa import policy_of_hpa
 from autoscaler.exchange.from_keda import policy_of_scaled_object
 from autoscaler.exchange.source_documents import DUMP, SourceDocument, read_sources
@@ -39,9 +39,10 @@ class Converted:
         """Where it is, for remarks on another document."""
         return f"the {self.kind} of {self.loaded.file}:{self.loaded.line}"
 
-    def remark(self, path: FieldPath, message: str) -> Problem:
+    def remark(self, path: FieldPath, message: str) -> Diagnostic:
         """Something to say about a field of it."""
-        return self.loaded.problem(path, f"this {self.kind} {message}")
+        said = self.loaded.diagnostic(path, f"this {self.kind} {message}")
+        return replace(said, severity=Severity.REMARK)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ class Conversion:
     """What became of a file. ``remarks``: what could not be carried over, in file order."""
 
     converted: tuple[Converted, ...]
-    remarks: tuple[Problem, ...]
+    remarks: tuple[Diagnostic, ...]
 
 
 def convert_file(path: Path, before: Sequence[Converted] = ()) -> Conversion:
@@ -67,7 +68,7 @@ def convert_text(raw: str | bytes, file: str, before: Sequence[Converted] = ()) 
     sources, problems = read_sources(raw, file)
     ours = [source for source in sources if source.kind in KINDS]
     if not ours and not problems:
-        problems.append(Problem(file, None, "", f"holds no {' and no '.join(KINDS)}"))
+        problems.append(Diagnostic(file, None, "", f"holds no {' and no '.join(KINDS)}"))
     if problems:
         raise PolicyError(problems)
     for source in sources:
@@ -81,13 +82,13 @@ def convert_text(raw: str | bytes, file: str, before: Sequence[Converted] = ()) 
     return Conversion(kept, tuple(sorted(remarks + overlaps, key=_line)))
 
 
-def _line(remark: Problem) -> int:
+def _line(remark: Diagnostic) -> int:
     return remark.line or 0
 
 
 def _apart(
     converted: Iterable[Converted], before: Sequence[Converted]
-) -> tuple[tuple[Converted, ...], list[Problem]]:
+) -> tuple[tuple[Converted, ...], list[Diagnostic]]:
     """Those that have a name of their own, and what is said of names and targets that come again."""
     names = {_name(one): one for one in reversed(before)}
     targets = {_target(one): one for one in reversed(before)}
@@ -125,16 +126,18 @@ def _convert(source: SourceDocument) -> Converted | None:
     if not document["spec"]["metrics"]:
         source.remark((), "has no metric that could be carried over: makes no policy")
         return None
-    policy, faults = check_policy_object(document)
+
+    def say(path: FieldPath, message: str) -> None:
+        source.remark(source.origin(path), source.in_its_words(message))
+
+    policy = check_policy_object(document, say)
     if policy is None:
-        for path, message in faults:
-            source.remark(source.origin(path), source.in_its_words(message))
         source.remark((), "makes no policy")
         return None
     return Converted(LoadedPolicy(policy, source.file, source.root), document)
 
 
-def load_any(path: Path) -> tuple[tuple[LoadedPolicy, ...], tuple[Problem, ...]]:
+def load_any(path: Path) -> tuple[tuple[LoadedPolicy, ...], tuple[Diagnostic, ...]]:
     """A file's policies, be they written as such or as HPAs or ScaledObjects; and the remarks on those.
 
     Raises ``PolicyError``.

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from autoscaler.api.rules import FieldPath
-from autoscaler.documents.document_checks import problem_at
+from autoscaler.documents.document_checks import diagnostic_at
 from autoscaler.documents.yaml_source import Node, ReadLimits, read_documents
-from autoscaler.errors import Problem
+from autoscaler.errors import Diagnostic, Severity
 
 DUMP = ReadLimits(size=16 << 20, values=500_000)
 """What kubectl writes of a whole cluster: one List of several thousand objects."""
@@ -28,7 +28,7 @@ class SourceDocument:
 
     file: str
     root: Node
-    remarks: list[Problem] = field(default_factory=list)
+    remarks: list[Diagnostic] = field(default_factory=list)
     origins: dict[FieldPath, FieldPath] = field(default_factory=dict)
     words: dict[str, str] = field(default_factory=dict)
 
@@ -92,10 +92,10 @@ class SourceDocument:
 
     def remark(self, path: FieldPath, message: str) -> None:
         """Says something about a field."""
-        self.remarks.append(problem_at(self.file, self.root, (path, message)))
+        self.remarks.append(diagnostic_at(self.file, self.root, path, message, Severity.REMARK))
 
 
-def read_sources(raw: str | bytes, file: str) -> tuple[list[SourceDocument], list[Problem]]:
+def read_sources(raw: str | bytes, file: str) -> tuple[list[SourceDocument], list[Diagnostic]]:
     """The documents of a YAML text, those inside of Lists too, and what is wrong with the text."""
     documents, problems = read_documents(raw, file, DUMP)
     sources = [SourceDocument(file, node) for document in documents for node in document.objects()]

@@ -5,8 +5,9 @@ from __future__ import annotations
 from math import ceil
 from typing import Any
 
+from autoscaler.api.metric_rules import METRIC_RULES
 from autoscaler.api.quantity import from_milli, parse_quantity
-from autoscaler.api.rules import FieldPath, target_type_faults
+from autoscaler.api.rules import FieldPath
 from autoscaler.exchange.metric_names import Meaning
 from autoscaler.exchange.source_documents import SourceDocument
 
@@ -18,7 +19,10 @@ def suits(meant: Meaning, target: dict[str, Any]) -> bool:
 
 def why_unsuited(meant: Meaning, target: dict[str, Any]) -> str | None:
     """Why the signal may not have such a target; None where it may."""
-    return next((message for _, message in target_type_faults(meant.signal, target)), None)
+    found: list[str] = []
+    metric = {"signal": meant.signal, "target": target}
+    METRIC_RULES.check(metric, lambda _path, message: found.append(message))
+    return found[0] if found else None
 
 
 def in_units_of_the_signal(

@@ -17,7 +17,7 @@ from autoscaler.api.status import (
 )
 from autoscaler.api.vocabulary import Action, Role
 from autoscaler.decision.types import ABSTAINING
-from autoscaler.errors import InputError, Problem
+from autoscaler.errors import Diagnostic, InputError
 from autoscaler.history.decision_status import append_decision, last_decision, remarks_of
 from autoscaler.history.records import DecisionRecord, LogGap, LogLine
 from autoscaler.ports import AnyPolicy, StoredPolicy
@@ -81,11 +81,11 @@ def explanation_of_log(records: Iterable[LogLine], name: str, at_most: int, file
         policy, newest = record.policy or policy, record
         past = append_decision(past, record.now, record.decision, record.action, at_most)
     if newest is None:
-        raise InputError([Problem(file, None, "", without_decision(name, others))])
+        raise InputError([Diagnostic(file, None, "", without_decision(name, others))])
     if policy is None:
         whose = f" of {name}" if name else ""
         message = f"holds no line with the policy{whose}: was its beginning cut off?"
-        raise InputError([Problem(file, None, "", message)])
+        raise InputError([Diagnostic(file, None, "", message)])
     last = last_decision(policy.spec, newest.now, newest.decision, newest.action, newest.note)
     return Explanation(name, policy, last, (*before, *past)[-at_most:], gaps=gaps)
 

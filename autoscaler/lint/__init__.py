@@ -1,1 +1,1 @@
-"""Rules that warn about policies and workloads which are valid and will not do well."""
+"""What is legal and harms LLM serving: rules about policies, and about policies with their workloads."""

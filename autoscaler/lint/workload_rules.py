@@ -1,251 +1,219 @@
 """Whether a policy and the workload that it scales go together: warnings, as those of ``lint``.
 
-The words are here beside the rules; ``docs/policy.md`` lists them. What the manifests at hand do
-not tell is not guessed.
+What the manifests at hand do not tell is not guessed.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
-from itertools import chain
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from autoscaler.api.models import Metric, Signal
-from autoscaler.api.rules import FieldPath
+from autoscaler.api.rules import At, FieldPath
 from autoscaler.documents.manifests import Manifest
 from autoscaler.documents.policies import LoadedPolicy
-from autoscaler.errors import Problem
+from autoscaler.errors import Diagnostic
+from autoscaler.lint.compared import MONITORS, Compared, ComparedTarget, together
+from autoscaler.lint.pod_templates import containers, labels_of, templates
+from autoscaler.lint.rule import Rules
 from autoscaler.selectors import Requirements, matches, selector_of
 
 LONG_ANSWER_SECONDS = 120
 """About 2,000 tokens at 60 ms each: what a replica that leaves should be able to finish."""
 DEFAULT_GRACE_SECONDS = 30
 
-_TEMPLATES: dict[str, tuple[FieldPath, ...]] = {
-    "LeaderWorkerSet": (
-        ("spec", "leaderWorkerTemplate", "leaderTemplate"),
-        ("spec", "leaderWorkerTemplate", "workerTemplate"),
-    )
-}
-_USUAL_TEMPLATE: tuple[FieldPath, ...] = (("spec", "template"),)
-_MONITORS = {
-    "PodMonitoring": "endpoints",
-    "ClusterPodMonitoring": "endpoints",
-    "PodMonitor": "podMetricsEndpoints",
-}
-"""Kinds that say what is scraped, and where in their spec the ports are."""
 _WORKLOADS = {"Deployment", "ReplicaSet", "StatefulSet", "DaemonSet", "LeaderWorkerSet"}
 """Kinds whose pods live as long as those of a target."""
 _QUANTITIES = {"averageValue", "value", "tolerance", "kvCacheUsage", "waiting"}
 _QUEUE_CAP = re.compile(r"--max[-_]num[-_]queued[-_](reqs|tokens)[= ]+\d+")
 _SINGLE_NODE = {"ReadWriteOnce", "ReadWriteOncePod"}
 
-Rule = Callable[[LoadedPolicy, Manifest, Sequence[Manifest]], Iterator[Problem]]
 
-
-def fit(loaded: LoadedPolicy, manifests: Sequence[Manifest]) -> tuple[Problem, ...]:
+def fit(loaded: LoadedPolicy, manifests: Sequence[Manifest]) -> tuple[Diagnostic, ...]:
     """The warnings for one policy, given its workload and what belongs to it."""
-    targets = [manifest for manifest in manifests if _is_target(loaded, manifest)]
-    own = _unquoted_fractions(loaded, (), loaded.root.data)
-    if not targets:
-        return (*own, _missing(loaded, manifests))
-    fitting = (rule(loaded, target, manifests) for target in targets for rule in RULES)
-    return (*own, *chain.from_iterable(fitting))
+    return tuple(_warnings(Compared(loaded, manifests)))
 
 
-def _unquoted_fractions(loaded: LoadedPolicy, path: FieldPath, value: Any) -> Iterator[Problem]:
+def _warnings(compared: Compared) -> Iterator[Diagnostic]:
+    yield from _of_policy.warnings(compared, compared.loaded)
+    for target in compared.targets:
+        workload = ComparedTarget(compared.loaded, compared.manifests, target)
+        yield from _of_target.warnings(workload, target)
+        for monitor in workload.selecting:
+            yield from _of_monitor.warnings((workload, monitor), monitor)
+
+
+_of_policy = Rules[Compared]()
+_of_target = Rules[ComparedTarget]()
+_of_monitor = Rules[tuple[ComparedTarget, Manifest]]()
+
+
+# The policy itself
+
+
+@_of_policy("unquoted-fraction", 'an API server takes a fraction as text only; write "{value:g}", in quotes')
+def _unquoted_fraction(compared: Compared) -> Iterator[At]:
+    """A quantity is a number such as `0.7`."""
+    return _unquoted_fractions((), compared.loaded.root.data)
+
+
+def _unquoted_fractions(path: FieldPath, value: Any) -> Iterator[At]:
     """A CRD cannot say "a number or a text", only "an integer or a text"."""
     if isinstance(value, float) and path[-1] in _QUANTITIES:
-        message = f'an API server takes a fraction as text only; write "{value:g}", in quotes'
-        yield loaded.problem(path, _warning(message, "unquoted-fraction"))
+        yield At(path, {"value": value})
     inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for step, part in inner:
-        yield from _unquoted_fractions(loaded, (*path, step), part)
+        yield from _unquoted_fractions((*path, step), part)
 
 
-def _is_target(loaded: LoadedPolicy, manifest: Manifest) -> bool:
-    ref = loaded.policy.spec.scale_target_ref
-    group = ref.api_version.rpartition("/")[0]
-    return (manifest.group, manifest.kind) == (group, ref.kind) and _has_name(loaded, manifest)
+@_of_policy("target-missing", "there is no {kind} {name} among what it was compared with")
+def _target_missing(compared: Compared) -> Iterator[At]:
+    """None of the manifests is the `scaleTargetRef`."""
+    ref = compared.loaded.policy.spec.scale_target_ref
+    if not compared.targets and _namesake(compared) is None:
+        yield At(("spec", "scaleTargetRef", "name"), {"kind": ref.kind, "name": ref.name})
 
 
-def _has_name(loaded: LoadedPolicy, manifest: Manifest) -> bool:
-    return manifest.name == loaded.policy.spec.scale_target_ref.name and _together(
-        loaded.policy.metadata.namespace, manifest.namespace
-    )
+@_of_policy("target-kind", '"{name}" is a {found_kind} of {found_version}, not a {kind} of {version}')
+def _target_kind(compared: Compared) -> Iterator[At]:
+    """A manifest has the name of the `scaleTargetRef`, and another kind or apiVersion."""
+    ref = compared.loaded.policy.spec.scale_target_ref
+    other = _namesake(compared)
+    if not compared.targets and other is not None:
+        meant = {"name": ref.name, "kind": ref.kind, "version": ref.api_version}
+        found = {"found_kind": other.kind, "found_version": other.data.get("apiVersion")}
+        yield At(("spec", "scaleTargetRef", "kind"), meant | found)
 
 
-def _together(one: str | None, other: str | None) -> bool:
-    """Whether two objects may be in one namespace; one that names none goes anywhere."""
-    return one is None or other is None or one == other
+def _namesake(compared: Compared) -> Manifest | None:
+    """A workload of the target's name."""
+    return next((one for one in compared.namesakes if any(templates(one))), None)
 
 
-def _missing(loaded: LoadedPolicy, manifests: Sequence[Manifest]) -> Problem:
-    ref = loaded.policy.spec.scale_target_ref
-    path: FieldPath = ("spec", "scaleTargetRef")
-    for manifest in manifests:
-        if _has_name(loaded, manifest) and any(template for template in _templates(manifest)):
-            version = manifest.data.get("apiVersion")
-            message = f'"{ref.name}" is a {manifest.kind} of {version}, not a {ref.kind} of {ref.api_version}'
-            return loaded.problem((*path, "kind"), _warning(message, "target-kind"))
-    message = f"there is no {ref.kind} {ref.name} among what it was compared with"
-    return loaded.problem((*path, "name"), _warning(message, "target-missing"))
+# The target's pods
 
 
-def _warning(message: str, rule_id: str) -> str:
-    return f"warning: {message} [{rule_id}]"
-
-
-def _templates(manifest: Manifest) -> Iterator[FieldPath]:
-    """Where the pod templates are; of a group those of leader and workers."""
-    for path in _TEMPLATES.get(manifest.kind, _USUAL_TEMPLATE):
-        if manifest.at(*path) is not None:
-            yield path
-
-
-def _containers(target: Manifest, template: FieldPath) -> list[dict[str, Any]]:
-    return [one for one in target.at(*template, "spec", "containers") or () if isinstance(one, dict)]
-
-
-def _short_grace_period(_: LoadedPolicy, target: Manifest, __: Sequence[Manifest]) -> Iterator[Problem]:
-    for template in _templates(target):
+@_of_target(
+    "short-grace-period",
+    "a replica that is removed is killed after {grace} s, in the middle of long answers; "
+    f"{LONG_ANSWER_SECONDS} or more, above vLLM's --shutdown-timeout and any preStop",
+)
+def _short_grace_period(workload: ComparedTarget) -> Iterator[At]:
+    """`terminationGracePeriodSeconds` is below 120 (Kubernetes' default is 30)."""
+    for template in templates(workload.target):
         path = (*template, "spec", "terminationGracePeriodSeconds")
-        given = target.at(*path)
+        given = workload.target.at(*path)
         grace = DEFAULT_GRACE_SECONDS if given is None else given
         if isinstance(grace, int) and grace < LONG_ANSWER_SECONDS:
-            message = (
-                f"a replica that is removed is killed after {grace} s, in the middle of long answers; "
-                f"{LONG_ANSWER_SECONDS} or more, above vLLM's --shutdown-timeout and any preStop"
-            )
-            yield target.problem(path, _warning(message, "short-grace-period"))
+            yield At(path, {"grace": grace})
 
 
-def _single_node_volume(
-    loaded: LoadedPolicy, target: Manifest, manifests: Sequence[Manifest]
-) -> Iterator[Problem]:
-    spec = loaded.policy.spec
+@_of_target(
+    "single-node-volume",
+    "the claim {claim} is {modes}: pods on a second node cannot attach it, and maxReplicas is {most}; "
+    "make it ReadOnlyMany",
+)
+def _single_node_volume(workload: ComparedTarget) -> Iterator[At]:
+    """A pod mounts a ReadWriteOnce claim, and `maxReplicas` is above 1."""
+    spec = workload.loaded.policy.spec
     most = max([spec.max_replicas, *(window.max_replicas or 0 for window in spec.schedules)])
-    claims = {
-        one.name: one
-        for one in manifests
-        if one.kind == "PersistentVolumeClaim" and _together(one.namespace, target.namespace)
-    }
-    for template in _templates(target) if most > 1 else ():
-        for index, volume in enumerate(target.at(*template, "spec", "volumes") or ()):
+    claims = _claims(workload)
+    for template in templates(workload.target) if most > 1 else ():
+        path = (*template, "spec", "volumes")
+        for index, volume in enumerate(workload.target.at(*path) or ()):
             name = ((volume or {}).get("persistentVolumeClaim") or {}).get("claimName")
             modes = set(claims[name].at("spec", "accessModes") or ()) if name in claims else set()
             if modes and modes <= _SINGLE_NODE:
-                message = (
-                    f"the claim {name} is {' and '.join(sorted(modes))}: pods on a second node cannot "
-                    f"attach it, and maxReplicas is {most}; make it ReadOnlyMany"
-                )
-                path = (*template, "spec", "volumes", index)
-                yield target.problem(path, _warning(message, "single-node-volume"))
+                yield At((*path, index), {"claim": name, "modes": " and ".join(sorted(modes)), "most": most})
 
 
-def _unscraped(_: LoadedPolicy, target: Manifest, manifests: Sequence[Manifest]) -> Iterator[Problem]:
-    monitors = [one for one in manifests if one.kind in _MONITORS and _covers(one, target)]
-    if not monitors or any(one.kind == "ServiceMonitor" for one in manifests):
-        return
-    template = next(_templates(target), None)
-    if template is None:
-        return
-    labels = {**(target.at(*template, "metadata", "labels") or {}), **_given_labels(target)}
-    selecting = [one for one in monitors if matches(selector_of(one.at("spec", "selector") or {}), labels)]
-    if not selecting:
-        names = ", ".join(f"{one.kind} {one.name}" for one in monitors)
-        message = f"no monitor selects these labels ({names}), so the pods' metrics are missing"
-        yield target.problem((*template, "metadata", "labels"), _warning(message, "unscraped"))
-    for monitor in selecting:
-        yield from _unknown_ports(monitor, _port_names(target))
-
-
-def _given_labels(target: Manifest) -> dict[str, str]:
-    """What the owner of a kind adds to the labels of the pods that serve."""
-    if target.kind != "LeaderWorkerSet":
-        return {}
+def _claims(workload: ComparedTarget) -> dict[str, Manifest]:
     return {
-        "leaderworkerset.sigs.k8s.io/name": target.name,
-        "leaderworkerset.sigs.k8s.io/worker-index": "0",
+        one.name: one
+        for one in workload.manifests
+        if one.kind == "PersistentVolumeClaim" and together(one.namespace, workload.target.namespace)
     }
 
 
-def _covers(monitor: Manifest, target: Manifest) -> bool:
-    return monitor.kind == "ClusterPodMonitoring" or _together(monitor.namespace, target.namespace)
+@_of_target("unscraped", "no monitor selects these labels ({monitors}), so the pods' metrics are missing")
+def _unscraped(workload: ComparedTarget) -> Iterator[At]:
+    """There are PodMonitorings or PodMonitors, and none selects the pods' labels."""
+    names = ", ".join(f"{one.kind} {one.name}" for one in workload.monitors)
+    template = next(templates(workload.target), None)
+    if names and template is not None and not workload.selecting:
+        yield At((*template, "metadata", "labels"), {"monitors": names})
 
 
-def _port_names(target: Manifest) -> set[str]:
-    return {
-        str(port.get("name"))
-        for template in _templates(target)
-        for container in _containers(target, template)
-        for port in container.get("ports") or ()
+@_of_monitor("unknown-port", 'no container has a port named "{port}", so nothing is scraped here')
+def _unknown_port(scraped: tuple[ComparedTarget, Manifest]) -> Iterator[At]:
+    """A monitor names a port that no container has."""
+    workload, monitor = scraped
+    field = MONITORS[monitor.kind]
+    known = {
+        str(port.get("name")) for _, one in containers(workload.target) for port in one.get("ports") or ()
     }
-
-
-def _unknown_ports(monitor: Manifest, names: set[str]) -> Iterator[Problem]:
-    field = _MONITORS[monitor.kind]
     for index, endpoint in enumerate(monitor.at("spec", field) or ()):
         port = (endpoint or {}).get("port")
-        if isinstance(port, str) and port not in names:
-            message = f'no container has a port named "{port}", so nothing is scraped here'
-            yield monitor.problem(("spec", field, index, "port"), _warning(message, "unknown-port"))
+        if isinstance(port, str) and port not in known:
+            yield At(("spec", field, index, "port"), {"port": port})
 
 
-def _capped_queue(loaded: LoadedPolicy, target: Manifest, _: Sequence[Manifest]) -> Iterator[Problem]:
-    """Beyond vLLM's own limit requests are refused, and no gauge of requests grows any more."""
-    if any(map(_sees_refusals, loaded.policy.spec.metrics)):
+@_of_target(
+    "capped-queue",
+    "beyond {cap} vLLM refuses requests, which running+waiting does not show: the load "
+    "looks bounded while clients get 503; add a metric on rejectedPerSecond",
+)
+def _capped_queue(workload: ComparedTarget) -> Iterator[At]:
+    """A container has `--max-num-queued-reqs` or `--max-num-queued-tokens`, and no metric is
+    `rejectedPerSecond` or a query on rejections.
+    """
+    if any(map(_sees_refusals, workload.loaded.policy.spec.metrics)):
         return
-    for template in _templates(target):
-        for index, container in enumerate(_containers(target, template)):
-            words = [*(container.get("command") or ()), *(container.get("args") or ())]
-            cap = _QUEUE_CAP.search(" ".join(map(str, words)))
-            if cap is not None:
-                message = (
-                    f"beyond {cap[0]} vLLM refuses requests, which running+waiting does not show: the load "
-                    "looks bounded while clients get 503; add a metric on rejectedPerSecond"
-                )
-                path = (
-                    *template,
-                    "spec",
-                    "containers",
-                    index,
-                    "args" if container.get("args") else "command",
-                )
-                yield target.problem(path, _warning(message, "capped-queue"))
+    for path, container in containers(workload.target):
+        words = [*(container.get("command") or ()), *(container.get("args") or ())]
+        cap = _QUEUE_CAP.search(" ".join(map(str, words)))
+        if cap is not None:
+            yield At((*path, "args" if container.get("args") else "command"), {"cap": cap[0]})
 
 
 def _sees_refusals(metric: Metric) -> bool:
     return metric.signal is Signal.REJECTED_RATE or "rejection" in (metric.query or "")
 
 
-def _fixed_replicas(_: LoadedPolicy, target: Manifest, __: Sequence[Manifest]) -> Iterator[Problem]:
-    if not target.live and target.at("spec", "replicas") is not None:
-        message = "each time this file is applied, it sets the replicas back; leave the field out"
-        yield target.problem(("spec", "replicas"), _warning(message, "replicas-in-manifest"))
+# The target itself
 
 
-def _overlapping_selector(
-    _: LoadedPolicy, target: Manifest, manifests: Sequence[Manifest]
-) -> Iterator[Problem]:
-    selector = _selector(target)
+@_of_target(
+    "replicas-in-manifest",
+    "each time this file is applied, it sets the replicas back; leave the field out",
+)
+def _replicas_in_manifest(workload: ComparedTarget) -> Iterator[At]:
+    """A file sets `replicas`."""
+    if not workload.target.live and workload.target.at("spec", "replicas") is not None:
+        yield At(("spec", "replicas"))
+
+
+@_of_target(
+    "overlapping-selector",
+    "it finds the pods of {others} too, which whoever goes by selectors alone counts; "
+    "give these pods a label of their own",
+)
+def _overlapping_selector(workload: ComparedTarget) -> Iterator[At]:
+    """The target's selector finds the pods of another workload in its namespace."""
+    selector = _selector(workload.target)
     others = [
         f"{one.kind} {one.name}"
-        for one in manifests
-        if one.kind in _WORKLOADS and _is_other(one, target) and _makes_pods_for(selector, one)
+        for one in workload.manifests
+        if one.kind in _WORKLOADS and _is_other(one, workload.target) and _makes_pods_for(selector, one)
     ]
     if selector and others:
-        message = (
-            f"it finds the pods of {', '.join(others)} too, which whoever goes by selectors alone counts; "
-            "give these pods a label of their own"
-        )
-        yield target.problem(("spec", "selector"), _warning(message, "overlapping-selector"))
+        yield At(("spec", "selector"), {"others": ", ".join(others)})
 
 
 def _is_other(one: Manifest, target: Manifest) -> bool:
     is_same = (one.group, one.kind, one.name) == (target.group, target.kind, target.name)
-    return not is_same and _together(one.namespace, target.namespace)
+    return not is_same and together(one.namespace, target.namespace)
 
 
 def _selector(workload: Manifest) -> Requirements:
@@ -258,32 +226,9 @@ def _selector(workload: Manifest) -> Requirements:
 
 
 def _makes_pods_for(selector: Requirements, workload: Manifest) -> bool:
-    templates = (workload.at(*template, "metadata", "labels") for template in _templates(workload))
-    return any(
-        matches(selector, {**labels, **_given_labels(workload)})
-        for labels in templates
-        if isinstance(labels, dict)
-    )
+    labelled = (path for path in templates(workload) if workload.at(*path, "metadata", "labels"))
+    return any(matches(selector, labels_of(workload, path)) for path in labelled)
 
 
-RULES: tuple[Rule, ...] = (
-    _short_grace_period,
-    _single_node_volume,
-    _unscraped,
-    _capped_queue,
-    _fixed_replicas,
-    _overlapping_selector,
-)
-RULE_IDS = (
-    "unquoted-fraction",
-    "target-missing",
-    "target-kind",
-    "short-grace-period",
-    "single-node-volume",
-    "unscraped",
-    "unknown-port",
-    "capped-queue",
-    "replicas-in-manifest",
-    "overlapping-selector",
-)
-"""Every id, in the order of docs/policy.md."""
+RULES = (*_of_policy, *_of_target, *_of_monitor)
+"""Every rule, in the order of docs/policy.md."""

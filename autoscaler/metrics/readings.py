@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import chain
 from math import inf
 
+from autoscaler.api.metric_rules import UNALIGNED
 from autoscaler.api.models import (
     DEFAULT_QUANTILE,
     QUANTILE_SIGNALS,
@@ -21,7 +22,6 @@ from autoscaler.api.models import (
     Spec,
     TargetType,
 )
-from autoscaler.api.rules import UNALIGNED
 from autoscaler.decision.pod_groups import group_pods
 from autoscaler.decision.samples import seconds_ahead
 from autoscaler.decision.types import NO_REQUEST, Pod, Reading, Sample

@@ -9,7 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from autoscaler.documents.messages import describe
 from autoscaler.documents.yaml_source import Node, dotted, read_documents
-from autoscaler.errors import Problem, ProfileError
+from autoscaler.errors import Diagnostic, ProfileError
 
 Model = TypeVar("Model")
 
@@ -20,11 +20,11 @@ def read_model(path: Path, model: type[Model]) -> Model:
     try:
         raw = path.read_bytes()
     except OSError as error:
-        raise ProfileError([Problem(file, None, "", f"cannot be read: {error.strerror}")]) from None
+        raise ProfileError([Diagnostic(file, None, "", f"cannot be read: {error.strerror}")]) from None
     documents, problems = read_documents(raw, file)
     if not problems and len(documents) != 1:
         message = f"has {len(documents)} YAML documents; exactly one belongs here"
-        problems.append(Problem(file, None, "", message))
+        problems.append(Diagnostic(file, None, "", message))
     if problems:
         raise ProfileError(problems)
     return _validated(documents[0], file, model)
@@ -37,7 +37,7 @@ def _validated(root: Node, file: str, model: type[Model]) -> Model:
     except ValidationError as error:
         schema = adapter.json_schema()
         problems = [
-            Problem(file, root.line_of(fault["loc"]), dotted(fault["loc"]), describe(fault, schema))
+            Diagnostic(file, root.line_of(fault["loc"]), dotted(fault["loc"]), describe(fault, schema))
             for fault in error.errors()
         ]
     raise ProfileError(sorted(problems, key=lambda problem: problem.line or 0))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from autoscaler.errors import Problem, ProfileError
+from autoscaler.errors import Diagnostic, ProfileError
 from simulator.startup.choices import Choice, assemble, choose, component_names
 from simulator.startup.components import WeightsPart
 from simulator.startup.plan import GIB, ModelSize, StartDraw, StartupModel
@@ -91,7 +91,7 @@ def compare(names: Sequence[str], node: str, question: StartConditions) -> list[
     nodes = component_names()["node"]
     if node not in nodes:
         message = f"is no node: must be one of {', '.join(nodes)}"
-        raise ProfileError([Problem(node, None, "--node", message)])
+        raise ProfileError([Diagnostic(node, None, "--node", message)])
     return [_row(name, choose(name, node, "NAME"), question) for name in names]
 
 

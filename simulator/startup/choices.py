@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Sequence
 from typing import NamedTuple, TypeVar
 
-from autoscaler.errors import Problem, ProfileError
+from autoscaler.errors import Diagnostic, ProfileError
 from simulator.startup.components import (
     Component,
     EnginePart,
@@ -166,4 +166,4 @@ def _wanted(phases: dict[str, tuple[str, ...]]) -> str:
 
 
 def _refusal(text: str, message: str, argument: str = _OPTION) -> ProfileError:
-    return ProfileError([Problem(text, None, argument, message)])
+    return ProfileError([Diagnostic(text, None, argument, message)])

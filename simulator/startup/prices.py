@@ -9,7 +9,7 @@ from datetime import date
 from functools import cache
 from pathlib import Path
 
-from autoscaler.errors import Problem, ProfileError
+from autoscaler.errors import Diagnostic, ProfileError
 from simulator.documents.bundled import read_bundled
 
 _TABLE = Path(__file__).with_name("prices.yaml")
@@ -129,4 +129,4 @@ def _priced(row: MachineRow, spot: bool, asked: str | None) -> Price:
 
 
 def _refusal(asked: str | None, message: str) -> ProfileError:
-    return ProfileError([Problem(str(asked), None, "--price", message)])
+    return ProfileError([Diagnostic(str(asked), None, "--price", message)])

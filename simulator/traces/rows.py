@@ -16,7 +16,7 @@ from math import isfinite
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 from autoscaler.documents.text_lines import Lines, csv_fields
-from autoscaler.errors import Problem, TraceError
+from autoscaler.errors import Diagnostic, TraceError
 from simulator.traces.formats import (
     MAX_TIME_S,
     MAX_TOKENS,
@@ -49,7 +49,7 @@ class ReadStats:
     format: str = ""
     rows: int = 0
     skipped_rows: int = 0
-    first_skipped: Problem | None = None
+    first_skipped: Diagnostic | None = None
 
 
 class _Row(NamedTuple):
@@ -163,7 +163,7 @@ class RowReader:
             try:
                 batch.append(self._request(number, line))
             except _BadRowError as error:
-                self._reject(Problem(str(self._lines.path), number, error.field, error.message))
+                self._reject(Diagnostic(str(self._lines.path), number, error.field, error.message))
         return batch
 
     def _request(self, number: int, line: str) -> Request | HashedRequest:
@@ -184,7 +184,7 @@ class RowReader:
     def _hash_ids(self, hashes: object, prompt: int, piece: int) -> tuple[int, ...]:
         return _column(COLUMN, lambda value: hash_ids(value, prompt, piece), hashes)
 
-    def _reject(self, problem: Problem) -> None:
+    def _reject(self, problem: Diagnostic) -> None:
         if not self._skip:
             raise TraceError([problem])
         self._tally.skipped_rows += 1
@@ -258,7 +258,7 @@ class JsonReader(RowReader):
             try:
                 keys = list(_json_object(content)) if content.strip() else []
             except _BadRowError as error:
-                self._reject(Problem(str(self._lines.path), line, error.field, error.message))
+                self._reject(Diagnostic(str(self._lines.path), line, error.field, error.message))
                 keys = []
             if keys:
                 self.known = self._recognised(line, keys)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from autoscaler.documents.text_lines import Lines
-from autoscaler.errors import Problem, TraceError
+from autoscaler.errors import Diagnostic, TraceError
 from simulator.traces.rows import HashedRequest, ReadStats, Request, row_reader
 
 BadRows: TypeAlias = Literal["stop", "skip"]
@@ -30,7 +30,7 @@ def bundled_trace(name: str) -> Path:
     """
     if name not in _BUNDLED:
         raise TraceError(
-            [Problem(name, None, "", f"is no bundled trace; there are: {', '.join(trace_names())}")]
+            [Diagnostic(name, None, "", f"is no bundled trace; there are: {', '.join(trace_names())}")]
         )
     return Path(__file__).parent / "data" / _BUNDLED[name]
 
@@ -44,7 +44,7 @@ def resolve_trace(argument: str) -> Path:
     path = Path(argument)
     if argument not in _BUNDLED and not path.exists():
         message = f"no such file, and no bundled trace (there are: {', '.join(trace_names())})"
-        raise TraceError([Problem(argument, None, "", message)])
+        raise TraceError([Diagnostic(argument, None, "", message)])
     return bundled_trace(argument) if argument in _BUNDLED and not path.is_file() else path
 
 
@@ -154,7 +154,7 @@ class Trace:
         return TraceError([*error.problems, *([tally.first_skipped] if tally.first_skipped else [])])
 
     def _error(self, message: str) -> TraceError:
-        return TraceError([Problem(str(self.path), None, "", message)])
+        return TraceError([Diagnostic(str(self.path), None, "", message)])
 
 
 def _check_window(start_s: float, span_s: float | None, rate_scale: float) -> None:

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
-from autoscaler.errors import Problem, ProfileError
+from autoscaler.errors import Diagnostic, ProfileError
 from simulator.documents.bundled import read_bundled
 
 
@@ -164,7 +164,7 @@ def load_profile(name_or_file: str) -> Profile:
     path = Path(name_or_file)
     if not path.exists():
         message = f"no such file, and no profile of this name (there are: {', '.join(profile_names())})"
-        raise ProfileError([Problem(name_or_file, None, "", message)])
+        raise ProfileError([Diagnostic(name_or_file, None, "", message)])
     from simulator.documents.yaml_model import read_model
 
     return read_model(path, Profile)

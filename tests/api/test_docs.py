@@ -9,9 +9,10 @@ import pytest
 
 from autoscaler.api.schema import json_schema
 from autoscaler.documents.policies import load_policy_text
-from autoscaler.lint.policy_rules import RULES
-from autoscaler.lint.workload_rules import RULE_IDS
+from autoscaler.lint import policy_rules as lint
+from autoscaler.lint import workload_rules as fit
 from autoscaler.metrics.signals import CATALOGUE
+from tools.rule_tables import table, with_tables
 
 DOC = (Path(__file__).parents[2] / "docs" / "policy.md").read_text(encoding="utf-8")
 ROWS = re.findall(r"^\| `([^`]+)` \|(.*)\|$", DOC, re.MULTILINE)
@@ -53,12 +54,16 @@ def test_the_signal_table_is_the_catalogue() -> None:
         assert all(source.names[0] in row for source in info.sources)
 
 
-def test_every_lint_rule_has_a_row() -> None:
-    assert [name for name, _ in ROWS if name in RULES] == list(RULES)
+def test_the_tables_of_warnings_are_the_lint_rules() -> None:
+    assert with_tables(DOC) == DOC, "make rule-tables writes them"
+    assert table(lint.RULES) in DOC
+    assert table(fit.RULES) in DOC
 
 
-def test_so_has_every_rule_about_the_workload() -> None:
-    assert [name for name, _ in ROWS if name in RULE_IDS] == list(RULE_IDS)
+def test_every_lint_rule_has_an_id_of_its_own_and_says_when_it_warns() -> None:
+    rules = [*lint.RULES, *fit.RULES]
+    assert len({rule.id for rule in rules}) == len(rules)
+    assert [rule.id for rule in rules if not rule.when.endswith(".")] == []
 
 
 @pytest.mark.parametrize("example", [text for text in EXAMPLES if text.startswith("apiVersion")])

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 from autoscaler import __version__
 from autoscaler.cli.main import COMMANDS, LazyCommand, cli, main
-from autoscaler.errors import PolicyError, Problem
+from autoscaler.errors import Diagnostic, PolicyError
 
 HEAVY = ("pydantic", "yaml", "cronsim", "simulator", "autoscaler.policy", "autoscaler.decision", "asyncio")
 
@@ -34,7 +34,7 @@ def outcome(outcome: str) -> int:
     match outcome:
         case "bad-input":
             raise PolicyError(
-                [Problem("a.yaml", 3, "spec.x", "is wrong"), Problem("b.yaml", None, "", "is empty")]
+                [Diagnostic("a.yaml", 3, "spec.x", "is wrong"), Diagnostic("b.yaml", None, "", "is empty")]
             )
         case "interrupted":
             signal.raise_signal(signal.SIGINT)

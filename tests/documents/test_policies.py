@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from autoscaler.documents.library import library_names, library_path
 from autoscaler.documents.policies import load_policies, load_policy_text
 from autoscaler.documents.yaml_source import MAX_DEPTH, POLICY_FILE
-from autoscaler.errors import PolicyError, Problem
+from autoscaler.errors import Diagnostic, PolicyError
 from tests.api.build import HEAD, HEAD_LINES, METRICS, VALID
 from tests.documents.broken import WRONG_LINES, WRONG_METRICS, with_spec
 
@@ -282,7 +282,7 @@ def test_damaged_policies_never_end_in_anything_but_a_policy_error(data: st.Data
     start = data.draw(st.integers(0, len(text)))
     end = data.draw(st.integers(start, min(len(text), start + 40)))
     damaged = text[:start] + data.draw(st.text(max_size=8)) + text[end:]
-    found: tuple[Problem, ...] = ()
+    found: tuple[Diagnostic, ...] = ()
     try:
         load_policy_text(damaged, "p.yaml")
     except PolicyError as error:

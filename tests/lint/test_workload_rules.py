@@ -8,7 +8,7 @@ import yaml
 from autoscaler.documents.manifests import Manifest, load_manifests
 from autoscaler.documents.policies import load_policy_text
 from autoscaler.errors import PolicyError
-from autoscaler.lint.workload_rules import RULE_IDS, fit
+from autoscaler.lint.workload_rules import RULES, fit
 from tests.api.build import METRICS, VALID, load_spec
 
 DEPLOYMENT = """\
@@ -64,10 +64,7 @@ def found(tmp_path: Path):
         path = tmp_path / "w.yaml"
         path.write_text(text)
         problems = fit(load_spec(*lines, replicas=replicas), load_manifests(path))
-        return [
-            f"{'p' if one.file == 'p.yaml' else ''}{one.line} {one.message.rpartition('[')[2][:-1]}"
-            for one in problems
-        ]
+        return [f"{'p' if one.file == 'p.yaml' else ''}{one.line} {one.rule}" for one in problems]
 
     return look
 
@@ -257,7 +254,7 @@ def test_the_leader_of_a_group_has_the_labels_that_the_group_gives_it(worker, ex
     ref = "{apiVersion: leaderworkerset.x-k8s.io/v1, kind: LeaderWorkerSet, name: vllm}"
     (loaded,) = load_policy_text(VALID.replace("{kind: Deployment, name: vllm}", ref), "p.yaml")
     problems = fit(loaded, [Manifest("LeaderWorkerSet vllm", group), Manifest("PodMonitoring vllm", monitor)])
-    assert [problem.message.rpartition("[")[2][:-1] for problem in problems] == expected
+    assert [problem.rule for problem in problems] == expected
 
 
 def test_a_group_is_no_deployment(found):
@@ -293,4 +290,4 @@ def test_a_file_without_manifests_is_refused(tmp_path, text, message):
 @pytest.mark.parametrize("spec", ["{}", "[]", "3", "{template: 3}", "{template: {spec: {containers: [3]}}}"])
 def test_a_manifest_that_makes_no_sense_does_no_harm(found, spec):
     text = f"apiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: vllm}}\nspec: {spec}\n"
-    assert set(found(text + MONITOR)) <= {f"{line} {name}" for name in RULE_IDS for line in range(9)}
+    assert set(found(text + MONITOR)) <= {f"{line} {rule.id}" for rule in RULES for line in range(9)}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from autoscaler.errors import Problem
+from autoscaler.errors import Diagnostic
 from autoscaler.exchange.convert import Conversion, Converted, convert_file, convert_text
 from autoscaler.exchange.source_documents import DUMP
 
@@ -31,7 +31,7 @@ def import_(files: tuple[str, ...], strict: bool) -> int:
     """  # noqa: D301 (click wants the character, not a backslash)
     import yaml
 
-    remarks: list[Problem] = []
+    remarks: list[Diagnostic] = []
     converted: list[Converted] = []
     for file in files:
         conversion = _convert(file, converted)

@@ -18,7 +18,7 @@ from autoscaler.cli.options.times import TimeType
 from autoscaler.decision.types import Decision
 from autoscaler.documents.library import find_policy
 from autoscaler.documents.policies import load_policies
-from autoscaler.errors import InputError, PolicyError, Problem
+from autoscaler.errors import Diagnostic, InputError, PolicyError
 from autoscaler.history.explanation import shown_time, without_decision
 from autoscaler.history.records import DecisionRecord, LogGap, LogLine, read_decisions_jsonl
 from autoscaler.history.replay import Replayed, replay, replay_with, unrecorded
@@ -79,7 +79,7 @@ def _require_one(tally: _Tally, file: Path) -> None:
             f"none of {tally.skipped} decisions can be decided again, as no line has a policy and its state: "
             "was the log's beginning cut off?"
         )
-        raise InputError([Problem(str(file), None, "", message)])
+        raise InputError([Diagnostic(str(file), None, "", message)])
 
 
 def _records(file: Path, name: str | None) -> Iterator[LogLine]:
@@ -94,7 +94,7 @@ def _records(file: Path, name: str | None) -> Iterator[LogLine]:
         else:
             others.add(record.policy_name)
     if not found:
-        raise InputError([Problem(str(file), None, "", without_decision(name or "", others))])
+        raise InputError([Diagnostic(str(file), None, "", without_decision(name or "", others))])
 
 
 def _counting_gaps(records: Iterable[LogLine], tally: _Tally) -> Iterator[LogLine]:
@@ -110,7 +110,7 @@ def _load(policy: str) -> ScalingPolicy:
     first, *more = load_policies(path)
     if more:
         raise PolicyError(
-            [Problem(str(path), more[0].line, "", "holds several policies: name a file of one")]
+            [Diagnostic(str(path), more[0].line, "", "holds several policies: name a file of one")]
         )
     return first.policy
 
@@ -124,7 +124,7 @@ def _of_one(records: Iterable[LogLine], file: Path, other: ScalingPolicy) -> Ite
             continue
         if name is not None and record.policy_name != name:
             message = f"holds {name} and {record.policy_name}: choose one with --name"
-            raise InputError([Problem(str(file), None, "", message)])
+            raise InputError([Diagnostic(str(file), None, "", message)])
         name = record.policy_name
         if record.policy is not None:
             for metric in unrecorded(record.policy, other):

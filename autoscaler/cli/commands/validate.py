@@ -13,7 +13,7 @@ from autoscaler.documents.document_checks import read_file
 from autoscaler.documents.exports import LoadedExport, is_export, load_export_text
 from autoscaler.documents.policies import LoadedPolicy, duplicates, load_policy_text
 from autoscaler.documents.yaml_source import POLICY_FILE
-from autoscaler.errors import PolicyError, Problem
+from autoscaler.errors import Diagnostic, PolicyError
 from autoscaler.lint.policy_rules import lint
 
 STDIN = "-"
@@ -84,7 +84,7 @@ def validate(
     sys.exit(1 if failed else 0)
 
 
-def _fit_files(policies: list[LoadedPolicy], workloads: tuple[Path, ...]) -> list[Problem]:
+def _fit_files(policies: list[LoadedPolicy], workloads: tuple[Path, ...]) -> list[Diagnostic]:
     if not workloads:
         return []
     from autoscaler.documents.manifests import load_manifests
@@ -96,13 +96,13 @@ def _fit_files(policies: list[LoadedPolicy], workloads: tuple[Path, ...]) -> lis
 
 def _fit_cluster(
     policies: list[LoadedPolicy], kubeconfig: str | None, context: str | None, namespace: str
-) -> list[Problem]:
+) -> list[Diagnostic]:
     from autoscaler.kube.client.api import connect
     from autoscaler.kube.related_objects import surroundings
     from autoscaler.lint.workload_rules import fit
 
     api = connect(kubeconfig, context)
-    found: list[Problem] = []
+    found: list[Diagnostic] = []
     for loaded in policies:
         metadata, spec = loaded.policy.metadata, loaded.policy.spec
         manifests = surroundings(api, metadata.namespace or namespace, spec.scale_target_ref)
@@ -110,10 +110,10 @@ def _fit_cluster(
     return list(dict.fromkeys(found))
 
 
-def _load_all(paths: tuple[str, ...]) -> tuple[list[LoadedPolicy], list[LoadedExport], list[Problem]]:
+def _load_all(paths: tuple[str, ...]) -> tuple[list[LoadedPolicy], list[LoadedExport], list[Diagnostic]]:
     policies: list[LoadedPolicy] = []
     exports: list[LoadedExport] = []
-    problems: list[Problem] = []
+    problems: list[Diagnostic] = []
     for file in _each_once(file for path in paths for file in _files(path)):
         try:
             raw, name = _read(file)
@@ -126,9 +126,9 @@ def _load_all(paths: tuple[str, ...]) -> tuple[list[LoadedPolicy], list[LoadedEx
     return policies, exports, problems
 
 
-def _each_once(files: Iterable[str | Problem]) -> Iterator[str | Problem]:
+def _each_once(files: Iterable[str | Diagnostic]) -> Iterator[str | Diagnostic]:
     """Without files that were named before: naming one twice defines nothing twice."""
-    seen: set[Problem | str] = set()
+    seen: set[Diagnostic | str] = set()
     for file in files:
         # realpath, not Path.resolve, which raises for a link to itself; reading it says what is wrong.
         key = os.path.realpath(file) if isinstance(file, str) and file != STDIN else file
@@ -137,16 +137,16 @@ def _each_once(files: Iterable[str | Problem]) -> Iterator[str | Problem]:
             yield file
 
 
-def _read(file: str | Problem) -> tuple[bytes, str]:
+def _read(file: str | Diagnostic) -> tuple[bytes, str]:
     """A file's bytes, and what to call it."""
-    if isinstance(file, Problem):
+    if isinstance(file, Diagnostic):
         raise PolicyError([file])
     if file == STDIN:
         return sys.stdin.buffer.read(POLICY_FILE.size + 1), "<stdin>"
     return read_file(Path(file)), file
 
 
-def _files(path: str) -> Iterator[str | Problem]:
+def _files(path: str) -> Iterator[str | Diagnostic]:
     """The files that a path stands for, or why there are none."""
     folder = Path(path)
     if path == STDIN or not folder.is_dir():
@@ -155,24 +155,24 @@ def _files(path: str) -> Iterator[str | Problem]:
     try:
         names = sorted(entry for entry in folder.iterdir() if _is_policy(entry))
     except OSError as error:
-        yield Problem(path, None, "", f"cannot be read: {(error.strerror or str(error)).lower()}")
+        yield Diagnostic(path, None, "", f"cannot be read: {(error.strerror or str(error)).lower()}")
         return
     yield from map(str, names)
     if not names:
-        yield Problem(path, None, "", "is a directory without *.yaml or *.yml: name one that has policies")
+        yield Diagnostic(path, None, "", "is a directory without *.yaml or *.yml: name one that has policies")
 
 
 def _is_policy(entry: Path) -> bool:
     return entry.suffix in _SUFFIXES and not entry.name.startswith(".") and not entry.is_dir()
 
 
-def _in_order(problems: list[Problem]) -> list[Problem]:
+def _in_order(problems: list[Diagnostic]) -> list[Diagnostic]:
     """By file in the order of their first problem or warning, then by line."""
     files = list(dict.fromkeys(problem.file for problem in problems))
     return sorted(problems, key=lambda problem: (files.index(problem.file), problem.line or 0))
 
 
-def _one_line(problem: Problem) -> str:
+def _one_line(problem: Diagnostic) -> str:
     """A problem without line breaks or escape sequences, whatever the file or its name contains."""
     return "".join(char if char.isprintable() else repr(char)[1:-1] for char in str(problem))
 
@@ -180,8 +180,8 @@ def _one_line(problem: Problem) -> str:
 def _summary(
     policies: list[LoadedPolicy],
     exports: list[LoadedExport],
-    errors: list[Problem],
-    warnings: list[Problem],
+    errors: list[Diagnostic],
+    warnings: list[Diagnostic],
 ) -> str:
     counts = [_count(len(policies), "policy", "policies")] if policies or not exports else []
     counts += [_count(len(exports), "export", "exports")] if exports else []

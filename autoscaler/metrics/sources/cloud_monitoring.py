@@ -27,7 +27,7 @@ from google.cloud.monitoring_v3 import (
     TimeSeries,
 )
 
-from autoscaler.api.rules import UNALIGNED
+from autoscaler.api.metric_rules import UNALIGNED
 from autoscaler.errors import QueryError, SourceError
 from autoscaler.metrics.signals import SCRAPE_LABELS
 from autoscaler.metrics.sources.bounded_queries import RetryPolicy, query_all

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from autoscaler.cli.commands.simulate.options import FOR_POLICIES, PlannedRun, SimulateOptions
-from autoscaler.errors import PolicyError, Problem, TraceError
+from autoscaler.errors import Diagnostic, PolicyError, TraceError
 from simulator.run.scenario import FixedScaling
 
 
@@ -32,7 +32,7 @@ def check_effect(runs: Sequence[PlannedRun], options: SimulateOptions) -> None:
 def check_queries(runs: Sequence[PlannedRun], options: SimulateOptions) -> None:
     """A free query can only be answered from recorded values. Raises PolicyError without them."""
     problems = [
-        loaded.problem(
+        loaded.diagnostic(
             ("spec", "metrics", index, "query" if metric.query else "cloudMonitoring"),
             f"{'a query' if metric.query else 'Cloud Monitoring'} cannot be simulated: "
             f"give its recorded values with --series {metric.name}=FILE",
@@ -67,7 +67,7 @@ def check_pipe(trace: Path, runs: Sequence[PlannedRun], options: SimulateOptions
     """A pipe can be read once. Raises TraceError where several runs, or the bound, would read it."""
     if options.bound == "on" and not trace.is_file():
         message = "is a pipe, which can be read once, and --bound reads it again: name a file"
-        raise TraceError([Problem(str(trace), None, "", message)])
+        raise TraceError([Diagnostic(str(trace), None, "", message)])
     if len(runs) > 1 and not trace.is_file():
         message = f"is a pipe, which can be read once, and there are {len(runs)} runs: name a file"
-        raise TraceError([Problem(str(trace), None, "", message)])
+        raise TraceError([Diagnostic(str(trace), None, "", message)])
