@@ -21,8 +21,8 @@ from autoscaler.metrics.promql import Area
 from autoscaler.metrics.sources.bounded_queries import RetryPolicy
 from autoscaler.metrics.sources.connection import PrometheusConnection
 from autoscaler.metrics.sources.prometheus import PrometheusSource
-from autoscaler.ports import Question
-from simulator.run.scrape import TTFT_EDGES
+from autoscaler.ports.metrics import SignalQuestion
+from simulator.run.latency_histograms import TTFT_EDGES
 from tests.servers.eventually import eventually
 from tests.servers.exporter import Exporter
 from tests.servers.prometheus import Prometheus
@@ -59,7 +59,7 @@ def cpu_seconds(process_id: int) -> float:
 def measure(server: Prometheus, signals: Collection[Signal], rounds: int) -> tuple[float, float, float]:
     """Seconds a round: our CPU, Prometheus' CPU, and the fastest round's wall clock."""
     assert server.process is not None
-    questions = [Question(signal=signal, window_seconds=60) for signal in signals]
+    questions = [SignalQuestion(signal, window_seconds=60) for signal in signals]
     namespaces = [f"team-{number}" for number in range(NAMESPACES)]
     theirs, ours, walls = cpu_seconds(server.process.pid), time.process_time(), []
     with closing(

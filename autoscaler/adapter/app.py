@@ -20,7 +20,7 @@ from autoscaler.adapter.handlers import Handlers, RefusedError
 from autoscaler.adapter.requests import HEALTH, ApiRequest, access, parse_target
 from autoscaler.adapter.wire import status
 from autoscaler.errors import ClusterError
-from autoscaler.ports import Access
+from autoscaler.ports.identity import Access
 from autoscaler.threads import PROCESS
 
 MAX_IN_FLIGHT = 512

@@ -24,7 +24,7 @@ from autoscaler.adapter.authentication import (
 from autoscaler.adapter.requests import HEALTH
 from autoscaler.adapter.ttl_cache import TtlCache
 from autoscaler.errors import ClusterError
-from autoscaler.ports import Access, AuthenticationConfig, AuthenticationConfigSource, Reviews, User
+from autoscaler.ports.identity import Access, AuthenticationConfig, AuthenticationConfigSource, Reviews, User
 
 CACHE_SECONDS = 10.0
 """As in Go's delegated authentication and authorization, for yes and for no."""

@@ -23,7 +23,8 @@ from autoscaler.adapter.values import Values, values
 from autoscaler.adapter.wire import CUSTOM, EXTERNAL, Item, custom_item, external_item, value_list
 from autoscaler.decision.types import Pod
 from autoscaler.errors import ClusterError, TargetError
-from autoscaler.ports import Answer, MetricSource, ScaleTargets, TargetKey
+from autoscaler.ports.cluster import ScaleTargets, TargetKey
+from autoscaler.ports.metrics import Answer, MetricSource
 from autoscaler.telemetry.news import News
 
 JOIN_SECONDS = 1.0

@@ -13,14 +13,16 @@ from autoscaler.adapter.wire import CUSTOM, EXTERNAL, NAMESPACES, PODS, GroupRes
 from autoscaler.api.models import Metric, ScaleTargetRef, Spec, Target, TargetType
 from autoscaler.documents.exports import ExportedMetric, MetricExport
 from autoscaler.metrics.readings import question
-from autoscaler.ports import Question, StoredPolicy, TargetKey
+from autoscaler.ports.cluster import TargetKey
+from autoscaler.ports.metrics import Question
+from autoscaler.ports.policies import StoredPolicy
 from autoscaler.selectors import selector_text
+from autoscaler.workload_kinds import plural_of
 
 MAX_LISTED = 1000
 """The most metrics of a group that discovery lists; others are served all the same."""
 
 _NAME = re.compile(r"[^/%\x00-\x20\x7f]{1,253}")
-_PLURALS = {"Deployment": "deployments", "StatefulSet": "statefulsets", "LeaderWorkerSet": "leaderworkersets"}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -135,7 +137,7 @@ def _problem(namespace: str, metric: Metric, queries_in: Collection[str]) -> str
 def resource_of(ref: ScaleTargetRef) -> GroupResource:
     """A scale target as a resource in a path, e.g. ``deployments.apps``."""
     group = ref.api_version.rpartition("/")[0]
-    plural = _PLURALS.get(ref.kind, f"{ref.kind.lower()}s")
+    plural = plural_of(ref.kind)
     return GroupResource(f"{plural}.{group}" if group else plural, ref.kind, ref.api_version)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from autoscaler.adapter.registry import MetricRegistry, build_registry
 from autoscaler.documents.exports import MetricExport, load_exports
 from autoscaler.errors import ClusterError, PolicyError
-from autoscaler.ports import PolicyStore, StoredPolicy
+from autoscaler.ports.policies import PolicyStore, StoredPolicy
 
 SUFFIXES = (".yaml", ".yml")
 LOOK_SECONDS = 1.0

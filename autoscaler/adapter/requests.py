@@ -13,7 +13,7 @@ from typing import TypeAlias
 from urllib.parse import parse_qsl, unquote
 
 from autoscaler.adapter.wire import CUSTOM, EXTERNAL, VERSIONS
-from autoscaler.ports import Access
+from autoscaler.ports.identity import Access
 
 MAX_TARGET = 16_384
 MAX_PARAMETERS = 32

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from autoscaler.errors import ClusterError
-from autoscaler.ports import AuthenticationConfig, AuthenticationConfigSource
+from autoscaler.ports.identity import AuthenticationConfig, AuthenticationConfigSource
 
 LOOK_SECONDS = 1.0
 """How often to look whether anything has changed."""

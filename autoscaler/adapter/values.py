@@ -17,7 +17,7 @@ from autoscaler.decision.pod_groups import group_pods
 from autoscaler.decision.samples import SampleFilter, bounds_of, fault
 from autoscaler.decision.types import Pod, Reading, Sample
 from autoscaler.metrics.readings import reading
-from autoscaler.ports import Answer
+from autoscaler.ports.metrics import Answer
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from autoscaler.api.catalogue import Signal
 from autoscaler.api.rules import At, Data, FieldRules, is_integer
-from autoscaler.api.vocabulary import FRACTION_SIGNALS, QUANTILE_SIGNALS, Signal, TargetType
+from autoscaler.api.vocabulary import CLUSTER_SIGNALS, FRACTION_SIGNALS, QUANTILE_SIGNALS, TargetType, named
 
 METRIC_SOURCES = ("signal", "query", "cloudMonitoring")
 """Where a metric may come from; each has exactly one."""
@@ -15,6 +16,7 @@ SHORTEST_ALIGNMENT_SECONDS = 60
 RESERVED_NAME_PREFIXES = ("remainingCapacity/", "rejectedRequests/")
 BELONGS_TO_NO_POD = "{signal} belongs to no pod"
 OWN_SHARE = "{signal} is each pod's own share"
+_OF_THE_CLUSTER = CLUSTER_SIGNALS - QUANTILE_SIGNALS
 
 TARGET_RULES = FieldRules("Target")
 METRIC_RULES = FieldRules("Metric")
@@ -160,7 +162,7 @@ def _type_of_pods(metric: Data) -> bool:
 
 @METRIC_RULES.breaks(
     "quantile",
-    says="goes with the signals ttft and itl only: remove it",
+    says=f"goes with the signals {named(QUANTILE_SIGNALS)} only: remove it",
     cel=f"!has(self.quantile) || ({_is_one_of(QUANTILE_SIGNALS)})",
 )
 def quantile_of_no_latency(metric: Data) -> bool:
@@ -173,7 +175,7 @@ def quantile_of_no_latency(metric: Data) -> bool:
     "type",
     says="{signal} is one value over all pods: use type Value, not {target[type]}",
     cel=f"!({_is_one_of(QUANTILE_SIGNALS)}) || self.target.type == '{TargetType.VALUE}'",
-    cel_says="ttft and itl are one value over all pods: use type Value",
+    cel_says=f"{named(QUANTILE_SIGNALS)} are one value over all pods: use type Value",
 )
 def _average_quantile(metric: Data) -> bool:
     kind = _target_type(metric)
@@ -185,7 +187,7 @@ def _average_quantile(metric: Data) -> bool:
     "type",
     says=f"{OWN_SHARE}: use type PodsAverage, not {{target[type]}}",
     cel=f"!({_is_one_of(FRACTION_SIGNALS)}) || self.target.type != '{TargetType.VALUE}'",
-    cel_says="kvCacheUsage and gpuUtilization are each pod's own share: use type PodsAverage",
+    cel_says=f"{named(FRACTION_SIGNALS)} are each pod's own share: use type PodsAverage",
 )
 def _one_share(metric: Data) -> bool:
     return _target_type(metric) == TargetType.VALUE and metric.get("signal") in tuple(FRACTION_SIGNALS)
@@ -195,12 +197,12 @@ def _one_share(metric: Data) -> bool:
     "target",
     "type",
     says=f"{BELONGS_TO_NO_POD}: use type AverageValue or Value, not PodsAverage",
-    cel=f"!({_is_one_of([Signal.GATEWAY_QUEUE])}) || self.target.type != '{TargetType.PODS_AVERAGE}'",
-    cel_says=f"{Signal.GATEWAY_QUEUE} belongs to no pod: use type AverageValue or Value",
+    cel=f"!({_is_one_of(_OF_THE_CLUSTER)}) || self.target.type != '{TargetType.PODS_AVERAGE}'",
+    cel_says=f"{named(_OF_THE_CLUSTER)} belongs to no pod: use type AverageValue or Value",
 )
-def _queue_of_pods(metric: Data) -> bool:
-    is_queue = metric.get("signal") == Signal.GATEWAY_QUEUE
-    return is_queue and _target_type(metric) == TargetType.PODS_AVERAGE
+def _pods_of_the_cluster(metric: Data) -> bool:
+    is_one_value = metric.get("signal") in tuple(_OF_THE_CLUSTER)
+    return is_one_value and _target_type(metric) == TargetType.PODS_AVERAGE
 
 
 # Names

@@ -14,10 +14,11 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
+from autoscaler.api.catalogue import Signal as Signal
+from autoscaler.api.catalogue import ValueBounds as ValueBounds
 from autoscaler.api.fields import ApiModel, Bool, Int, Milli, Name, Ratio, Share
 from autoscaler.api.metric_rules import METRIC_RULES, TARGET_RULES, metric_name
 from autoscaler.api.spec_rules import DEFAULT_MIN_REPLICAS, SCHEDULE_RULES, SPEC_RULES
-from autoscaler.api.vocabulary import BOUNDS as BOUNDS
 from autoscaler.api.vocabulary import CLUSTER_SIGNALS as CLUSTER_SIGNALS
 from autoscaler.api.vocabulary import ENDED_REQUESTS_SIGNALS as ENDED_REQUESTS_SIGNALS
 from autoscaler.api.vocabulary import FRACTION_SIGNALS as FRACTION_SIGNALS
@@ -28,9 +29,7 @@ from autoscaler.api.vocabulary import Mode as Mode
 from autoscaler.api.vocabulary import Role as Role
 from autoscaler.api.vocabulary import SelectPolicy as SelectPolicy
 from autoscaler.api.vocabulary import Semantics as Semantics
-from autoscaler.api.vocabulary import Signal as Signal
 from autoscaler.api.vocabulary import TargetType as TargetType
-from autoscaler.api.vocabulary import ValueBounds as ValueBounds
 
 API_VERSION = "vllm-autoscaler.io/v1alpha1"
 MAX_INT32 = 2**31 - 1

@@ -1,70 +1,28 @@
-"""The words of a policy: its enumerations, and which signals share a property.
+"""The words of a policy: its enumerations, and the signals that share a property.
 
 They stand apart from the models because the rules between fields need them too.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection
 from enum import StrEnum
-from math import inf
+
+from autoscaler.api.catalogue import Scope, Signal
+
+QUANTILE_SIGNALS = frozenset(signal for signal in Signal if signal.info.is_quantile)
+FRACTION_SIGNALS = frozenset(signal for signal in Signal if signal.info.is_share)
+CLUSTER_SIGNALS = frozenset(signal for signal in Signal if signal.info.scope is Scope.CLUSTER)
+"""Signals without a pod, quantiles among them."""
+ABSTAINING_SIGNALS = frozenset(signal for signal in Signal if signal.info.abstains)
+ZERO_REPLICA_SIGNALS = frozenset(signal for signal in Signal if signal.info.exists_at_zero)
+ENDED_REQUESTS_SIGNALS = frozenset(signal for signal in Signal if signal.info.counts_ended)
 
 
-class Signal(StrEnum):
-    """The signals that every vLLM deployment can be asked for, by our own stable names."""
-
-    WAITING = "waiting"
-    RUNNING = "running"
-    RUNNING_WAITING = "running+waiting"
-    KV_CACHE_USAGE = "kvCacheUsage"
-    GPU_UTILIZATION = "gpuUtilization"
-    GPU_MEMORY_USED = "gpuMemoryUsed"
-    TTFT = "ttft"
-    ITL = "itl"
-    PROMPT_TOKENS_RATE = "promptTokensPerSecond"
-    GENERATION_TOKENS_RATE = "generationTokensPerSecond"
-    REQUESTS_RATE = "requestsPerSecond"
-    REJECTED_RATE = "rejectedPerSecond"
-    GATEWAY_QUEUE = "gatewayQueue"
-
-
-QUANTILE_SIGNALS = frozenset({Signal.TTFT, Signal.ITL})
-"""One value over all pods: a quantile cannot be averaged or summed over pods."""
-
-FRACTION_SIGNALS = frozenset({Signal.KV_CACHE_USAGE, Signal.GPU_UTILIZATION})
-"""Each pod's own share: a sum over pods means nothing without the number of pods."""
-
-CLUSTER_SIGNALS = frozenset({Signal.GATEWAY_QUEUE}) | QUANTILE_SIGNALS
-"""Signals without a pod."""
-
-ZERO_REPLICA_SIGNALS = frozenset({Signal.GATEWAY_QUEUE})
-"""Signals that exist while there are no replicas."""
-
-
-ENDED_REQUESTS_SIGNALS = frozenset({Signal.REQUESTS_RATE, Signal.REJECTED_RATE})
-"""Counts of requests that ended. Those that end in a draining pod are as real as any others."""
-
-
-@dataclass(frozen=True, slots=True)
-class ValueBounds:
-    """What a value can be, in its signal's unit; NaN and the infinities never are."""
-
-    low: float = 0.0
-    high: float = inf
-
-    def hold(self, value: float) -> bool:
-        """Whether the value can be."""
-        return self.low <= value <= self.high and value < inf
-
-    def __str__(self) -> str:
-        return f"{self.low:g} or more" if self.high == inf else f"{self.low:g} to {self.high:g}"
-
-
-BOUNDS = {
-    signal: ValueBounds(high=1.05) if signal in FRACTION_SIGNALS else ValueBounds() for signal in Signal
-}
-"""The bounds of every signal. An exporter's share may pass 1 by its own rounding, and not by more:
-DCGM's "blank" for a percentage is 2**63 - 14, and counters that jump make thousands of percent."""
+def named(signals: Collection[Signal]) -> str:
+    """Signals in a sentence, in the catalogue's order: ``ttft and itl``."""
+    *first, last = (str(signal) for signal in Signal if signal in signals)
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 class TargetType(StrEnum):

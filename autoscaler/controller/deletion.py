@@ -8,9 +8,9 @@ from math import ceil, inf
 from autoscaler.api.models import Signal
 from autoscaler.controller.observation import QueryResults
 from autoscaler.decision.types import Pod
-from autoscaler.ports import Question
+from autoscaler.ports.metrics import SignalQuestion
 
-RUNNING = Question(signal=Signal.RUNNING)
+RUNNING = SignalQuestion(Signal.RUNNING)
 """What has to be asked besides the policies' own questions."""
 
 

@@ -26,7 +26,9 @@ from autoscaler.controller.recorder import Recorder
 from autoscaler.controller.round import Round, StoppedError
 from autoscaler.controller.workers import WorkerPool
 from autoscaler.errors import ClusterError
-from autoscaler.ports import Answer, Fence, MetricSource, PolicyStore, Question, StoredPolicy
+from autoscaler.ports.cluster import Fence
+from autoscaler.ports.metrics import Answer, MetricSource, Question
+from autoscaler.ports.policies import PolicyStore, StoredPolicy
 from autoscaler.telemetry.controller_metrics import ControllerMetrics
 from autoscaler.telemetry.news import News
 

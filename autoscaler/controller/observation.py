@@ -9,7 +9,10 @@ from autoscaler.api.models import ScaleTargetRef
 from autoscaler.api.schedule import active_schedules
 from autoscaler.decision.types import Observation, Pod, PodPhase
 from autoscaler.metrics import readings as observe
-from autoscaler.ports import Answer, Question, Scale, StoredPolicy
+from autoscaler.ports.cluster import Scale
+from autoscaler.ports.metrics import Answer, Question, SignalQuestion
+from autoscaler.ports.policies import StoredPolicy
+from autoscaler.workload_kinds import BY_GROUP_AND_NAME
 
 QueryResults = Mapping[Question, Answer]
 
@@ -24,7 +27,7 @@ class QueryRights:
 
     def allows(self, namespace: str, question: Question) -> bool:
         """Whether a policy of this namespace may ask this."""
-        return question.signal is not None or bool(self.namespaces & {namespace, "*"})
+        return isinstance(question, SignalQuestion) or bool(self.namespaces & {namespace, "*"})
 
 
 def questions(policies: Iterable[StoredPolicy], rights: QueryRights) -> Collection[Question]:
@@ -47,15 +50,13 @@ def observed(
 ) -> Observation:
     """The observation of one policy at ``now``; what it may not ask for is a reading that failed."""
     spec = stored.policy.spec
-    refused = Answer(
-        error=f"only signals may be asked from namespace {stored.namespace}: see run --allow-queries-in"
-    )
-    asked = observe.questions(spec)
-    given = {
-        question: answers[question] if rights.allows(stored.namespace, question) else refused
-        for question in asked
-        if question in answers or not rights.allows(stored.namespace, question)
+    error = f"only signals may be asked from namespace {stored.namespace}: see run --allow-queries-in"
+    refused = {
+        metric.name: Answer(error=error)
+        for metric in spec.inputs
+        if not rights.allows(stored.namespace, observe.question(metric))
     }
+    given = observe.by_metric(spec, answers) | refused
     return Observation(
         spec_replicas=scale.replicas,
         status_replicas=scale.status_replicas,
@@ -73,11 +74,9 @@ def unseen_replicas(ref: ScaleTargetRef, status_replicas: int, pods: Iterable[Po
     replica of a LeaderWorkerSet is a group, and its selector finds the leaders alone, which a StatefulSet
     makes. What other kinds count is not known, and nothing is said about them.
     """
-    kind = ref.api_version.rpartition("/")[0], ref.kind
-    if kind == ("apps", "Deployment"):
-        seen = sum(not pod.deleting and pod.phase not in _ENDED for pod in pods)
-    elif kind in (("apps", "StatefulSet"), ("leaderworkerset.x-k8s.io", "LeaderWorkerSet")):
-        seen = sum(1 for _ in pods)
-    else:
+    kind = BY_GROUP_AND_NAME.get((ref.api_version.rpartition("/")[0], ref.kind))
+    if kind is None or kind.replicas_counted == "unknown":
         return 0
+    everything = kind.replicas_counted == "all"
+    seen = sum(everything or (not pod.deleting and pod.phase not in _ENDED) for pod in pods)
     return max(status_replicas - seen, 0)

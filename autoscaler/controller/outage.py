@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from threading import Lock
 
-from autoscaler.ports import AnyPolicy
+from autoscaler.ports.policies import AnyPolicy
 
 
 class Outage:

@@ -14,7 +14,7 @@ from typing import TypeVar
 from autoscaler.controller.backoff import Backoff
 from autoscaler.controller.reconcile import Sync
 from autoscaler.controller.workers import Lane
-from autoscaler.ports import AnyPolicy, StoredPolicy
+from autoscaler.ports.policies import AnyPolicy, StoredPolicy
 from autoscaler.telemetry.controller_metrics import ControllerMetrics
 
 SLOW_SECONDS = 2.0

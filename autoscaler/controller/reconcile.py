@@ -20,7 +20,9 @@ from autoscaler.decision import evaluate, record_scale
 from autoscaler.decision.types import Decision, Observation, ScalingState
 from autoscaler.errors import AutoscalerError, ClusterError
 from autoscaler.history.restore import begin, resume, shift, target_name, wait_out
-from autoscaler.ports import Question, Scale, ScaleTargets, Selectors, StoredPolicy, TargetKey, TargetPods
+from autoscaler.ports.cluster import Scale, ScaleTargets, TargetKey, TargetPods
+from autoscaler.ports.metrics import Question
+from autoscaler.ports.policies import Selectors, StoredPolicy
 
 ATTEMPTS = 3
 """Decisions in one sync, when the target keeps changing under it."""

@@ -25,7 +25,8 @@ from autoscaler.decision.pod_groups import group_pods
 from autoscaler.decision.types import Observation
 from autoscaler.errors import ClusterError
 from autoscaler.history.decision_status import troubles_of
-from autoscaler.ports import AnyPolicy, Events, Fence, RefusedPolicy
+from autoscaler.ports.cluster import Fence
+from autoscaler.ports.policies import AnyPolicy, Events, RefusedPolicy
 from autoscaler.telemetry.controller_metrics import ControllerMetrics
 from autoscaler.telemetry.policy_metrics import PolicySnapshot
 
@@ -45,7 +46,7 @@ class Statuses(Protocol):
     """Where statuses go: the store itself, or a queue before it."""
 
     def write_status(self, stored: AnyPolicy, status: Mapping[str, object]) -> None:
-        """As ``ports.PolicyStore.write_status``."""
+        """As ``ports.policies.PolicyStore.write_status``."""
 
 
 @dataclass(slots=True)

@@ -23,7 +23,8 @@ from autoscaler.history.decision_status import (
     last_decision,
 )
 from autoscaler.history.restore import save
-from autoscaler.ports import AnyPolicy, RefusedPolicy, TargetPods
+from autoscaler.ports.cluster import TargetPods
+from autoscaler.ports.policies import AnyPolicy, RefusedPolicy
 
 Verdict = tuple[ConditionType, str, str, str]
 """A condition's type, status, reason and message."""

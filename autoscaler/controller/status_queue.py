@@ -18,7 +18,8 @@ from collections.abc import Callable, Mapping
 from autoscaler.api.vocabulary import Action
 from autoscaler.controller.backoff import Backoff
 from autoscaler.errors import ClusterError
-from autoscaler.ports import AnyPolicy, Fence, PolicyStore
+from autoscaler.ports.cluster import Fence
+from autoscaler.ports.policies import AnyPolicy, PolicyStore
 from autoscaler.telemetry.controller_metrics import ControllerMetrics
 from autoscaler.threads import BackgroundThread
 
@@ -32,7 +33,7 @@ _Entry = tuple[AnyPolicy, Mapping[str, object]]
 
 
 class StatusQueue:
-    """Takes statuses as a ``ports.PolicyStore`` does, and returns at once."""
+    """Takes statuses as a ``ports.policies.PolicyStore`` does, and returns at once."""
 
     def __init__(
         self,

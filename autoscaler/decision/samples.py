@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from math import ceil, inf, isfinite, isnan
 
-from autoscaler.api.models import BOUNDS, Signal, ValueBounds
+from autoscaler.api.models import Signal, ValueBounds
 from autoscaler.decision.replicas import MAX_INT64
 from autoscaler.decision.types import Sample
 
@@ -51,7 +51,7 @@ def seconds_ahead(max_age_seconds: float) -> float:
 def bounds_of(signal: Signal | None, hpa_parity: bool) -> ValueBounds:
     """The values a sample can have: a signal's bounds; of a query 0 and more, in HPA anything."""
     if signal is not None:
-        return BOUNDS[signal]
+        return signal.info.bounds
     return _ANY if hpa_parity else ValueBounds()
 
 

@@ -8,8 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
-from autoscaler.api.models import Signal
-from autoscaler.metrics.signals import CATALOGUE, Kind
+from autoscaler.api.catalogue import Kind, Signal
 
 _MANAGED = re.compile(r"prometheus\.googleapis\.com\|(.+)\|(gauge|counter|histogram|summary|unknown)")
 _CLOUD = re.compile(r"([a-z0-9-]+(?:\.[a-z0-9-]+)+)\|(.+)")
@@ -58,10 +57,10 @@ def signal_of_query(text: str) -> Meaning | None:
 def _series() -> dict[str, Meaning]:
     """Gauges of vLLM and DCGM. A counter or a histogram as such is no signal: its rate or quantile is."""
     return {
-        name: Meaning(info.signal, Fraction(str(source.scale)))
-        for info in CATALOGUE.values()
-        if len(info.sources) == 1
-        for source in info.sources
+        name: Meaning(signal, Fraction(str(source.scale)))
+        for signal in Signal
+        if len(signal.info.sources) == 1
+        for source in signal.info.sources
         if source.kind is Kind.GAUGE
         for name in source.names
     }

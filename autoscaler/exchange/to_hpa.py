@@ -10,7 +10,7 @@ from typing import Any
 from autoscaler.api.models import EffectiveRules, Metric, Mode, Role, Semantics, Spec, TargetType
 from autoscaler.api.quantity import from_milli
 from autoscaler.exchange.from_hpa import METRICS_ANNOTATION
-from autoscaler.ports import StoredPolicy
+from autoscaler.ports.policies import StoredPolicy
 
 
 @dataclass(frozen=True, slots=True)

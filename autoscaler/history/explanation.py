@@ -20,7 +20,7 @@ from autoscaler.decision.types import ABSTAINING
 from autoscaler.errors import Diagnostic, InputError
 from autoscaler.history.decision_status import append_decision, last_decision, remarks_of
 from autoscaler.history.records import DecisionRecord, LogGap, LogLine
-from autoscaler.ports import AnyPolicy, StoredPolicy
+from autoscaler.ports.policies import AnyPolicy, StoredPolicy
 from autoscaler.timestamps import to_rfc3339
 
 _A_YEAR = 366 * 86400.0

@@ -18,6 +18,7 @@ from autoscaler.decision import evaluate, record_scale
 from autoscaler.decision.metric_samples import is_rejection_guard
 from autoscaler.decision.types import Decision, Observation, Reading, Reason, ScalingState
 from autoscaler.history.records import DecisionRecord, LogGap, LogLine
+from autoscaler.metrics.readings import question
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,4 +139,4 @@ def _reading(metric: Metric, found: Mapping[tuple[object, ...], Reading]) -> Rea
 
 def _asks(metric: Metric) -> tuple[object, ...]:
     """What a metric asks of a source, whatever its name and target are."""
-    return metric.signal, metric.query, metric.cloud_monitoring, metric.quantile, metric.window_seconds
+    return question(metric), metric.quantile, metric.window_seconds

@@ -16,7 +16,7 @@ from autoscaler.kube.reviews import KubeReviews
 from autoscaler.kube.targets import KubeTargets
 from autoscaler.kube.trust import KubeAuthenticationConfig
 from autoscaler.kube.watched_policies import COLLECTION, KubePolicies, PolicyObjects
-from autoscaler.ports import PolicyStore
+from autoscaler.ports.policies import PolicyStore
 
 
 class AdapterPorts:

@@ -9,7 +9,8 @@ from autoscaler.kube.client.api import Object
 from autoscaler.kube.client.informer import Informer
 from autoscaler.kube.client.references import References, WorkloadRef, group_of, workload
 from autoscaler.kube.targets import KubeTargets
-from autoscaler.ports import Conflict, StoredPolicy, TargetKey
+from autoscaler.ports.cluster import TargetKey
+from autoscaler.ports.policies import Conflict, StoredPolicy
 
 HPA_COLLECTION = "/apis/autoscaling/v2/horizontalpodautoscalers"
 KEDA_COLLECTION = "/apis/keda.sh/v1alpha1/scaledobjects"
@@ -55,7 +56,7 @@ class ScalerObjects:
 
 
 class KubeScalerConflicts:
-    """``ports.Owners`` from watched copies, and from where the policies come from."""
+    """``ports.policies.Owners`` from watched copies, and from where the policies come from."""
 
     def __init__(
         self,
@@ -68,7 +69,7 @@ class KubeScalerConflicts:
         self._targets = targets
 
     def conflicts(self, stored: StoredPolicy) -> Sequence[Conflict]:
-        """See ``ports.Owners.claims``."""
+        """See ``ports.policies.Owners.claims``."""
         target = workload(stored.namespace, stored.policy.spec.scale_target_ref)
         return [
             *self._by_scalers(target),

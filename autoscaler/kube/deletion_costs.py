@@ -11,14 +11,14 @@ from autoscaler.kube.pods import COST_ANNOTATION, PodIndex
 
 
 class KubeDeletionCosts:
-    """``ports.DeletionCosts``. Needs the right to patch pods, which is opt-in."""
+    """``ports.cluster.DeletionCosts``. Needs the right to patch pods, which is opt-in."""
 
     def __init__(self, api: Api, pods: Informer[PodIndex]) -> None:
         self._api = api
         self._pods = pods
 
     def write(self, namespace: str, costs: Mapping[str, int]) -> None:
-        """See ``ports.DeletionCosts.write``."""
+        """See ``ports.cluster.DeletionCosts.write``."""
         index = self._pods.at(namespace)
         failures = []
         for name, cost in costs.items():

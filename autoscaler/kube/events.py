@@ -19,7 +19,7 @@ from typing import TypeVar
 from autoscaler.api.models import API_VERSION
 from autoscaler.errors import ClusterError
 from autoscaler.kube.client.api import FIELD_MANAGER, Api, ApiError, Object
-from autoscaler.ports import AnyPolicy
+from autoscaler.ports.policies import AnyPolicy
 from autoscaler.threads import BackgroundThread
 from autoscaler.timestamps import to_rfc3339
 
@@ -67,7 +67,7 @@ class _Bucket:
 
 
 class KubeEvents:
-    """``ports.Events``. ``instance`` names this process in each event."""
+    """``ports.policies.Events``. ``instance`` names this process in each event."""
 
     def __init__(self, api: Api, instance: str, clock: Callable[[], float] = time.time) -> None:
         self._api = api
@@ -94,7 +94,7 @@ class KubeEvents:
         self._thread.join(seconds)
 
     def emit(self, stored: AnyPolicy, kind: str, reason: str, message: str) -> None:
-        """See ``ports.Events.emit``. A policy from a file is no object that events could be about."""
+        """See ``ports.policies.Events.emit``. A policy from a file is not an object that can have events."""
         if not stored.uid:
             return
         try:

@@ -14,7 +14,8 @@ from autoscaler.kube.client.references import WorkloadRef, group_of, workload
 from autoscaler.kube.conflicts import ScalerObjects
 from autoscaler.kube.targets import KubeTargets
 from autoscaler.kube.workloads import WATCHED_KINDS
-from autoscaler.ports import PolicyStore, StoredPolicy, TargetKey
+from autoscaler.ports.cluster import TargetKey
+from autoscaler.ports.policies import PolicyStore, StoredPolicy
 from autoscaler.selectors import Requirements, matches, parse_selector
 
 LOOK_SECONDS = 5.0
@@ -41,7 +42,7 @@ class _Look:
 
 
 class Overlaps:
-    """``ports.Selectors`` over watched copies: HPAs, and active policies with ``semantics: HPA``.
+    """``ports.policies.Selectors`` over watched copies: HPAs, and active policies with ``semantics: HPA``.
 
     Of the kinds that are watched (workloads.py), as a call for each autoscaler would cost too much.
     Two of one workload are rivals, which conflicts.py finds. ``clock``: seconds, of any origin.
@@ -61,7 +62,7 @@ class Overlaps:
         self._looks: dict[str, _Look] = {}
 
     def selecting(self, stored: StoredPolicy, selector: str) -> Sequence[str]:
-        """See ``ports.Selectors.selecting``."""
+        """See ``ports.policies.Selectors.selecting``."""
         target = workload(stored.namespace, stored.policy.spec.scale_target_ref)
         look = self._look(stored.namespace)
         found = set()

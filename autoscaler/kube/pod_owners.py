@@ -17,6 +17,7 @@ from autoscaler.kube.client.api import Api, Object
 from autoscaler.kube.client.informer import Informer
 from autoscaler.kube.client.references import WorkloadRef, group_of
 from autoscaler.kube.client.reflector import USUAL_PACE, WatchTimings
+from autoscaler.workload_kinds import BY_GROUP_AND_NAME, WORKLOAD_KINDS
 
 MAX_LINKS = 6
 """A LeaderWorkerSet's worker is four links away. More is no chain but a circle."""
@@ -81,14 +82,10 @@ def _link(obj: Object) -> tuple[tuple[str, str], OwnerLink]:
     return key, OwnerLink(metadata.get("uid", ""), controller_of(obj))
 
 
-_BETWEEN = {
-    ("apps", "ReplicaSet"): "/apis/apps/v1/replicasets",
-    ("apps", "StatefulSet"): "/apis/apps/v1/statefulsets",
-}
 _WAYS: dict[tuple[str, str], tuple[str, str] | None] = {
-    ("apps", "Deployment"): ("apps", "ReplicaSet"),
-    ("apps", "StatefulSet"): None,
-    ("leaderworkerset.x-k8s.io", "LeaderWorkerSet"): ("apps", "StatefulSet"),
+    (kind.group, kind.name): ("apps", kind.pods_through) if kind.pods_through else None
+    for kind in WORKLOAD_KINDS
+    if kind.watched
 }
 """Group and kind of a target -> the kind between it and its pods, None where it has them itself."""
 
@@ -157,7 +154,7 @@ class PodOwners:
     def _between(self, kind: tuple[str, str]) -> Informer[OwnerIndex]:
         with self._lock:
             if kind not in self._watched:
-                collection = _BETWEEN[kind]
+                collection = BY_GROUP_AND_NAME[kind].collection
                 watched = Informer(
                     self._api, collection, self._namespaces, OwnerIndex, pace=self._pace, metadata_only=True
                 )

@@ -12,7 +12,7 @@ from autoscaler.api.models import Mode
 from autoscaler.documents.policies import LoadedPolicy, load_policies
 from autoscaler.errors import PolicyError
 from autoscaler.kube.client.references import WorkloadRef, workload
-from autoscaler.ports import AnyPolicy, RefusedPolicy, StoredPolicy
+from autoscaler.ports.policies import AnyPolicy, RefusedPolicy, StoredPolicy
 from autoscaler.telemetry.news import News
 
 SUFFIXES = (".yaml", ".yml")
@@ -34,7 +34,7 @@ class _File:
 
 
 class PolicyFiles:
-    """``ports.PolicyStore`` over every ``*.yaml`` and ``*.yml`` of a folder, as it is now.
+    """``ports.policies.PolicyStore`` over every ``*.yaml`` and ``*.yml`` of a folder, as it is now.
 
     ``namespace``: that of policies that name none. Each file counts as a whole: while it is broken,
     its last good text stays in force. There is nowhere to write a status to, so it is kept in
@@ -52,15 +52,15 @@ class PolicyFiles:
         self._problem = News()
 
     def policies(self) -> Sequence[StoredPolicy]:
-        """See ``ports.PolicyStore.policies``."""
+        """See ``ports.policies.PolicyStore.policies``."""
         return [policy for policy in self._all() if isinstance(policy, StoredPolicy)]
 
     def refused(self) -> Sequence[RefusedPolicy]:
-        """See ``ports.PolicyStore.refused``; a file without one good policy counts as one."""
+        """See ``ports.policies.PolicyStore.refused``; a file without one good policy counts as one."""
         return [policy for policy in self._all() if isinstance(policy, RefusedPolicy)]
 
     def write_status(self, stored: AnyPolicy, status: Mapping[str, object]) -> None:
-        """See ``ports.PolicyStore.write_status``."""
+        """See ``ports.policies.PolicyStore.write_status``."""
         self._statuses[stored.namespace, stored.name] = status
 
     def older(self, stored: StoredPolicy, target: WorkloadRef) -> Sequence[str]:

@@ -13,21 +13,14 @@ from autoscaler.documents.manifests import Manifest
 from autoscaler.errors import TargetError
 from autoscaler.kube.client.api import Api, ApiError, Object
 from autoscaler.kube.client.discovery import Discovery
-from autoscaler.ports import TargetKey
+from autoscaler.ports.cluster import TargetKey
+from autoscaler.workload_kinds import WORKLOAD_KINDS
 
 _MONITORS = (
     ("/apis/monitoring.googleapis.com/v1", "podmonitorings", "PodMonitoring"),
     ("/apis/monitoring.googleapis.com/v1", "clusterpodmonitorings", "ClusterPodMonitoring"),
     ("/apis/monitoring.coreos.com/v1", "podmonitors", "PodMonitor"),
     ("/apis/monitoring.coreos.com/v1", "servicemonitors", "ServiceMonitor"),
-)
-
-
-_WORKLOADS = (
-    ("/apis/apps/v1", "deployments", "Deployment"),
-    ("/apis/apps/v1", "statefulsets", "StatefulSet"),
-    ("/apis/apps/v1", "daemonsets", "DaemonSet"),
-    ("/apis/leaderworkerset.x-k8s.io/v1", "leaderworkersets", "LeaderWorkerSet"),
 )
 
 
@@ -54,8 +47,9 @@ def surroundings(api: Api, namespace: str, ref: ScaleTargetRef) -> list[Manifest
         version = root.removeprefix("/apis/")
         found += _listed(api, f"{root}{scope}/{plural}", kind, version)
     known = found[0].group, found[0].kind, found[0].name
-    for root, plural, kind in _WORKLOADS:
-        others = _listed(api, f"{root}/namespaces/{namespace}/{plural}", kind, root.removeprefix("/apis/"))
+    for other in (kind for kind in WORKLOAD_KINDS if kind.compared):
+        path = f"{other.root}/namespaces/{namespace}/{other.plural}"
+        others = _listed(api, path, other.name, other.api_version)
         found += (one for one in others if (one.group, one.kind, one.name) != known)
     return found
 

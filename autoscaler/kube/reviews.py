@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from autoscaler.kube.client.api import Api, Object
-from autoscaler.ports import Access, User
+from autoscaler.ports.identity import Access, User
 
 _TOKENS = "authentication.k8s.io/v1"
 _RIGHTS = "authorization.k8s.io/v1"
 
 
 class KubeReviews:
-    """``ports.Reviews`` over the API server; nothing is remembered here."""
+    """``ports.identity.Reviews`` over the API server; nothing is remembered here."""
 
     def __init__(self, api: Api) -> None:
         self._api = api
 
     def authenticate(self, token: str) -> User | None:
-        """See ``ports.Reviews.authenticate``."""
+        """See ``ports.identity.Reviews.authenticate``."""
         review = {"apiVersion": _TOKENS, "kind": "TokenReview", "spec": {"token": token}}
         status = self._api.create(f"/apis/{_TOKENS}/tokenreviews", review).get("status") or {}
         user = status.get("user") or {}
@@ -27,7 +27,7 @@ class KubeReviews:
         return User(user["username"], groups, user.get("uid", ""), tuple(sorted(extra.items())))
 
     def authorize(self, user: User, access: Access) -> bool:
-        """See ``ports.Reviews.authorize``."""
+        """See ``ports.identity.Reviews.authorize``."""
         spec: Object = {
             "user": user.name,
             "groups": list(user.groups),

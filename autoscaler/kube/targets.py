@@ -17,11 +17,11 @@ from autoscaler.kube.client.reflector import USUAL_PACE, WatchTimings
 from autoscaler.kube.pod_owners import Owner, PodOwners, counted
 from autoscaler.kube.pods import PodIndex
 from autoscaler.kube.workloads import WATCHED_KINDS, Workloads
-from autoscaler.ports import Scale, TargetKey, TargetPods
+from autoscaler.ports.cluster import Scale, TargetKey, TargetPods
 
 
 class KubeTargets:
-    """``ports.ScaleTargets`` over the scale subresource of any kind.
+    """``ports.cluster.ScaleTargets`` over the scale subresource of any kind.
 
     A kind is watched from the first time that a policy names it. Until its first list is complete, and
     whenever the copy is too old, or older than what a call has said since, the scale is read with a call.
@@ -42,7 +42,7 @@ class KubeTargets:
         """What a call said last, until the watched copy is as new."""
 
     def read(self, target: TargetKey, *, fresh: bool = False) -> Scale:
-        """See ``ports.ScaleTargets.read``."""
+        """See ``ports.cluster.ScaleTargets.read``."""
         workloads = self.workloads(target)
         if workloads is None:
             return self._asked(target)
@@ -65,7 +65,7 @@ class KubeTargets:
         return True
 
     def write(self, target: TargetKey, scale: Scale, replicas: int) -> Scale:
-        """See ``ports.ScaleTargets.write``."""
+        """See ``ports.cluster.ScaleTargets.write``."""
         body = {"metadata": {"resourceVersion": scale.resource_version}, "spec": {"replicas": replicas}}
         try:
             written = self._api.patch(self._scale_path(target), body)
@@ -77,7 +77,7 @@ class KubeTargets:
         return result
 
     def pods(self, namespace: str, selector: str) -> Sequence[Pod]:
-        """See ``ports.ScaleTargets.pods``."""
+        """See ``ports.cluster.ScaleTargets.pods``."""
         return self._pods.at(namespace).select(namespace, selector)
 
     def labels(self, namespace: str, selector: str) -> Sequence[Mapping[str, str]]:
@@ -85,7 +85,7 @@ class KubeTargets:
         return [entry.labels for entry in self._pods.at(namespace).entries(namespace, selector)]
 
     def own_pods(self, target: TargetKey, selector: str) -> TargetPods:
-        """See ``ports.ScaleTargets.own_pods``."""
+        """See ``ports.cluster.ScaleTargets.own_pods``."""
         index = self._pods.at(target.namespace)
         entries = index.entries(target.namespace, selector)
         ours = workload(target.namespace, target.ref)

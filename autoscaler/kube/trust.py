@@ -11,7 +11,7 @@ from cryptography import x509
 
 from autoscaler.errors import ClusterError
 from autoscaler.kube.client.api import Api, Object
-from autoscaler.ports import AuthenticationConfig
+from autoscaler.ports.identity import AuthenticationConfig
 from autoscaler.telemetry.news import News
 from autoscaler.threads import BackgroundThread
 
@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 
 class KubeAuthenticationConfig:
-    """``ports.TrustSource`` over ``kube-system/extension-apiserver-authentication``."""
+    """``ports.identity.TrustSource`` over ``kube-system/extension-apiserver-authentication``."""
 
     def __init__(self, api: Api, period_seconds: float = PERIOD_SECONDS) -> None:
         self._api = api
@@ -48,7 +48,7 @@ class KubeAuthenticationConfig:
         return self._first.wait(seconds)
 
     def trust(self) -> AuthenticationConfig:
-        """See ``ports.TrustSource.trust``."""
+        """See ``ports.identity.TrustSource.trust``."""
         if self._trust is None:
             raise ClusterError(f"the authentication of the cluster was not read yet{self._problem.text}")
         return self._trust

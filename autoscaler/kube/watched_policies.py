@@ -12,7 +12,7 @@ from autoscaler.errors import ClusterError, PolicyError
 from autoscaler.kube.client.api import JSON_PATCH, Api, ApiError, Object
 from autoscaler.kube.client.informer import Informer
 from autoscaler.kube.client.references import References, WorkloadRef, workload
-from autoscaler.ports import AnyPolicy, RefusedPolicy, StoredPolicy
+from autoscaler.ports.policies import AnyPolicy, RefusedPolicy, StoredPolicy
 
 COLLECTION = f"/apis/{GROUP}/{VERSION}/{PLURAL}"
 
@@ -90,22 +90,22 @@ class PolicyObjects:
 
 
 class KubePolicies:
-    """``ports.PolicyStore`` over ScalingPolicy objects."""
+    """``ports.policies.PolicyStore`` over ScalingPolicy objects."""
 
     def __init__(self, api: Api, watched: Informer[PolicyObjects]) -> None:
         self._api = api
         self._watched = watched
 
     def policies(self) -> Sequence[StoredPolicy]:
-        """See ``ports.PolicyStore.policies``."""
+        """See ``ports.policies.PolicyStore.policies``."""
         return [policy for policy in self._all() if isinstance(policy, StoredPolicy)]
 
     def refused(self) -> Sequence[RefusedPolicy]:
-        """See ``ports.PolicyStore.refused``."""
+        """See ``ports.policies.PolicyStore.refused``."""
         return [policy for policy in self._all() if isinstance(policy, RefusedPolicy)]
 
     def write_status(self, stored: AnyPolicy, status: Mapping[str, object]) -> None:
-        """See ``ports.PolicyStore.write_status``. A new object of the same name is left alone."""
+        """See ``ports.policies.PolicyStore.write_status``. A new object of the same name is left alone."""
         root = f"/apis/{GROUP}/{VERSION}/namespaces/{stored.namespace}/{PLURAL}"
         changes = [
             {"op": "test", "path": "/metadata/uid", "value": stored.uid},

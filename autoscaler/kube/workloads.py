@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from autoscaler.kube.client.api import FIELD_MANAGER, Object
-from autoscaler.ports import Scale
+from autoscaler.ports.cluster import Scale
 from autoscaler.selectors import selector_of, selector_text
+from autoscaler.workload_kinds import WORKLOAD_KINDS
 
 MEDDLING_CHANGES = 3
 MEDDLING_SECONDS = 600.0
@@ -134,12 +135,10 @@ def _gpus(template: Mapping[str, Any] | None) -> int:
     )
 
 
+_OTHER_SCALES: Mapping[str, Callable[[Object], Scale]] = {"LeaderWorkerSet": _group_scale}
 WATCHED_KINDS: Mapping[tuple[str, str], tuple[str, Callable[[Object], Scale]]] = {
-    ("apps/v1", "Deployment"): ("/apis/apps/v1/deployments", _apps_scale),
-    ("apps/v1", "StatefulSet"): ("/apis/apps/v1/statefulsets", _apps_scale),
-    ("leaderworkerset.x-k8s.io/v1", "LeaderWorkerSet"): (
-        "/apis/leaderworkerset.x-k8s.io/v1/leaderworkersets",
-        _group_scale,
-    ),
+    (kind.api_version, kind.name): (kind.collection, _OTHER_SCALES.get(kind.name, _apps_scale))
+    for kind in WORKLOAD_KINDS
+    if kind.watched
 }
 """apiVersion and kind -> the collection to watch, and what makes a scale of an object."""

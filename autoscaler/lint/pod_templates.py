@@ -7,13 +7,9 @@ from typing import Any
 
 from autoscaler.api.rules import FieldPath
 from autoscaler.documents.manifests import Manifest
+from autoscaler.workload_kinds import WORKLOAD_KINDS
 
-_TEMPLATES: dict[str, tuple[FieldPath, ...]] = {
-    "LeaderWorkerSet": (
-        ("spec", "leaderWorkerTemplate", "leaderTemplate"),
-        ("spec", "leaderWorkerTemplate", "workerTemplate"),
-    )
-}
+_TEMPLATES = {kind.name: kind.templates for kind in WORKLOAD_KINDS}
 _USUAL_TEMPLATE: tuple[FieldPath, ...] = (("spec", "template"),)
 
 

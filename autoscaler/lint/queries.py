@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from autoscaler.api.catalogue import REMOVED_METRICS, RENAMED_METRICS
 from autoscaler.api.models import Spec, TargetType
 from autoscaler.api.rules import At, FieldPath
 from autoscaler.documents.promql_checks import (
@@ -14,7 +15,6 @@ from autoscaler.documents.promql_checks import (
     raw_counters,
 )
 from autoscaler.lint.rule import Rules
-from autoscaler.metrics.signals import REMOVED_METRICS, RENAMED_METRICS
 
 rule = Rules[Spec]()
 

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 from autoscaler.api.models import (
     FRACTION_SIGNALS,
-    QUANTILE_SIGNALS,
     Metric,
     MissingData,
     Role,
@@ -15,9 +14,9 @@ from autoscaler.api.models import (
     Spec,
 )
 from autoscaler.api.rules import At, FieldPath
+from autoscaler.api.vocabulary import ABSTAINING_SIGNALS
 from autoscaler.lint.rule import Rules
 
-_ABSTAINING_SIGNALS = QUANTILE_SIGNALS | {Signal.GATEWAY_QUEUE}
 _SMALLEST_BATCH_LIMIT = 256  # vLLM's default max_num_seqs on GPUs below 70 GiB
 _FULL_CACHE_MILLI = 900
 _SHORT_AGE_SECONDS = 30
@@ -43,7 +42,7 @@ def _metrics(spec: Spec) -> Iterator[tuple[FieldPath, Metric]]:
 def _absent_when_idle(spec: Spec) -> Iterator[At]:
     """With `semantics: HPA` a metric is `ttft`, `itl` or `gatewayQueue`."""
     for path, metric in _metrics(spec):
-        if spec.semantics is Semantics.HPA and metric.signal in _ABSTAINING_SIGNALS:
+        if spec.semantics is Semantics.HPA and metric.signal in ABSTAINING_SIGNALS:
             yield At((*path, "signal"), {"signal": metric.signal})
 
 

@@ -8,10 +8,12 @@ from autoscaler.api.models import Spec
 from autoscaler.api.rules import At, FieldPath
 from autoscaler.documents.messages import close_field
 from autoscaler.lint.rule import Rules
+from autoscaler.workload_kinds import WORKLOAD_KINDS
 
 _BUILT_IN_GROUPS = ("apps", "batch", "")
-_SCALABLE_KINDS = ("Deployment", "StatefulSet", "ReplicaSet", "ReplicationController")
-_UNSCALABLE_KINDS = ("DaemonSet", "Job", "CronJob", "Pod")
+_OWN_KINDS = [kind for kind in WORKLOAD_KINDS if kind.group in _BUILT_IN_GROUPS]
+_SCALABLE_KINDS = tuple(kind.name for kind in _OWN_KINDS if kind.scalable)
+_UNSCALABLE_KINDS = tuple(kind.name for kind in _OWN_KINDS if not kind.scalable)
 _KIND: FieldPath = ("spec", "scaleTargetRef", "kind")
 
 rule = Rules[Spec]()

@@ -13,8 +13,7 @@ import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
-from autoscaler.api.models import Signal
-from autoscaler.metrics.signals import CATALOGUE, SCRAPE_LABELS, Kind, Reduction, SignalInfo, SignalSource
+from autoscaler.api.catalogue import Kind, Reduction, Signal, SignalInfo, SignalSource
 
 PART = "autoscaler_part"
 """The label of the series that are not values, which values lack."""
@@ -36,6 +35,21 @@ _SELECTOR = re.compile(
 _REGEX_SPECIAL = frozenset(r"\.+*?()|[]{}^$")
 
 
+SCRAPE_LABELS = (
+    "job",
+    "instance",
+    "service",
+    "endpoint",
+    "container",
+    "prometheus",
+    "prometheus_replica",
+    "replica",
+    "receive_replica",
+    "__replica__",
+)
+"""What a scrape, an operator, or one of several equal servers adds: two scrapes of a pod differ in it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Area:
     """What of a source belongs to this cluster; None where a label need not match.
@@ -51,8 +65,9 @@ class Area:
 
 def render(signal: Signal, window_seconds: int, area: Area, namespaces: Collection[str]) -> tuple[str, ...]:
     """The queries that together answer for ``namespaces``; one unless the names are very many."""
-    info = CATALOGUE[signal]
-    return tuple(_query(info, window_seconds, area, chunk) for chunk in _chunks(sorted(set(namespaces))))
+    return tuple(
+        _query(signal.info, window_seconds, area, chunk) for chunk in _chunks(sorted(set(namespaces)))
+    )
 
 
 def render_query(query: str) -> str:

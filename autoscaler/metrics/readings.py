@@ -12,13 +12,13 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import chain
 from math import inf
 
+from autoscaler.api.catalogue import Scope
 from autoscaler.api.metric_rules import UNALIGNED
 from autoscaler.api.models import (
     DEFAULT_QUANTILE,
     QUANTILE_SIGNALS,
     Metric,
     MissingData,
-    Signal,
     Spec,
     TargetType,
 )
@@ -26,8 +26,15 @@ from autoscaler.decision.pod_groups import group_pods
 from autoscaler.decision.samples import seconds_ahead
 from autoscaler.decision.types import NO_REQUEST, Pod, Reading, Sample
 from autoscaler.metrics.histograms import histogram_quantile, merged
-from autoscaler.metrics.signals import CATALOGUE, Kind, Scope
-from autoscaler.ports import Answer, Buckets, Point, Question
+from autoscaler.ports.metrics import (
+    Answer,
+    Buckets,
+    CloudQuestion,
+    Point,
+    PromqlQuestion,
+    Question,
+    SignalQuestion,
+)
 
 _UNANSWERED = Answer(error="not asked")
 
@@ -36,11 +43,10 @@ def question(metric: Metric) -> Question:
     """What to ask a source for a metric; metrics that differ in targets only ask the same."""
     if metric.cloud_monitoring is not None:
         aligned = metric.cloud_monitoring.per_series_aligner != UNALIGNED
-        return Question(cloud=metric.cloud_monitoring, window_seconds=metric.window_seconds if aligned else 0)
+        return CloudQuestion(metric.cloud_monitoring, metric.window_seconds if aligned else 0)
     if metric.signal is None:
-        return Question(query=metric.query)
-    gauges = all(source.kind is Kind.GAUGE for source in CATALOGUE[metric.signal].sources)
-    return Question(signal=metric.signal, window_seconds=0 if gauges else metric.window_seconds)
+        return PromqlQuestion(metric.query or "")
+    return SignalQuestion(metric.signal, 0 if metric.signal.info.is_gauge else metric.window_seconds)
 
 
 def questions(spec: Spec) -> frozenset[Question]:
@@ -48,14 +54,22 @@ def questions(spec: Spec) -> frozenset[Question]:
     return frozenset(question(metric) for metric in spec.inputs)
 
 
+def by_metric(spec: Spec, answers: Mapping[Question, Answer]) -> dict[str, Answer]:
+    """The answer to each of the policy's inputs that has one, by the metric's name."""
+    asked = ((metric.name, question(metric)) for metric in spec.inputs)
+    return {name: answers[one] for name, one in asked if one in answers}
+
+
 def readings(
-    spec: Spec, answers: Mapping[Question, Answer], namespace: str, pods: Collection[Pod], now: float
+    spec: Spec, answers: Mapping[str, Answer], namespace: str, pods: Collection[Pod], now: float
 ) -> tuple[Reading, ...]:
-    """One reading for each of the policy's inputs; a question without an answer is a failed one."""
+    """One reading for each of the policy's inputs. ``answers``: by the metric's name; one that is not there
+    is a failed one.
+    """
     return tuple(
         reading(
             metric,
-            _usable(spec, metric, answers.get(question(metric), _UNANSWERED)),
+            _usable(spec, metric, answers.get(metric.name, _UNANSWERED)),
             namespace,
             pods,
             now,
@@ -95,7 +109,7 @@ def reading(
         return _quantile(metric, fresh, pods, left_out)
     points = _about_target(metric, answer, namespace, pods)
     samples = tuple(Sample(point.value, point.timestamp, point.pod) for point in points)
-    if metric.signal is Signal.REJECTED_RATE:
+    if metric.signal is not None and metric.signal.info.optional:
         left_out += _without_rate(answer, namespace, pods)
     if samples or left_out:
         return Reading(metric.name, samples, missing=left_out)
@@ -126,7 +140,7 @@ def _about_target(metric: Metric, answer: Answer, namespace: str, pods: Collecti
         # A query may have dropped the namespace, and must not have dropped the pod: then the engine tells.
         anywhere = answer.in_namespace.get(None, {})
         return chain(_of(pods, ours), _of(pods, anywhere), ours.get(None, ()), anywhere.get(None, ()))
-    if CATALOGUE[metric.signal].scope is Scope.CLUSTER:
+    if metric.signal.info.scope is Scope.CLUSTER:
         return chain.from_iterable(ours.values())
     return _of(pods, ours)
 

@@ -10,7 +10,7 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry, Metric, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
-from simulator.run.scrape import ITL_EDGES, TTFT_EDGES
+from simulator.run.latency_histograms import ITL_EDGES, TTFT_EDGES
 
 Labels = Mapping[str, str]
 

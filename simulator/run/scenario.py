@@ -16,7 +16,7 @@ from simulator.world.cluster import Routing
 
 if TYPE_CHECKING:
     from autoscaler.api.models import ScalingPolicy
-    from autoscaler.ports import Answer, Question
+    from autoscaler.ports.metrics import Answer
     from simulator.startup.prices import Price
     from simulator.traces.series import Series
 
@@ -51,7 +51,7 @@ class Scenario:
     summary needs. ``nodes`` None: there is always one more node. ``server``: the engine inside a replica,
     ``simulator.vllm.stepped.SteppedReplica`` to check the fast one. ``hash_block_tokens``: how many prompt
     tokens one of the trace's ``hash_ids`` stands for. ``on_answers``: called with the time of each sync and
-    what the metric source answered in it.
+    what the metric source answered in it, by the name of the metric.
     """
 
     profile: Profile
@@ -72,7 +72,7 @@ class Scenario:
     price: Price | None = None
     server: type[Replica] = FastReplica
     hash_block_tokens: int = HASH_BLOCK_TOKENS
-    on_answers: Callable[[float, Mapping[Question, Answer]], None] | None = None
+    on_answers: Callable[[float, Mapping[str, Answer]], None] | None = None
 
     def timeline_s(self, scaling: ScalingPolicy | FixedScaling | PlannedScaling) -> float:
         """Seconds between two points of the timeline."""

@@ -15,7 +15,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
 
-from autoscaler.ports import AuthenticationConfig, User
+from autoscaler.ports.identity import AuthenticationConfig, User
 from tests.adapter.authority import Authority, Client
 from tests.adapter.running import running
 from tests.adapter.world import WAITING, Judge, Trusted, export, points, served

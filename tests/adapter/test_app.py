@@ -11,7 +11,7 @@ from yarl import URL
 
 from autoscaler.adapter.app import PIECE
 from autoscaler.adapter.server import GRACE_SECONDS
-from autoscaler.ports import User
+from autoscaler.ports.identity import User
 from autoscaler.timestamps import from_rfc3339
 from tests.adapter.test_authorizer import FRONT, TRUST
 

@@ -8,7 +8,7 @@ import pytest
 from autoscaler.adapter.authentication import UnauthorizedError
 from autoscaler.adapter.authorizer import Authorizer, ForbiddenError
 from autoscaler.errors import ClusterError
-from autoscaler.ports import Access, AuthenticationConfig, User
+from autoscaler.ports.identity import Access, AuthenticationConfig, User
 from tests.adapter.authority import Authority
 from tests.adapter.world import Judge, Trusted
 

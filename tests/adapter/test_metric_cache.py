@@ -8,7 +8,7 @@ import pytest
 
 from autoscaler.adapter.metric_cache import WORKERS, CachedList, MetricCache
 from autoscaler.errors import ClusterError
-from autoscaler.ports import Answer
+from autoscaler.ports.metrics import Answer
 from tests.adapter.world import NOW, WAITING, Fleet, Source, export, points, served
 
 

@@ -13,7 +13,7 @@ from autoscaler.adapter.requests import (
     access,
     parse_target,
 )
-from autoscaler.ports import Access
+from autoscaler.ports.identity import Access
 
 V2 = "/apis/custom.metrics.k8s.io/v1beta2"
 GKE = "prometheus.googleapis.com|vllm:num_requests_waiting|gauge"

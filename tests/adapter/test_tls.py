@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from autoscaler.adapter.server import SaysWhy
-from autoscaler.ports import AuthenticationConfig
+from autoscaler.ports.identity import AuthenticationConfig
 from tests.adapter.test_authorizer import CLUSTER, FRONT, TRUST
 
 from .authority import Authority

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from autoscaler.adapter.values import Value, values
-from autoscaler.ports import Answer, Point
+from autoscaler.ports.metrics import Answer, Point
 
 from .world import NOW, TTFT, WAITING, Fleet, buckets, export, points, policy, served
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from autoscaler.api.catalogue import Signal
 from autoscaler.api.schema import json_schema
 from autoscaler.documents.policies import load_policy_text
 from autoscaler.lint import policy_rules as lint
 from autoscaler.lint import workload_rules as fit
-from autoscaler.metrics.signals import CATALOGUE
 from tools.rule_tables import table, with_tables
 
 DOC = (Path(__file__).parents[2] / "docs" / "policy.md").read_text(encoding="utf-8")
@@ -45,10 +45,10 @@ def test_limits_and_defaults_are_in_the_rows_of_their_fields() -> None:
 
 
 def test_the_signal_table_is_the_catalogue() -> None:
-    table = {name: text for name, text in ROWS if name in tuple(CATALOGUE)}
-    assert list(table) == [str(signal) for signal in CATALOGUE]
-    for info in CATALOGUE.values():
-        row = table[info.signal]
+    table = {name: text for name, text in ROWS if name in tuple(Signal)}
+    assert list(table) == [str(signal) for signal in Signal]
+    for signal in Signal:
+        row, info = table[signal], signal.info
         assert info.unit in row
         assert str(info.scope) in row
         assert all(source.names[0] in row for source in info.sources)

@@ -10,6 +10,7 @@ import aiohttp
 import pytest
 from prometheus_client import CollectorRegistry
 
+from autoscaler.api.catalogue import GATEWAY_QUEUE
 from autoscaler.api.models import Signal
 from autoscaler.batch.congestion import CongestionWindow
 from autoscaler.batch.journal import Journal
@@ -18,7 +19,6 @@ from autoscaler.batch.results import RowResult
 from autoscaler.batch.runner import BatchRun
 from autoscaler.client.endpoint import Endpoint
 from autoscaler.errors import InputError
-from autoscaler.metrics.signals import CATALOGUE, GATEWAY_QUEUE
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def run(tmp_path):
 def test_what_waits_is_the_signal_of_the_catalogue(run):
     registry = CollectorRegistry()
     registry.register(BatchCollector(run, 100))
-    (source,) = CATALOGUE[Signal.GATEWAY_QUEUE].sources
+    (source,) = Signal.GATEWAY_QUEUE.info.sources
     for name in source.names:  # who asks by one of them alone finds it, and the signal takes one of them
         assert registry.get_sample_value(name, {"inference_pool": "autoscale-batch"}) == 85
     rows = {

@@ -13,8 +13,8 @@ from urllib.request import urlopen
 
 import pytest
 
+from autoscaler.api.catalogue import GATEWAY_QUEUE
 from autoscaler.cli.main import main
-from autoscaler.metrics.signals import GATEWAY_QUEUE
 from tests.cli.emulated import emulate
 
 ROWS = 300

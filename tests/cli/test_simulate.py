@@ -171,6 +171,18 @@ def test_a_free_query_with_its_series_runs(tmp_path):
     assert json.loads(out.read_text())["replicas"]["max"] == 3
 
 
+def test_two_queries_of_one_text_have_each_its_own_series(tmp_path):
+    twin = QUERY.replace("load,", "twin,")
+    file = write_policy(tmp_path, metric=f"{QUERY}\n    - {twin}")
+    given, out = [], tmp_path / "out.json"
+    for name, value in (("load", 20), ("twin", 4)):
+        series = tmp_path / f"{name}.csv"
+        series.write_text(f"timestamp_s,value\n0,{value}\n200,{value}\n")
+        given += ["--series", f"{name}={series}"]
+    assert run("azure-conv", *SHORT, "--policy", file, *given, "--json", out).exit_code == 0
+    assert json.loads(out.read_text())["replicas"]["max"] == 3
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

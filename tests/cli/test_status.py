@@ -11,7 +11,7 @@ from autoscaler.api.status import read_status
 from autoscaler.cli.commands.status import table
 from autoscaler.cli.main import main
 from autoscaler.history.explanation import explanation_of_status, render
-from autoscaler.ports import Conflict, RefusedPolicy
+from autoscaler.ports.policies import Conflict, RefusedPolicy
 from tests.controller.fakes import START, Workload, World, world
 from tests.decision.builders import metric, policy
 

@@ -18,18 +18,9 @@ from autoscaler.controller.reconcile import Reconciler, Sync
 from autoscaler.controller.recorder import Recorder
 from autoscaler.decision.types import Pod, PodPhase
 from autoscaler.errors import ClusterError, ConflictError, TargetError
-from autoscaler.ports import (
-    Answer,
-    AnyPolicy,
-    Conflict,
-    Point,
-    Question,
-    RefusedPolicy,
-    Scale,
-    StoredPolicy,
-    TargetKey,
-    TargetPods,
-)
+from autoscaler.ports.cluster import Scale, TargetKey, TargetPods
+from autoscaler.ports.metrics import Answer, Point, Question, SignalQuestion
+from autoscaler.ports.policies import AnyPolicy, Conflict, RefusedPolicy, StoredPolicy
 from autoscaler.telemetry.controller_metrics import ControllerMetrics
 from tests.decision.builders import metric, policy
 
@@ -175,11 +166,12 @@ class FakeSource:
     def _answer(self, question: Question, namespaces: Collection[str]) -> Answer:
         if self.error is not None:
             return Answer(error=self.error)
-        if question.signal in (Signal.WAITING, None):
+        signal = question.signal if isinstance(question, SignalQuestion) else None
+        if signal in (Signal.WAITING, None):
             return Answer(points=tuple(self._points(namespaces)))
-        if question.signal is Signal.GATEWAY_QUEUE:
+        if signal is Signal.GATEWAY_QUEUE:
             return Answer(points=tuple(Point(self.gateway, self.clock.now(), one) for one in namespaces))
-        if question.signal is Signal.RUNNING:
+        if signal is Signal.RUNNING:
             now = self.clock.now()
             return Answer(points=tuple(Point(value, now, "chat", pod) for pod, value in self.running.items()))
         points = tuple(replace(point, value=0.0) for point in self._points(namespaces))

@@ -11,7 +11,8 @@ import pytest
 from autoscaler.api.vocabulary import Action
 from autoscaler.controller.deletion import RUNNING, deletion_costs
 from autoscaler.errors import ClusterError, ConflictError, TargetError
-from autoscaler.ports import Conflict
+from autoscaler.ports.metrics import PromqlQuestion
+from autoscaler.ports.policies import Conflict
 from tests.controller.fakes import (
     CHAT,
     CostsThatTakeTheLead,
@@ -340,7 +341,9 @@ def test_a_free_query_is_refused_where_nobody_allowed_it() -> None:
         sync = made.sync(load=50)
         assert sync.outcome.action is Action.HELD
         assert "--allow-queries-in" in sync.outcome.message
-        assert all(question.query is None for asked in made.source.asked for question in asked)
+        assert not any(
+            isinstance(question, PromqlQuestion) for asked in made.source.asked for question in asked
+        )
         assert made.condition("ScalingActive")[0] == "False"
     with world(free, allow=frozenset({"chat"})) as made:
         assert made.sync(load=50).outcome.action is Action.SCALED

@@ -12,7 +12,7 @@ import pytest
 
 from autoscaler.api.status import read_status
 from autoscaler.errors import ClusterError
-from autoscaler.ports import Conflict, RefusedPolicy
+from autoscaler.ports.policies import Conflict, RefusedPolicy
 from tests.controller.fakes import CHAT, World, world
 from tests.decision.builders import metric, policy
 

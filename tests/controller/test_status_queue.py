@@ -11,7 +11,7 @@ import pytest
 
 from autoscaler.controller.status_queue import StatusQueue
 from autoscaler.errors import ClusterError
-from autoscaler.ports import AnyPolicy, StoredPolicy
+from autoscaler.ports.policies import AnyPolicy, StoredPolicy
 from autoscaler.telemetry.controller_metrics import ControllerMetrics
 from tests.controller.fakes import CHAT, FakeFence, FakeStore
 from tests.servers.eventually import eventually

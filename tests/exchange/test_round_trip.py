@@ -14,7 +14,7 @@ from autoscaler.decision import evaluate, initial_state, record_scale
 from autoscaler.documents.policies import load_policies
 from autoscaler.exchange.convert import convert_text
 from autoscaler.exchange.to_hpa import hpa_of_policy
-from autoscaler.ports import StoredPolicy
+from autoscaler.ports.policies import StoredPolicy
 from tests.parity import scenarios
 from tests.parity.test_exact_mode import as_policy, observation
 

@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING
 from autoscaler.api.models import Signal
 from autoscaler.errors import ClusterError, ConflictError, TargetError
 from autoscaler.metrics.promql import PART, TIME
-from autoscaler.metrics.signals import CATALOGUE
 from autoscaler.metrics.sources.connection import QueryResult
 from autoscaler.metrics.sources.notes import said
 from autoscaler.metrics.sources.vectors import pod_points
-from autoscaler.ports import Answer, Buckets, Point
+from autoscaler.ports.metrics import Answer, Buckets, Point
 from tests.faults.truth import NAMESPACE, signal_of
 
 if TYPE_CHECKING:
@@ -78,7 +77,7 @@ def _capped(answer: Answer, world: FaultyWorld) -> Answer:
     """Pods refuse what is more than a few requests: no gauge shows it, only a counter of refusals."""
     if answer.buckets:
         return answer
-    signal, requests = world.asked.signal, world.truth.requests(world.truth.now)
+    signal, requests = world.signal, world.truth.requests(world.truth.now)
     refused = max(0.0, requests - QUEUE_CAP)
     value = refused if signal is Signal.REJECTED_RATE else signal_of(signal, requests - refused)
     return _points(lambda point, _: _with(point, value=value))(answer, world)
@@ -131,7 +130,7 @@ METRICS: dict[str, Change] = {
 
 def _twice(answer: Answer, world: FaultyWorld) -> Answer:
     """Each series is there a second time in the server's answer, and says 0 there."""
-    if not answer.points or world.asked.signal is None:
+    if not answer.points or world.signal is None:
         return answer
     series = [
         {"metric": {"namespace": point.namespace, "pod": point.pod, PART: part}, "value": (0.0, value)}
@@ -139,7 +138,7 @@ def _twice(answer: Answer, world: FaultyWorld) -> Answer:
         for part, value in (("", point.value), ("", 0.0), (TIME, point.timestamp))
         if point.namespace and point.pod
     ]
-    points = pod_points(CATALOGUE[world.asked.signal], [QueryResult("vector", series)])
+    points = pod_points(world.signal.info, [QueryResult("vector", series)])
     return replace(answer, points=points)
 
 

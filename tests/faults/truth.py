@@ -11,7 +11,7 @@ from autoscaler.api.models import Metric, ScalingPolicy, Signal
 from autoscaler.decision import evaluate, initial_state, record_scale
 from autoscaler.decision.types import Decision, Observation, Pod, PodPhase, Reading, ScalingState
 from autoscaler.metrics.readings import reading
-from autoscaler.ports import Answer, Buckets, Point
+from autoscaler.ports.metrics import Answer, Buckets, Point
 
 NAMESPACE = "chat"
 

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import ceil
 
-from autoscaler.api.models import ScalingPolicy
+from autoscaler.api.models import ScalingPolicy, Signal
 from autoscaler.controller.actuator import Actuator
 from autoscaler.controller.clock import Clock
 from autoscaler.controller.loop import Controller
@@ -16,16 +16,9 @@ from autoscaler.controller.reconcile import Reconciler
 from autoscaler.controller.recorder import Recorder
 from autoscaler.decision.types import Pod
 from autoscaler.errors import ClusterError, ConflictError
-from autoscaler.ports import (
-    Answer,
-    AnyPolicy,
-    Question,
-    RefusedPolicy,
-    Scale,
-    StoredPolicy,
-    TargetKey,
-    TargetPods,
-)
+from autoscaler.ports.cluster import Scale, TargetKey, TargetPods
+from autoscaler.ports.metrics import Answer, PromqlQuestion, Question, SignalQuestion
+from autoscaler.ports.policies import AnyPolicy, RefusedPolicy, StoredPolicy
 from autoscaler.telemetry.controller_metrics import ControllerMetrics
 from tests.controller.fakes import FakeEvents, FakeFence, FakeOwners, FakeStore
 from tests.faults.faults import ANSWERED, API, FREEZING, METRICS, SOURCE
@@ -64,7 +57,7 @@ class FaultyWorld:
     spans: Sequence[Span]
     oracle: Oracle
     frozen: dict[Question, Answer] = field(default_factory=dict)
-    asked: Question = field(default_factory=Question)
+    asked: Question = field(default_factory=lambda: PromqlQuestion(""))
     version: int = 1
     wrong: list[str] = field(default_factory=list)
     downs: int = 0
@@ -253,12 +246,17 @@ class FaultyWorld:
     ) -> Mapping[Question, Answer]:
         return {question: self._answer(question) for question in questions}
 
+    @property
+    def signal(self) -> Signal | None:
+        """The signal that is asked for now; None for a query."""
+        return self.asked.signal if isinstance(self.asked, SignalQuestion) else None
+
     def _answer(self, question: Question) -> Answer:
         for name, error in SOURCE.items():
             if self.is_on(name):
                 return Answer(error=error)
         self.asked = question
-        answer = self.truth.answer(question.signal, self.truth.now, self.now)
+        answer = self.truth.answer(self.signal, self.truth.now, self.now)
         for name, change in (METRICS | ANSWERED).items():
             if self.is_on(name):
                 answer = change(answer, self)

@@ -11,7 +11,7 @@ from autoscaler.kube.api_services import COLLECTION, ApiServices, ServiceRef
 from autoscaler.kube.reviews import KubeReviews
 from autoscaler.kube.secrets import Secret
 from autoscaler.kube.trust import CONFIG_MAP, KubeAuthenticationConfig, read_trust
-from autoscaler.ports import Access, AuthenticationConfig, User
+from autoscaler.ports.identity import Access, AuthenticationConfig, User
 from tests.adapter.authority import Authority
 from tests.servers.eventually import eventually
 

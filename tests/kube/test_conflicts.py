@@ -9,7 +9,7 @@ from autoscaler.kube.client.informer import Informer
 from autoscaler.kube.client.references import WorkloadRef
 from autoscaler.kube.conflicts import HPA_COLLECTION, KEDA_COLLECTION, KubeScalerConflicts, ScalerObjects
 from autoscaler.kube.watched_policies import COLLECTION, KubePolicies, PolicyObjects
-from autoscaler.ports import Conflict, StoredPolicy
+from autoscaler.ports.policies import Conflict, StoredPolicy
 from tests.kube.objects import policy, scaler
 
 VLLM = WorkloadRef("chat", "apps", "Deployment", "vllm")

@@ -7,7 +7,7 @@ from kubernetes.client import Configuration
 
 from autoscaler.kube.client.api import Api
 from autoscaler.kube.events import BURST, MAX_QUEUED, REFILL_SECONDS, KubeEvents
-from autoscaler.ports import RefusedPolicy
+from autoscaler.ports.policies import RefusedPolicy
 
 from .double import Call, Double
 

@@ -13,7 +13,7 @@ from autoscaler.kube.overlaps import LOOK_SECONDS, Overlaps
 from autoscaler.kube.pods import PodIndex
 from autoscaler.kube.watched_policies import PolicyObjects
 from autoscaler.kube.workloads import WATCHED_KINDS, Workloads
-from autoscaler.ports import StoredPolicy
+from autoscaler.ports.policies import StoredPolicy
 
 from .objects import deployment, pod, policy, scaler
 

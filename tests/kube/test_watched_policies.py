@@ -6,7 +6,7 @@ from autoscaler.errors import ClusterError
 from autoscaler.kube.client.api import ApiError
 from autoscaler.kube.client.informer import Informer
 from autoscaler.kube.watched_policies import COLLECTION, KubePolicies, PolicyObjects, read_policies
-from autoscaler.ports import RefusedPolicy, StoredPolicy
+from autoscaler.ports.policies import RefusedPolicy, StoredPolicy
 from tests.kube.objects import policy
 
 BROKEN = {"minReplicas": 11}

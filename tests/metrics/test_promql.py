@@ -11,9 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autoscaler.api.models import QUANTILE_SIGNALS, Signal
-from autoscaler.metrics.promql import MAX_NAMESPACES_CHARACTERS, Area, render, render_query, text
+from autoscaler.metrics.promql import (
+    MAX_NAMESPACES_CHARACTERS,
+    SCRAPE_LABELS,
+    Area,
+    render,
+    render_query,
+    text,
+)
 from autoscaler.metrics.readings import questions
-from autoscaler.metrics.signals import CATALOGUE, SCRAPE_LABELS, Kind
 from tests.decision.builders import metric, policy
 
 PROD = Area(cluster="prod", location="europe-west4", project="models")
@@ -67,8 +73,8 @@ def exported() -> dict[str, str]:
 SINCE_THEN = {"vllm:admission_rejections_total"}  # 0.32
 OF_VLLM = [
     source
-    for info in CATALOGUE.values()
-    for source in info.sources
+    for signal in Signal
+    for source in signal.info.sources
     if source.names[0].startswith("vllm:") and source.names[0] not in SINCE_THEN
 ]
 
@@ -92,7 +98,7 @@ def test_histograms_are_asked_by_bucket_and_counters_as_rates_over_the_window():
 
 def test_a_label_of_the_scrape_is_none_of_the_exporters():
     """Else a pod that is scraped twice would count twice, or two of its engines once."""
-    labels = {label for info in CATALOGUE.values() for source in info.sources for label in source.labels}
+    labels = {label for signal in Signal for source in signal.info.sources for label in source.labels}
     assert labels.isdisjoint(SCRAPE_LABELS)
     series = gzip.decompress(SCRAPE.read_bytes()).decode().splitlines()
     for source in OF_VLLM:
@@ -181,8 +187,8 @@ def test_queries_grow_with_signals_and_windows_and_not_with_policies_or_namespac
         for question in asked
         for query in render(question.signal, question.window_seconds, PROD, namespaces)
     }
-    windowed = sum(info.sources[0].kind is not Kind.GAUGE for info in CATALOGUE.values())
-    assert len(queries) <= len(CATALOGUE) - windowed + 2 * windowed
+    windowed = sum(not signal.info.is_gauge for signal in Signal)
+    assert len(queries) <= len(Signal) - windowed + 2 * windowed
 
 
 @given(st.integers(1, 300), st.integers(3, 63))

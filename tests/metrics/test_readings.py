@@ -9,8 +9,8 @@ import pytest
 
 from autoscaler.api.models import Metric, Signal
 from autoscaler.decision.types import Pod, PodPhase, Reading, Sample
-from autoscaler.metrics.readings import question, questions, reading, readings
-from autoscaler.ports import Answer, Buckets, Point, Question
+from autoscaler.metrics.readings import by_metric, question, questions, reading, readings
+from autoscaler.ports.metrics import Answer, Buckets, Point, PromqlQuestion, SignalQuestion
 from tests.decision.builders import metric, policy
 
 NOW = 1_800_000_000.0
@@ -43,8 +43,8 @@ def test_policies_that_differ_in_targets_only_ask_the_same():
 def test_a_window_is_part_of_the_question_for_rates_and_quantiles_only():
     gauge = Metric.model_validate(metric(10, signal="waiting", windowSeconds=300))
     rate = Metric.model_validate(metric(10, signal="requestsPerSecond", windowSeconds=300))
-    assert question(gauge) == Question(signal=Signal.WAITING)
-    assert question(rate) == Question(signal=Signal.REQUESTS_RATE, window_seconds=300)
+    assert question(gauge) == SignalQuestion(Signal.WAITING)
+    assert question(rate) == SignalQuestion(Signal.REQUESTS_RATE, window_seconds=300)
 
 
 def test_quantiles_of_one_histogram_ask_the_same():
@@ -54,7 +54,7 @@ def test_quantiles_of_one_histogram_ask_the_same():
 
 def test_a_query_is_asked_as_it_is():
     free = Metric.model_validate(metric(10, "Value", query="sum(queue)", windowSeconds=300))
-    assert question(free) == Question(query="sum(queue)")
+    assert question(free) == PromqlQuestion("sum(queue)")
 
 
 def test_the_guards_questions_are_asked_too():
@@ -128,7 +128,7 @@ def test_an_old_answer_stands_in_only_where_it_cannot_scale_down(
     )
     points = (point(1, "chat-0"), point(1, "chat-1"))
     old = Answer(points=points, warnings=("HTTP 503; the last answer is 30 s old",), outage="HTTP 503")
-    answers = dict.fromkeys(questions(asked.spec), old)
+    answers = {metric.name: old for metric in asked.spec.inputs}
     first = readings(asked.spec, answers, "chat", PODS, NOW)[0]
     assert (len(first.samples), first.error) == ((2, None) if acts_on_it else (0, "HTTP 503"))
 
@@ -137,7 +137,8 @@ def test_a_partial_answer_fails_a_metric_that_would_not_hold_for_its_gap():
     warned = Answer(points=(point(1, "chat-0"),), warnings=("a store is away",))
     for semantics, error in (("LLM", None), ("HPA", "a partial answer: a store is away")):
         asked = policy(metric(10, signal="running"), semantics=semantics)
-        first = readings(asked.spec, dict.fromkeys(questions(asked.spec), warned), "chat", PODS, NOW)[0]
+        answers = {metric.name: warned for metric in asked.spec.inputs}
+        first = readings(asked.spec, answers, "chat", PODS, NOW)[0]
         assert first.error == error
 
 
@@ -296,8 +297,8 @@ def test_a_pods_own_metric_is_never_idle():
 
 def test_every_input_has_a_reading_and_none_is_invented():
     spec = policy(metric(10, signal="waiting")).spec
-    answers = {Question(signal=Signal.WAITING): Answer(points=(point(3, "chat-0"),))}
-    told = {one.metric: one for one in readings(spec, answers, "chat", PODS, NOW)}
+    answers = {SignalQuestion(Signal.WAITING): Answer(points=(point(3, "chat-0"),))}
+    told = {one.metric: one for one in readings(spec, by_metric(spec, answers), "chat", PODS, NOW)}
     guards = {
         "remainingCapacity/waiting",
         "remainingCapacity/kvCacheUsage",

@@ -3,33 +3,34 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from autoscaler.api.models import CLUSTER_SIGNALS, FRACTION_SIGNALS, QUANTILE_SIGNALS, Signal
-from autoscaler.metrics.signals import CATALOGUE, REMOVED_METRICS, RENAMED_METRICS, Kind, Reduction, Scope
+from autoscaler.api.catalogue import REMOVED_METRICS, RENAMED_METRICS, Kind, Scope, Signal
+from autoscaler.api.vocabulary import CLUSTER_SIGNALS, FRACTION_SIGNALS, QUANTILE_SIGNALS, named
 
 
-def test_every_signal_is_in_the_catalogue() -> None:
-    assert list(CATALOGUE) == list(Signal)
+def test_a_quantile_is_of_histograms_over_all_pods_and_a_rate_is_of_counters():
+    for signal in Signal:
+        kinds = {source.kind for source in signal.info.sources}
+        assert (kinds == {Kind.COUNTER}) == signal.info.unit.endswith("/s")
+        assert (kinds == {Kind.HISTOGRAM}) == (signal in QUANTILE_SIGNALS)
+    assert all(signal.info.scope is Scope.CLUSTER for signal in QUANTILE_SIGNALS)
+    assert all(signal.info.scope is Scope.POD for signal in FRACTION_SIGNALS)
 
 
-def test_the_catalogue_agrees_with_the_models_on_what_signals_share() -> None:
-    assert {info.signal for info in CATALOGUE.values() if info.scope is Scope.CLUSTER} == CLUSTER_SIGNALS
-    assert {info.signal for info in CATALOGUE.values() if info.unit.startswith("share")} == FRACTION_SIGNALS
-    quantiles = {info.signal for info in CATALOGUE.values() if info.series is Reduction.QUANTILE}
-    assert quantiles == QUANTILE_SIGNALS
+def test_a_signal_that_exists_at_0_replicas_is_of_no_pod():
+    assert {signal for signal in Signal if signal.info.exists_at_zero} <= CLUSTER_SIGNALS
 
 
-def test_counters_and_histograms_are_read_as_rates_and_quantiles() -> None:
-    for info in CATALOGUE.values():
-        kinds = {source.kind for source in info.sources}
-        assert (kinds == {Kind.COUNTER}) == info.unit.endswith("/s")
-        assert (kinds == {Kind.HISTOGRAM}) == (info.signal in QUANTILE_SIGNALS)
+def test_signals_are_named_in_the_order_of_the_catalogue():
+    assert named([Signal.ITL]) == "itl"
+    assert named([Signal.ITL, Signal.TTFT]) == "ttft and itl"
+    assert named([Signal.ITL, Signal.TTFT, Signal.WAITING]) == "waiting, ttft and itl"
 
 
-def test_a_renamed_metric_is_known_by_both_names_where_a_signal_reads_it() -> None:
-    names = {source.names for info in CATALOGUE.values() for source in info.sources}
+def test_a_renamed_metric_is_known_by_both_names_where_a_signal_reads_it():
+    sources = [source for signal in Signal for source in signal.info.sources]
     for old, new in RENAMED_METRICS.items():
-        assert all(old in spellings for spellings in names if spellings[0] == new)
-    newest = {spellings[0] for spellings in names}
+        assert all(old in source.names for source in sources if source.name == new)
+    newest = {source.name for source in sources}
     assert newest.isdisjoint(RENAMED_METRICS)
     assert newest.isdisjoint(REMOVED_METRICS)
 
@@ -38,11 +39,11 @@ def test_the_bounds_in_the_guide_are_the_catalogues():
     guide = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text(encoding="utf-8")
     section = guide.partition("### What a value can be")[2].partition("\n## ")[0]
     rows = re.findall(r"^\| `([^`]+)` \| (.+) \| (.+) \|$", section, re.MULTILINE)
-    assert rows == [(str(info.signal), info.unit, str(info.bounds)) for info in CATALOGUE.values()]
+    assert rows == [(str(signal), signal.info.unit, str(signal.info.bounds)) for signal in Signal]
 
 
 def test_a_share_may_pass_1_by_a_little_and_nothing_is_negative():
-    for info in CATALOGUE.values():
-        share = info.unit.startswith("share")
-        told = [info.bounds.hold(value) for value in (-0.01, 0.0, 1.05, 1.06, float("nan"), float("inf"))]
+    for signal in Signal:
+        share, bounds = signal in FRACTION_SIGNALS, signal.info.bounds
+        told = [bounds.hold(value) for value in (-0.01, 0.0, 1.05, 1.06, float("nan"), float("inf"))]
         assert told == [False, True, True, not share, False, False]

@@ -21,8 +21,10 @@ from autoscaler.controller.reconcile import PolicyMemory, Reconciler
 from autoscaler.decision.types import Observation
 from autoscaler.errors import TargetError
 from autoscaler.metrics.readings import question
-from autoscaler.ports import Answer, Point, Question, Scale, StoredPolicy, TargetKey
-from simulator.run.scrape import NAMESPACE
+from autoscaler.ports.cluster import Scale, TargetKey
+from autoscaler.ports.metrics import Answer, Point, Question
+from autoscaler.ports.policies import StoredPolicy
+from simulator.run.scraped_signals import NAMESPACE
 from tests.controller.fakes import FakeFence, FakeOwners, FakeSelectors
 
 from . import scenarios

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from autoscaler.api.models import ScalingPolicy
 from autoscaler.documents.library import library_names, library_path
 from autoscaler.documents.policies import load_policies
-from autoscaler.ports import Answer, Question
+from autoscaler.metrics.readings import question
+from autoscaler.ports.metrics import Answer, Question
 from simulator.run.event_loop import simulate
 from simulator.run.scenario import Scenario
 from simulator.startup.choices import load_startup
@@ -30,7 +31,10 @@ Requests = list[tuple[float, int, int]]
 def recorded(scaling: ScalingPolicy, requests: Requests, **scenario: object) -> Run:
     given_: dict = {"profile": PROFILE, "startup": load_startup("60"), "slo": SLO, "clock_start": 0.0}
     raw: list[Mapping[Question, Answer]] = []
-    given_["on_answers"] = lambda _now, answers: raw.append(answers)
+    asked = {metric.name: question(metric) for metric in scaling.spec.inputs}
+    given_["on_answers"] = lambda _now, answers: raw.append(
+        {asked[name]: answer for name, answer in answers.items()}
+    )
     decisions = simulate(requests, scaling, Scenario(**given_ | scenario)).decisions
     return list(zip(decisions, raw, strict=True))
 

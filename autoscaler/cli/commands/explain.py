@@ -12,7 +12,7 @@ from autoscaler.errors import AutoscalerError
 from autoscaler.history.decision_status import troubles_of
 from autoscaler.history.explanation import Explanation, explanation_of_log, explanation_of_status, render
 from autoscaler.history.records import read_decisions_jsonl
-from autoscaler.ports import AnyPolicy
+from autoscaler.ports.policies import AnyPolicy
 
 
 @click.command()

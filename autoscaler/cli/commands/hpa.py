@@ -8,7 +8,7 @@ from autoscaler.cli.options.shell_completion import complete_policy
 from autoscaler.documents.library import find_policy
 from autoscaler.documents.policies import load_policies
 from autoscaler.exchange.to_hpa import hpa_of_policy
-from autoscaler.ports import StoredPolicy
+from autoscaler.ports.policies import StoredPolicy
 
 
 @click.command()

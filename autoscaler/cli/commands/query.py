@@ -19,7 +19,7 @@ from autoscaler.documents.library import find_policy
 from autoscaler.documents.policies import LoadedPolicy, load_policies, load_policy_text
 from autoscaler.metrics.promql import Area, render, render_query
 from autoscaler.metrics.readings import question, reading
-from autoscaler.ports import Answer, Question
+from autoscaler.ports.metrics import Answer, CloudQuestion, PromqlQuestion, Question, SignalQuestion
 
 _NOT_EXPORTED = "no replica counts refused requests, as before vLLM 0.32"
 
@@ -82,13 +82,14 @@ def _asked(policy: ScalingPolicy) -> dict[Question, list[Metric]]:
 
 
 def _text(asked: Question, area: Area, namespace: str) -> Iterator[str]:
-    if asked.cloud is not None:
-        yield from asked.cloud.filter.splitlines()
-    elif asked.signal is None:
-        yield from render_query(asked.query or "").splitlines()
-    else:
-        for text in render(asked.signal, asked.window_seconds, area, [namespace]):
-            yield from text.splitlines()
+    match asked:
+        case CloudQuestion(cloud):
+            yield from cloud.filter.splitlines()
+        case PromqlQuestion(text):
+            yield from render_query(text).splitlines()
+        case SignalQuestion(signal, window_seconds):
+            for text in render(signal, window_seconds, area, [namespace]):
+                yield from text.splitlines()
 
 
 def _answers(

@@ -16,7 +16,7 @@ from autoscaler.errors import ClusterError
 from autoscaler.history.decision_status import LOOKING_ON, remarks_of
 from autoscaler.kube.client.api import connect
 from autoscaler.kube.watched_policies import read_policies
-from autoscaler.ports import AnyPolicy, RefusedPolicy
+from autoscaler.ports.policies import AnyPolicy, RefusedPolicy
 
 HEAD = ("POLICY", "TARGET", "MIN", "MAX", "CURRENT", "READY", "DESIRED", "MODE", "LAST DECISION")
 _NUMBERS = frozenset({2, 3, 4, 5, 6})

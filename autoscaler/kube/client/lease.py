@@ -47,7 +47,7 @@ class LeaseSettings:
 
 
 class LeaderElection:
-    """``ports.Fence``: one candidate, in a thread of its own."""
+    """``ports.cluster.Fence``: one candidate, in a thread of its own."""
 
     def __init__(
         self,
@@ -209,7 +209,7 @@ def _bounded(number: object, most: int) -> int:
 
 
 class SoleReplica:
-    """``ports.Fence`` for a controller that runs alone by arrangement."""
+    """``ports.cluster.Fence`` for a controller that runs alone by arrangement."""
 
     def may_write(self) -> bool:
         """Always."""

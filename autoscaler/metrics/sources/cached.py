@@ -16,7 +16,7 @@ from threading import Lock
 from typing import Protocol
 
 from autoscaler.api.models import LLM_MAX_AGE_SECONDS
-from autoscaler.ports import Answer, MetricSource, Question
+from autoscaler.ports.metrics import Answer, MetricSource, Question, SignalQuestion
 
 FRESH_SECONDS = 1.0
 """Policies that sync at about the same time share an answer, and none decides much later for it."""
@@ -39,7 +39,7 @@ class _Entry:
 
     def covers(self, question: Question, where: frozenset[str]) -> bool:
         """Whether it is about all of these namespaces; a query is about none."""
-        return question.signal is None or where <= self.where
+        return not isinstance(question, SignalQuestion) or where <= self.where
 
     def is_good(self) -> bool:
         """Whether it is there, from the source itself and without an error."""
@@ -78,7 +78,7 @@ class CachedSource:
     def answers(
         self, questions: Collection[Question], namespaces: Collection[str]
     ) -> Mapping[Question, Answer]:
-        """One answer for each question; ports.MetricSource."""
+        """One answer for each question; ports.metrics.MetricSource."""
         where = frozenset(namespaces)
         with self._lock:
             self._forget()

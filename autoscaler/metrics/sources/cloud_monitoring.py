@@ -29,10 +29,10 @@ from google.cloud.monitoring_v3 import (
 
 from autoscaler.api.metric_rules import UNALIGNED
 from autoscaler.errors import QueryError, SourceError
-from autoscaler.metrics.signals import SCRAPE_LABELS
+from autoscaler.metrics.promql import SCRAPE_LABELS
 from autoscaler.metrics.sources.bounded_queries import RetryPolicy, query_all
 from autoscaler.metrics.sources.notes import cloud_said
-from autoscaler.ports import Answer, Point, Question
+from autoscaler.ports.metrics import Answer, CloudQuestion, Point, Question
 
 LOOKBACK_SECONDS = 600
 """How far back a series' newest point is looked for; policies limit its age."""
@@ -43,7 +43,7 @@ _TEMPORARY = (ServiceUnavailable, ResourceExhausted, InternalServerError, Deadli
 
 
 class CloudMonitoringSource:
-    """Answers questions with ``cloud`` by one call each (and one for each further page)."""
+    """Answers each ``CloudQuestion`` by one call (and one for each further page)."""
 
     def __init__(
         self,
@@ -71,7 +71,7 @@ class CloudMonitoringSource:
         questions: Collection[Question],
         namespaces: Collection[str],  # noqa: ARG002 - a filter says itself what belongs to it
     ) -> Mapping[Question, Answer]:
-        """One answer for each question; ports.MetricSource."""
+        """One answer for each question; ports.metrics.MetricSource."""
         outcomes = query_all(self._pool, questions, self._ask, self._pace.deadline, self._closed)
         return {
             question: outcome if isinstance(outcome, Answer) else Answer(error=outcome)
@@ -99,8 +99,8 @@ class CloudMonitoringSource:
             raise SourceError(f"no token from Google: {error}") from error
 
     def _request(self, question: Question) -> ListTimeSeriesRequest:
+        assert isinstance(question, CloudQuestion)  # what it is registered for
         cloud, now = question.cloud, self._clock()
-        assert cloud is not None
         interval = {
             "start_time": {"seconds": int(now) - LOOKBACK_SECONDS - question.window_seconds},
             "end_time": {"seconds": int(now)},

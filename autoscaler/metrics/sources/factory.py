@@ -9,14 +9,17 @@ from autoscaler.metrics.sources.bounded_queries import RetryPolicy
 from autoscaler.metrics.sources.cached import FRESH_SECONDS, CachedSource, ClosableSource
 from autoscaler.metrics.sources.connection import PrometheusConnection
 from autoscaler.metrics.sources.prometheus import PrometheusSource
-from autoscaler.metrics.sources.routed import RoutedSource
+from autoscaler.metrics.sources.routed import LazySource, MissingSource, RoutedSource
 from autoscaler.metrics.sources.sessions import GoogleSession, google_credentials, login, with_tls
+from autoscaler.ports.metrics import CloudQuestion, PromqlQuestion, SignalQuestion
 from autoscaler.settings import MetricSettings
 
 MANAGED_PROMETHEUS = "https://monitoring.googleapis.com/v1/projects/{}/location/global/prometheus"
 
 _ATTEMPT = 0.8
 """The share of the deadline that one try may take: asking a slow server anew makes it slower."""
+
+_NO_CLOUD = "no Cloud Monitoring here: --google-project or --cloud-monitoring-project names its project"
 
 
 def open_source(settings: MetricSettings, fresh_seconds: float = FRESH_SECONDS) -> CachedSource:
@@ -30,10 +33,14 @@ def open_source(settings: MetricSettings, fresh_seconds: float = FRESH_SECONDS) 
     area = Area(settings.cluster, settings.location, settings.cluster_project)
     pace = RetryPolicy(deadline=settings.deadline_seconds, attempt=_ATTEMPT * settings.deadline_seconds)
     prometheus = PrometheusSource(_connection(settings), area, pace)
-    project = settings.cloud_monitoring_project or settings.google_project
-    if project is None:
-        return CachedSource(RoutedSource(prometheus), fresh_seconds)
-    return CachedSource(RoutedSource(prometheus, lambda: _cloud(project, pace)), fresh_seconds)
+    routed = RoutedSource(
+        {
+            SignalQuestion: prometheus,
+            PromqlQuestion: prometheus,
+            CloudQuestion: _cloud_monitoring(settings, pace),
+        }
+    )
+    return CachedSource(routed, fresh_seconds)
 
 
 def _connection(settings: MetricSettings) -> PrometheusConnection:
@@ -46,7 +53,14 @@ def _connection(settings: MetricSettings) -> PrometheusConnection:
     return PrometheusConnection(url, with_tls(GoogleSession(google_credentials()), settings))
 
 
-def _cloud(project: str, pace: RetryPolicy) -> ClosableSource:
+def _cloud_monitoring(settings: MetricSettings, pace: RetryPolicy) -> ClosableSource:
+    project = settings.cloud_monitoring_project or settings.google_project
+    if project is None:
+        return MissingSource(_NO_CLOUD)
+    return LazySource("Cloud Monitoring", lambda: _open_cloud(project, pace))
+
+
+def _open_cloud(project: str, pace: RetryPolicy) -> ClosableSource:
     # gRPC takes most of a second to import and most policies do without.
     from google.cloud.monitoring_v3 import MetricServiceClient
 

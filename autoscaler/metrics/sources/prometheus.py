@@ -9,15 +9,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from threading import Event, Lock
 
-from autoscaler.api.models import QUANTILE_SIGNALS, Signal
 from autoscaler.doubling import doubled
 from autoscaler.errors import QueryError, SourceError
 from autoscaler.metrics.promql import Area, render, render_query
-from autoscaler.metrics.signals import CATALOGUE
 from autoscaler.metrics.sources.bounded_queries import RetryPolicy, query_all
 from autoscaler.metrics.sources.connection import PrometheusConnection, QueryResult
 from autoscaler.metrics.sources.vectors import exporters, pod_buckets, pod_points, query_points, unrated
-from autoscaler.ports import Answer, Question
+from autoscaler.ports.metrics import Answer, CloudQuestion, PromqlQuestion, Question, SignalQuestion
 
 
 class PrometheusSource:
@@ -45,7 +43,7 @@ class PrometheusSource:
     def answers(
         self, questions: Collection[Question], namespaces: Collection[str]
     ) -> Mapping[Question, Answer]:
-        """One answer for each question; ports.MetricSource."""
+        """One answer for each question; ports.metrics.MetricSource."""
         queries = {question: self._queries(question, namespaces) for question in questions}
         every = (query for several in queries.values() for query in several)
         results = query_all(self._pool, every, self._ask, self._pace.deadline, self._closed)
@@ -55,9 +53,13 @@ class PrometheusSource:
         }
 
     def _queries(self, question: Question, namespaces: Collection[str]) -> tuple[str, ...]:
-        if question.signal is None:
-            return (render_query(question.query or ""),)
-        return render(question.signal, question.window_seconds, self._area, namespaces)
+        match question:
+            case SignalQuestion(signal, window_seconds):
+                return render(signal, window_seconds, self._area, namespaces)
+            case PromqlQuestion(query):
+                return (render_query(query),)
+            case CloudQuestion():
+                raise TypeError("Prometheus is not registered for questions to Cloud Monitoring")
 
     def _ask(self, query: str, deadline: float) -> QueryResult:
         """One query, until it is answered or refused, or there is no time for another try."""
@@ -110,13 +112,13 @@ def _answer(question: Question, outcomes: Sequence[QueryResult | str]) -> Answer
 
 
 def _read(question: Question, results: Sequence[QueryResult]) -> Answer:
-    if question.signal is None:
+    if not isinstance(question, SignalQuestion):
         return Answer(points=query_points(results))
-    if question.signal in QUANTILE_SIGNALS:
+    info = question.signal.info
+    if info.is_quantile:
         return Answer(buckets=pod_buckets(results))
-    info = CATALOGUE[question.signal]
     return Answer(
         points=pod_points(info, results),
-        exporters=exporters(results) if info.sources[0].alongside else (),
-        unrated=unrated(results) if question.signal is Signal.REJECTED_RATE else frozenset(),
+        exporters=exporters(results) if info.abstains else (),
+        unrated=unrated(results) if info.optional else frozenset(),
     )

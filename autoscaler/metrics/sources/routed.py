@@ -1,4 +1,4 @@
-"""Each question to the source that can answer it."""
+"""Each question to the source that is registered for its kind."""
 
 from __future__ import annotations
 
@@ -9,55 +9,85 @@ from threading import Lock
 
 from autoscaler.errors import QueryError
 from autoscaler.metrics.sources.cached import ClosableSource
-from autoscaler.ports import Answer, Question
+from autoscaler.ports.metrics import Answer, Question
 
 _log = logging.getLogger(__name__)
 
-_NO_CLOUD = Answer(
-    error="no Cloud Monitoring here: --google-project or --cloud-monitoring-project names its project"
-)
-
 
 class RoutedSource:
-    """Prometheus for signals and queries; Cloud Monitoring, opened when first needed, for the rest."""
+    """Several sources as one, asked side by side."""
 
-    def __init__(
-        self, prometheus: ClosableSource, open_cloud: Callable[[], ClosableSource] | None = None
-    ) -> None:
-        self._prometheus = prometheus
-        self._open_cloud = open_cloud
-        self._cloud: ClosableSource | None = None
-        self._lock = Lock()
-        self._aside = ThreadPoolExecutor(4, thread_name_prefix="cloud-monitoring-round")
+    def __init__(self, sources: Mapping[type[Question], ClosableSource]) -> None:
+        """``sources``: by the kind of question that they answer; one may answer several kinds."""
+        self._sources = sources
+        self._each = tuple(dict.fromkeys(sources.values()))
+        self._aside = ThreadPoolExecutor(4, thread_name_prefix="source-round")
 
     def close(self) -> None:
-        """Closes both."""
+        """Closes them all."""
         self._aside.shutdown(wait=False, cancel_futures=True)
-        self._prometheus.close()
-        if self._cloud is not None:
-            self._cloud.close()
+        for source in self._each:
+            source.close()
 
     def answers(
         self, questions: Collection[Question], namespaces: Collection[str]
     ) -> Mapping[Question, Answer]:
-        """One answer for each question; ports.MetricSource."""
-        cloud = [question for question in questions if question.cloud is not None]
-        if not cloud:
-            return self._prometheus.answers(questions, namespaces)
-        aside = self._aside.submit(self._ask_cloud, cloud)
-        rest = [question for question in questions if question.cloud is None]
-        told = self._prometheus.answers(rest, namespaces) if rest else {}
-        return {**told, **aside.result()}
+        """One answer for each question; ports.metrics.MetricSource."""
+        asked = [(source, self._questions_for(source, questions)) for source in self._each]
+        here, *others = [pair for pair in asked if pair[1]] or asked[:1]
+        aside = [self._aside.submit(source.answers, given, namespaces) for source, given in others]
+        found = dict(here[0].answers(here[1], namespaces))
+        for answers in aside:
+            found |= answers.result()
+        return found
 
-    def _ask_cloud(self, questions: Collection[Question]) -> Mapping[Question, Answer]:
-        if self._open_cloud is None:
-            return dict.fromkeys(questions, _NO_CLOUD)
+    def _questions_for(self, source: ClosableSource, questions: Collection[Question]) -> list[Question]:
+        return [question for question in questions if self._sources[type(question)] is source]
+
+
+class LazySource:
+    """A source that is opened when first needed. Its failures are answers: others do not fail with it."""
+
+    def __init__(self, name: str, open_source: Callable[[], ClosableSource]) -> None:
+        """``name``: for the log."""
+        self._name = name
+        self._open = open_source
+        self._source: ClosableSource | None = None
+        self._lock = Lock()
+
+    def close(self) -> None:
+        """Closes it if it was opened."""
+        if self._source is not None:
+            self._source.close()
+
+    def answers(
+        self, questions: Collection[Question], namespaces: Collection[str]
+    ) -> Mapping[Question, Answer]:
+        """One answer for each question; ports.metrics.MetricSource."""
         try:
             with self._lock:
-                self._cloud = self._cloud or self._open_cloud()
-            return self._cloud.answers(questions, ())
+                self._source = self._source or self._open()
+            return self._source.answers(questions, namespaces)
         except QueryError as error:
             return dict.fromkeys(questions, Answer(error=str(error)))
-        except Exception as error:  # what Prometheus answered is not lost with it
-            _log.exception("Cloud Monitoring failed")
+        except Exception as error:  # the answers of other sources are not lost with it
+            _log.exception("%s failed", self._name)
             return dict.fromkeys(questions, Answer(error=f"{type(error).__name__}: {error}"))
+
+
+class MissingSource:
+    """Stands for a source that is not configured: every answer says why."""
+
+    def __init__(self, reason: str) -> None:
+        self._answer = Answer(error=reason)
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    def answers(
+        self,
+        questions: Collection[Question],
+        namespaces: Collection[str],  # noqa: ARG002
+    ) -> Mapping[Question, Answer]:
+        """The reason, for each question; ports.metrics.MetricSource."""
+        return dict.fromkeys(questions, self._answer)

@@ -10,11 +10,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from math import isnan
 from typing import Any, TypeVar
 
+from autoscaler.api.catalogue import Reduction, SignalInfo
 from autoscaler.errors import QueryError
 from autoscaler.metrics.promql import EXPORTER, PART, TIME
-from autoscaler.metrics.signals import Reduction, SignalInfo
 from autoscaler.metrics.sources.connection import QueryResult
-from autoscaler.ports import Buckets, Point
+from autoscaler.ports.metrics import Buckets, Point
 
 _Pod = tuple[str, str]
 _Labels = frozenset[tuple[str, str]]

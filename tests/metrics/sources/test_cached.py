@@ -9,9 +9,9 @@ import pytest
 
 from autoscaler.api.models import Signal
 from autoscaler.metrics.sources.cached import CachedSource
-from autoscaler.ports import Answer, Point, Question
+from autoscaler.ports.metrics import Answer, Point, PromqlQuestion, Question, SignalQuestion
 
-A, B = Question(query="a"), Question(query="b")
+A, B = PromqlQuestion("a"), PromqlQuestion("b")
 GOOD = Answer(points=(Point(3, 100.0),))
 FAILED = Answer(error="HTTP 503")
 
@@ -65,7 +65,7 @@ def test_what_was_asked_a_moment_ago_is_not_asked_again(shared, source, clock):
     assert source.asked[2:] == [{A}]
 
 
-SIGNAL = Question(signal=Signal.WAITING)
+SIGNAL = SignalQuestion(Signal.WAITING)
 
 
 def test_more_namespaces_are_another_question_and_fewer_are_not(shared, source):

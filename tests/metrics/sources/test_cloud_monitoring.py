@@ -15,7 +15,7 @@ from autoscaler.api.models import Metric
 from autoscaler.metrics.readings import question, reading
 from autoscaler.metrics.sources.bounded_queries import RetryPolicy
 from autoscaler.metrics.sources.cloud_monitoring import LOOKBACK_SECONDS, MAX_SERIES, CloudMonitoringSource
-from autoscaler.ports import Answer, Question
+from autoscaler.ports.metrics import Answer, CloudQuestion
 from tests.servers.cloud_monitoring import PROJECT, CloudMonitoring, series
 
 NOW = 1_800_000_000.0
@@ -179,7 +179,7 @@ def test_nobody_there_is_an_answer_too():
 
 
 def test_questions_are_asked_at_once():
-    asked = [Question(cloud=cloud(f"{FILTER} AND x={number}").cloud_monitoring) for number in range(6)]
+    asked = [CloudQuestion(cloud(f"{FILTER} AND x={number}").cloud_monitoring) for number in range(6)]
     with found(series(BACKLOG, (NOW - 60, 7))) as server:
         source = CloudMonitoringSource(PROJECT, server.client(), QUICK, clock=lambda: NOW)
         assert all(len(answer.points) == 1 for answer in source.answers(asked * 2, []).values())

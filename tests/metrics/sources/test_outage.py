@@ -11,7 +11,7 @@ import requests
 
 from autoscaler.decision.types import Decision, Pod
 from autoscaler.metrics.promql import Area
-from autoscaler.metrics.readings import questions, readings
+from autoscaler.metrics.readings import by_metric, questions, readings
 from autoscaler.metrics.sources.bounded_queries import RetryPolicy
 from autoscaler.metrics.sources.cached import CachedSource
 from autoscaler.metrics.sources.connection import PrometheusConnection
@@ -51,7 +51,7 @@ class Watch:
         self.now += after
         answers = self.source.answers(questions(POLICY.spec), ["chat"])
         now = time.time()
-        told = readings(POLICY.spec, answers, "chat", PODS, now)
+        told = readings(POLICY.spec, by_metric(POLICY.spec, answers), "chat", PODS, now)
         return decide(POLICY, observe(len(PODS), *told, pods_=PODS), now=now)
 
     def asks_for(self) -> int:

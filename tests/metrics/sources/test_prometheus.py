@@ -20,7 +20,7 @@ from autoscaler.metrics.sources.bounded_queries import RetryPolicy
 from autoscaler.metrics.sources.connection import PrometheusConnection
 from autoscaler.metrics.sources.prometheus import PrometheusSource
 from autoscaler.metrics.sources.sessions import GoogleSession
-from autoscaler.ports import Answer, Question
+from autoscaler.ports.metrics import Answer, PromqlQuestion, Question, SignalQuestion
 from tests.decision.builders import metric, policy
 from tests.servers.eventually import eventually
 from tests.servers.managed_prometheus import (
@@ -32,7 +32,7 @@ from tests.servers.managed_prometheus import (
 )
 from tests.servers.process import free_port
 
-FREE = Question(query="sum(load)")
+FREE = PromqlQuestion("sum(load)")
 QUICK = RetryPolicy(deadline=5.0, attempt=2.0, first_wait=0.01, longest_wait=0.05)
 IMPATIENT = RetryPolicy(deadline=1.5, attempt=1.0, first_wait=0.01, longest_wait=0.02)
 
@@ -175,7 +175,7 @@ def test_a_pause_that_the_server_asks_for_is_kept_across_rounds(server):
     source = source_of(server)
     server.faults.append(Fault(429, headers={"Retry-After": "60"}))
     assert "HTTP 429" in str(source.answers([FREE], ["chat"])[FREE].error)
-    told = source.answers([FREE, Question(signal=Signal.WAITING)], ["chat"])
+    told = source.answers([FREE, SignalQuestion(Signal.WAITING)], ["chat"])
     assert all("asked for a pause" in str(answer.error) for answer in told.values())
     assert server.requests == 1
     source.close()
@@ -213,7 +213,7 @@ def test_nobody_there_is_told_with_the_address():
 def test_equal_queries_are_asked_once_and_different_ones_at_once_but_not_all(server):
     source = source_of(server, RetryPolicy(concurrency=3))
     server.faults.extend([Fault(delay=0.1)] * 12)
-    asked = [Question(query=f"q{number}") for number in range(12)] * 2
+    asked = [PromqlQuestion(f"q{number}") for number in range(12)] * 2
     assert len(source.answers(asked, ["chat"])) == 12
     source.close()
     assert server.requests == 12
@@ -237,7 +237,7 @@ def test_a_tick_is_as_many_requests_for_one_policy_as_for_many(server, count):
 
 def test_many_namespaces_are_asked_in_parts_and_a_failed_part_makes_the_answer_partial(server):
     names = [f"{'n' * 40}-{number:04}" for number in range(2 * MAX_NAMESPACES_CHARACTERS // 40)]
-    question = Question(signal=Signal.WAITING)
+    question = SignalQuestion(Signal.WAITING)
     source = source_of(server)
     parts = {}, {"autoscaler_part": "time"}
     series = [{"metric": {"namespace": "n", "pod": "p", **part}, "value": [5, "7"]} for part in parts]
@@ -251,7 +251,7 @@ def test_many_namespaces_are_asked_in_parts_and_a_failed_part_makes_the_answer_p
 
 def test_without_a_namespace_there_is_nothing_to_ask(server):
     source = source_of(server)
-    question = Question(signal=Signal.WAITING)
+    question = SignalQuestion(Signal.WAITING)
     assert source.answers([question], []) == {question: Answer()}
     source.close()
     assert server.requests == 0
@@ -288,7 +288,7 @@ def test_after_the_end_a_try_that_hangs_is_left_behind():
 def test_one_fresh_token_serves_all_threads(server):
     credentials = IssuedCredentials(server)
     source = source_of(server, session=GoogleSession(credentials))
-    asked = [Question(query=f"q{number}") for number in range(16)]
+    asked = [PromqlQuestion(f"q{number}") for number in range(16)]
     assert all(answer.error is None for answer in source.answers(asked, ["chat"]).values())
     source.close()
     assert credentials.refreshes == 1
@@ -326,7 +326,7 @@ class NoToken(Credentials):
 def test_without_a_token_the_reason_is_told_and_nothing_is_sent(server):
     credentials = NoToken()
     source = source_of(server, IMPATIENT, GoogleSession(credentials))
-    asked = [Question(query=f"q{number}") for number in range(8)]
+    asked = [PromqlQuestion(f"q{number}") for number in range(8)]
     told = source.answers(asked, ["chat"])
     source.close()
     assert {str(answer.error).partition(" (")[0] for answer in told.values()} == {

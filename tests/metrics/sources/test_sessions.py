@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 from autoscaler.metrics.sources.factory import open_source
-from autoscaler.ports import Question
+from autoscaler.ports.metrics import PromqlQuestion
 from autoscaler.settings import MetricSettings
 from tests.servers.certificates import Authority
 from tests.servers.managed_prometheus import ManagedPrometheus
 
-QUESTIONS = (Question(query="up"), Question(query="down"))
+QUESTIONS = (PromqlQuestion("up"), PromqlQuestion("down"))
 
 
 @pytest.fixture

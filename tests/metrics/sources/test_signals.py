@@ -17,15 +17,15 @@ from pathlib import Path
 import pytest
 import requests
 
+from autoscaler.api.catalogue import GATEWAY_QUEUE
 from autoscaler.api.models import Metric, Signal
 from autoscaler.decision.types import Pod, Reading
 from autoscaler.metrics.promql import Area
 from autoscaler.metrics.readings import question, reading
-from autoscaler.metrics.signals import GATEWAY_QUEUE
 from autoscaler.metrics.sources.connection import PrometheusConnection
 from autoscaler.metrics.sources.prometheus import PrometheusSource
 from autoscaler.metrics.sources.sessions import GoogleSession
-from autoscaler.ports import Answer, Question
+from autoscaler.ports.metrics import Answer, PromqlQuestion, SignalQuestion
 from tests.decision.builders import decide, metric, observe, policy
 from tests.servers.eventually import eventually
 from tests.servers.exporter import Exporter
@@ -221,7 +221,7 @@ def source(managed: ManagedPrometheus) -> Iterator[PrometheusSource]:
 
 
 def asked(source: PrometheusSource, signal: Signal, *namespaces: str, window: int = 60) -> Answer:
-    asked = Question(signal=signal, window_seconds=window)
+    asked = SignalQuestion(signal, window_seconds=window)
     answer = source.answers([asked], namespaces or ("chat",))[asked]
     assert answer.error is None
     return answer
@@ -273,7 +273,7 @@ def test_all_workloads_are_one_query_however_many_pods(source, managed):
 
 def test_rates_add_up_and_a_single_sample_is_no_rate(source):
     found = values(asked(source, Signal.REQUESTS_RATE, window=900))
-    plain = Question(query='sum(rate(vllm:request_success_total{pod="counting"}[900s]))')
+    plain = PromqlQuestion('sum(rate(vllm:request_success_total{pod="counting"}[900s]))')
     (expected,) = source.answers([plain], [])[plain].points
     assert found["counting"] == pytest.approx(expected.value, rel=0.05)
     assert expected.value > 0
@@ -298,7 +298,7 @@ def test_a_gateways_queue_is_found(source):
 
 def test_refused_requests_are_added_up_and_a_counter_without_a_rate_is_known_to_be_there(source):
     answer = asked(source, Signal.REJECTED_RATE, window=900)
-    plain = Question(query='sum(rate(vllm:admission_rejections_total{pod="refusing"}[900s]))')
+    plain = PromqlQuestion('sum(rate(vllm:admission_rejections_total{pod="refusing"}[900s]))')
     (expected,) = source.answers([plain], [])[plain].points
     assert values(answer) == {"refusing": pytest.approx(expected.value, rel=0.05)}
     assert expected.value > 0
@@ -367,7 +367,7 @@ def test_every_signal_of_vllm_is_found_in_a_real_scrape(tmp_path):
     with Exporter(text) as vllm, Prometheus(tmp_path, interval=0.2) as server:
         server.scrape([{"targets": [vllm.address], "labels": {"namespace": "chat", "pod": "vllm-0"}}])
         source = PrometheusSource(PrometheusConnection(server.url, requests.Session()), Area())
-        asked = [Question(signal=signal, window_seconds=60) for signal in Signal if signal not in _NOT_IN_IT]
+        asked = [SignalQuestion(signal, window_seconds=60) for signal in Signal if signal not in _NOT_IN_IT]
         eventually(lambda: all(one.points or one.buckets for one in source.answers(asked, ["chat"]).values()))
         source.close()
 
@@ -413,7 +413,7 @@ def test_one_quantile_over_the_live_pods_is_what_prometheus_says_of_them(source,
     told = read(source, MEDIAN, "quick", "tardy", "idle")
     pods = 'namespace="chat", pod=~"quick|tardy|idle"'
     query = f"histogram_quantile(0.5, sum by (le) (rate({TTFT}_bucket{{{pods}}}[900s])))"
-    (expected,) = source.answers([Question(query=query)], [])[Question(query=query)].points
+    (expected,) = source.answers([PromqlQuestion(query)], [])[PromqlQuestion(query)].points
     assert told.samples[0].value == pytest.approx(expected.value)
     assert 0.1 < told.samples[0].value < 0.5
     assert told.missing == ()
@@ -434,21 +434,21 @@ def test_while_nobody_asks_there_is_no_latency(source):
 
 
 def test_a_bare_selector_has_the_samples_own_times(source, start):
-    own = Question(query='vllm:num_requests_running{pod="slow-scrape"}')
+    own = PromqlQuestion('vllm:num_requests_running{pod="slow-scrape"}')
     found = {(point.pod, point.value): point.timestamp for point in source.answers([own], [])[own].points}
     assert found["slow-scrape", 1] == pytest.approx(start - 50, abs=0.01)
     assert found["slow-scrape", 7] == pytest.approx(start, abs=0.01)
 
 
 def test_any_other_query_has_the_time_of_its_evaluation_and_keeps_its_pods(source):
-    own = Question(query="sum by (pod) (vllm:num_requests_running)")
+    own = PromqlQuestion("sum by (pod) (vllm:num_requests_running)")
     points = source.answers([own], [])[own].points
     assert {point.pod for point in points} >= {"two-models", "elsewhere", "crowd-007"}
     assert all(abs(time.time() - point.timestamp) < 60 for point in points)
 
 
 def test_a_scalar_is_a_value_without_a_pod(source):
-    own = Question(query="40 + 2")
+    own = PromqlQuestion("40 + 2")
     assert [(point.value, point.pod) for point in source.answers([own], [])[own].points] == [(42, None)]
 
 
@@ -463,12 +463,12 @@ def test_a_scalar_is_a_value_without_a_pod(source):
     ],
 )
 def test_a_wrong_query_is_told_in_the_servers_words(source, query, reason):
-    error = source.answers([Question(query=query)], [])[Question(query=query)].error
+    error = source.answers([PromqlQuestion(query)], [])[PromqlQuestion(query)].error
     assert any(part in str(error) for part in reason.split("|")), error
 
 
 def test_a_wrong_query_spoils_no_other_question(source):
-    wrong, right = Question(query="sum("), Question(signal=Signal.RUNNING)
+    wrong, right = PromqlQuestion("sum("), SignalQuestion(Signal.RUNNING)
     told = source.answers([wrong, right], ["chat"])
     assert told[wrong].error
     assert told[right].points

@@ -5,10 +5,9 @@ from __future__ import annotations
 from math import inf, isnan, nan
 
 from autoscaler.api.models import Signal
-from autoscaler.metrics.signals import CATALOGUE
 from autoscaler.metrics.sources.connection import QueryResult
 from autoscaler.metrics.sources.vectors import exporters, pod_buckets, pod_points, query_points, unrated
-from autoscaler.ports import Buckets, Point
+from autoscaler.ports.metrics import Buckets, Point
 
 
 def vector(*series: tuple[dict[str, str], str]) -> QueryResult:
@@ -20,7 +19,7 @@ def of(pod: str, **labels: str) -> dict[str, str]:
 
 
 def points(results: list[QueryResult], signal: Signal = Signal.RUNNING) -> tuple[Point, ...]:
-    return pod_points(CATALOGUE[signal], results)
+    return pod_points(signal.info, results)
 
 
 def values(*texts: str, signal: Signal) -> list[float]:

@@ -7,9 +7,12 @@ from typing import Any
 
 import pytest
 
+from autoscaler.api.catalogue import Scope, Signal
 from autoscaler.api.models import Metric
 from autoscaler.decision.types import Reading
-from simulator.run.scrape import ITL_EDGES, TTFT_EDGES, LatencyHistograms, Scraper
+from simulator.run.latency_histograms import ITL_EDGES, TTFT_EDGES, LatencyHistograms
+from simulator.run.scrape import Scraper
+from simulator.run.scraped_signals import READERS, PodScrape, Scrape
 from simulator.startup.plan import StartupModel
 from simulator.vllm.request_table import RequestTable
 from simulator.world.cluster import Cluster
@@ -46,6 +49,18 @@ def read(scraper: Scraper, cluster: Cluster, now: float) -> Reading:
 
 def values(reading: Reading) -> list[float]:
     return [round(sample.value, 6) for sample in reading.samples]
+
+
+def test_every_signal_of_the_catalogue_is_read_from_the_scrapes_as_its_entry_says():
+    assert list(READERS) == list(Signal)
+    histograms = {"ttft": (1,) * len(TTFT_EDGES), "itl": (1,) * len(ITL_EDGES)}
+    pod = PodScrape(1, 2, 0.5, 3.0, 4.0, 5, 6, 7, refused=8, **histograms)
+    scrapes = [Scrape(time, {"vllm-0": pod}, 9) for time in (0.0, 15.0)]
+    for signal, read_signal in READERS.items():
+        answer = read_signal(scrapes, 60)
+        assert len(answer.buckets) == signal.info.is_quantile
+        of_pods = signal.info.scope is Scope.POD
+        assert [one.pod for one in answer.points] == ["vllm-0" if of_pods else None] * (not answer.buckets)
 
 
 def test_a_sample_is_as_old_as_its_scrape_and_is_not_seen_before_the_lag_has_passed():

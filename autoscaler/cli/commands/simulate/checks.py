@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from autoscaler.cli.commands.simulate.options import FOR_POLICIES, PlannedRun, SimulateOptions
 from autoscaler.errors import Diagnostic, PolicyError, TraceError
 from simulator.run.scenario import FixedScaling
+
+if TYPE_CHECKING:
+    from autoscaler.documents.policies import LoadedPolicy
 
 
 def check_effect(runs: Sequence[PlannedRun], options: SimulateOptions) -> None:
@@ -32,18 +36,31 @@ def check_effect(runs: Sequence[PlannedRun], options: SimulateOptions) -> None:
 def check_queries(runs: Sequence[PlannedRun], options: SimulateOptions) -> None:
     """A free query can only be answered from recorded values. Raises PolicyError without them."""
     problems = [
-        loaded.diagnostic(
-            ("spec", "metrics", index, "query" if metric.query else "cloudMonitoring"),
-            f"{'a query' if metric.query else 'Cloud Monitoring'} cannot be simulated: "
-            f"give its recorded values with --series {metric.name}=FILE",
-        )
+        problem
         for loaded in (run.policy for run in runs)
         if loaded is not None
-        for index, metric in enumerate(loaded.policy.spec.metrics)
-        if metric.signal is None and metric.name not in options.series
+        for problem in _unanswerable(loaded, options.series)
     ]
     if problems:
         raise PolicyError(problems)
+
+
+def _unanswerable(loaded: LoadedPolicy, series: Collection[str]) -> Iterator[Diagnostic]:
+    """The metrics that the simulator does not count, and that have no recorded values."""
+    from autoscaler.metrics.readings import question  # as the simulator does, where there is a policy
+    from autoscaler.ports.metrics import CloudQuestion, PromqlQuestion, SignalQuestion
+
+    for index, metric in enumerate(loaded.policy.spec.metrics):
+        match question(metric):
+            case SignalQuestion():
+                continue
+            case PromqlQuestion():
+                field, what = "query", "a query"
+            case CloudQuestion():
+                field, what = "cloudMonitoring", "Cloud Monitoring"
+        if metric.name not in series:
+            message = f"{what} cannot be simulated: give its recorded values with --series {metric.name}=FILE"
+            yield loaded.diagnostic(("spec", "metrics", index, field), message)
 
 
 def check_nodes(runs: Sequence[PlannedRun], options: SimulateOptions) -> None:
