@@ -1,7 +1,7 @@
-"""Which of the simulator's modules also run compiled, and where Python finds them.
+"""The simulator's modules that also run compiled, and the place where Python finds them.
 
-The same files run as they are or, where an installation had a C compiler, as extensions that mypyc made
-of them (``hatch_build.py``). ``AUTOSCALE_PURE=1`` in the environment asks for plain Python.
+The same files run as plain Python or, if a C compiler was there at installation, as extensions that mypyc
+made of them (``hatch_build.py``). ``AUTOSCALE_PURE=1`` in the environment asks for plain Python.
 """
 
 from __future__ import annotations
@@ -28,9 +28,10 @@ MODULES = (
 
 
 def compiled_folder(package: Path) -> Path:
-    """Where extensions of exactly these sources, for this Python, are kept; it may not exist.
+    """The folder for extensions of exactly these sources and this Python; it may not exist.
 
-    The name tells one text from another, so that a changed source runs as Python until it is compiled anew.
+    Its name contains a checksum of the sources: a changed source runs as plain Python until it is
+    compiled again.
     """
     text = b"".join((package / f"{module}.py").read_bytes() for module in MODULES)
     return package / "_compiled" / f"{sys.implementation.cache_tag}-{zlib.crc32(text):08x}"

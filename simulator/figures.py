@@ -8,7 +8,7 @@ NOTHING = "-"
 
 
 _DECIMALS = 6
-"""Of the figures in JSON: microseconds; digits beyond them are noise of the arithmetic."""
+"""Decimals of the figures in JSON: microseconds; further digits are noise of the arithmetic."""
 
 
 def rounded(value: float | None) -> float | None:
@@ -32,7 +32,7 @@ def dollars(value: float | None) -> str:
 
 
 def share(value: float | None) -> str:
-    """A share of 1 in percent; 100% and 0% only when it is exactly that."""
+    """A share of 1 in percent; 100% and 0% only when the share is exactly 1 or 0."""
     if value is None:
         return NOTHING
     if 0.9999 < value < 1.0:
@@ -43,7 +43,7 @@ def share(value: float | None) -> str:
 
 
 def goal(value: float) -> str:
-    """A goal as somebody wrote it: ``99%``, ``99.9%``."""
+    """A goal as a user writes it: ``99%``, ``99.9%``."""
     return f"{value * 100:g}%"
 
 
@@ -57,7 +57,7 @@ def latency(seconds: float | None) -> str:
 
 
 def limit(seconds: float) -> str:
-    """A limit as somebody wrote it: ``2 s``, ``100 ms``."""
+    """A limit as a user writes it: ``2 s``, ``100 ms``."""
     return f"{seconds * 1000:g} ms" if seconds < 1.0 else f"{seconds:g} s"
 
 
@@ -68,7 +68,7 @@ def clock(seconds: float) -> str:
 
 
 def rejection_remark(limit: dict[str, Any]) -> str:
-    """Which limit turned requests away; a trace for longer contexts needs another profile."""
+    """Names the limit that rejected requests; a trace with longer contexts needs another profile."""
     if "queued" in limit:
         full = f"{limit['name']} ({limit['queued']:,}), running and waiting together"
         return f"{limit['requests']:,} by replicas that had as many requests as {full}"
@@ -77,7 +77,7 @@ def rejection_remark(limit: dict[str, Any]) -> str:
 
 
 def cost_remark(summary: dict[str, Any]) -> str:
-    """Which price it is and what it pays for besides replicas, or how to give one."""
+    """The price and what it pays for besides replicas, or the option that gives one."""
     idle = summary["idle_node_hours"]
     priced = _price_remark(summary["price"])
     return f"{priced}; {decimal(idle)} hours of idle nodes included" if idle and summary["price"] else priced

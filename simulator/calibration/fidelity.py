@@ -1,4 +1,4 @@
-"""How far the engine is from a recording of a real server: the same requests, the same moments."""
+"""Errors of the engine against a recording of a real server: the same requests, the same moments."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Errors = dict[str, dict[str, float]]
 
 
 def replay(profile: Profile, requests: Sequence[MeasuredRequest]) -> list[MeasuredRequest]:
-    """The same requests through one simulated replica, with its latencies."""
+    """Sends the same requests through one simulated replica; returns them with its latencies."""
     return _replay(profile, requests, ())[0]
 
 
@@ -76,7 +76,7 @@ def columns(requests: Sequence[MeasuredRequest]) -> dict[str, list[float]]:
 
 
 def errors(simulated: Sequence[MeasuredRequest], real: Sequence[MeasuredRequest]) -> Errors:
-    """By quantity and statistic: simulated over real, less one. A quantity without values is absent."""
+    """Simulated over real, less one, by quantity and statistic. A quantity without values is absent."""
     ours, theirs = columns(simulated), columns(real)
     return {
         quantity: {
@@ -93,9 +93,9 @@ def _statistic(ordered: Sequence[float], name: str) -> float:
 
 @dataclass(frozen=True)
 class SignalError:
-    """One gauge, tick by tick: mean of the real one, mean and mean absolute difference, correlation.
+    """One gauge, tick by tick: the real mean, mean and mean absolute difference, correlation.
 
-    ``correlation`` is None where a side is constant.
+    ``correlation`` is None if either gauge is constant.
     """
 
     real_mean: float

@@ -1,7 +1,7 @@
 """Fits a profile's step-time coefficients to recordings, by simulating them again and again.
 
-All coefficients together, because they are only told apart together: a batch of long prompts, say,
-depends on the prefill cost, on the decoding that goes on meanwhile and on the queue that both make.
+All coefficients are fitted together, because no measurement isolates one: a batch of long prompts, say,
+depends on the prefill cost, on the decoding that continues meanwhile and on the queue that both make.
 The loss is robust (absolute log ratios, capped) and has kinks wherever a step boundary moves, so the
 search uses no derivatives: single coefficients and Nelder and Mead's simplex in turns, on logarithms.
 """
@@ -33,21 +33,22 @@ COEFFICIENTS = {
     "request_overhead_per_prompt_token_us": 1.0,
     "per_output_token_us": 60.0,
 }
-"""What is fitted, and where the search begins if the base profile says 0.
+"""The coefficients to fit, and where the search begins if the base profile has 0.
 
-What the host costs (the last six) hardly depends on the model: these are the sizes met on two of them.
-A start far from them ends in another valley, where the API server's time passes for the GPU's.
+The host's costs (the last six) hardly depend on the model: these are the sizes measured on two models.
+A search that begins far from them ends in another valley, where it takes the API server's time for
+the GPU's.
 """
 
 EVALUATIONS = (40, 300, 250)
-"""Losses that the simplex may simulate: for two scales (decoding, prefill), then twice for everything."""
+"""Simulations that the simplex may make: for two scales (decoding, prefill), then twice for everything."""
 
 MOVES = ((0.4, 0.15), (0.15, 0.05))
 """Log steps that are tried coefficient by coefficient before each search for everything: the simplex
-hardly moves what only few requests depend on."""
+hardly moves a coefficient on which only few requests depend."""
 
 PULL = 0.004
-"""Weight of a coefficient's squared log distance from its start: decides what the data leave open."""
+"""Weight of a coefficient's squared log distance from its start: decides where the data do not."""
 
 _TOGETHER = (
     ("base_ms", "per_sequence_us", "per_kv_token_ns", "experts_ms"),
@@ -55,7 +56,7 @@ _TOGETHER = (
 )
 _WIDEST = 3.0  # a coefficient stays within exp(±3) of its start
 _LOST = 1e3  # the loss outside
-_MANY = 200  # a recording with as many requests in one episode also counts with its quantiles
+_MANY = 200  # a recording with so many requests in one episode also counts with its quantiles
 
 
 def fit(
@@ -64,7 +65,7 @@ def fit(
     progress: Callable[[float], None] | None = None,
     evaluations: Sequence[int] = EVALUATIONS,
 ) -> StepTime:
-    """Step-time coefficients that agree best with the recordings; the rest of ``base`` is taken as given.
+    """The step-time coefficients that agree best with the recordings; the rest of ``base`` stays as it is.
 
     ``progress`` is called with the fraction done. Deterministic.
 
@@ -83,7 +84,7 @@ def fit(
 
 
 def _one_by_one(loss: Callable[[Sequence[float]], float], point: list[float], step: float) -> list[float]:
-    """Moves each coordinate by a step up or down where that lowers the loss."""
+    """Moves each coordinate a step up or down, if that lowers the loss."""
     lowest = loss(point)
     for place in range(len(point)):
         for change in (step, -step):
@@ -144,7 +145,7 @@ class _Search:
         ]
 
     def scaled_loss(self, scales: Sequence[float]) -> float:
-        """The loss where only the two scales differ from the start."""
+        """The loss when only the two scales differ from the start."""
         return self.loss(self.spread(scales))
 
     def step_time(self, point: Sequence[float]) -> StepTime:
@@ -173,7 +174,7 @@ class _Search:
 
 
 def _weights(episodes: Sequence[tuple[MeasuredRequest, ...]]) -> list[float]:
-    """An episode counts as the root of its requests; equal small ones share the weight of one such."""
+    """An episode weighs the root of its requests; equal ones share the weight of one with all their requests."""
     alike = Counter((len(episode), episode[0][1:3]) for episode in episodes)
     weights = [
         sqrt(len(episode) * alike[len(episode), episode[0][1:3]]) / alike[len(episode), episode[0][1:3]]
@@ -206,7 +207,7 @@ def _recording_loss(
 
 
 def _request_loss(ours: MeasuredRequest, real: MeasuredRequest) -> float:
-    """TPOT counts most: a relative error of it is one of throughput, and throughput makes the queues."""
+    """The error of a request. TPOT counts most: its error is one of throughput, which makes the queues."""
     loss = 0.5 * _log_ratio(ours.ttft_s, real.ttft_s) + 0.7 * _log_ratio(ours.e2e_s, real.e2e_s)
     if real.output_tokens > 1:
         loss += _log_ratio(ours.tpot_s, real.tpot_s)
@@ -224,5 +225,5 @@ def _quantile_loss(ours: Sequence[MeasuredRequest], real: Sequence[MeasuredReque
 
 
 def _log_ratio(ours: float, real: float) -> float:
-    """At most a factor of 1.65 (exp 0.5) counts: warm-up and other outliers teach nothing."""
+    """The absolute log ratio, capped at 0.5 (a factor of 1.65) against warm-up and other outliers."""
     return min(abs(log(max(ours, 1e-9) / max(real, 1e-9))), 0.5)

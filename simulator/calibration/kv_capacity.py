@@ -1,7 +1,7 @@
-"""The size of a server's KV cache, from what was in it at moments when its gauge was read.
+"""The size of a server's KV cache, from its content at the moments when its gauge was read.
 
-The tokens of every request that decodes are known: its prompt, and of its answer the part that its
-times give. Their blocks over ``vllm:kv_cache_usage_perc`` are the blocks that there are.
+The tokens of a decoding request are known: its prompt, and the part of its answer that follows from its
+times. The blocks of all requests, divided by ``vllm:kv_cache_usage_perc``, are the blocks of the cache.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from simulator.vllm.profile import Profile, ReplicaMemory
 
 LEAST_TICKS = 5
 LEAST_USAGE = 0.02
-"""Below it the gauge, which is some milliseconds older than the tick, says too little."""
+"""The least usage that counts. The gauge is some milliseconds older than the tick: a large error below."""
 TOLERANCE = 0.02
-"""A size that is measured this close to the profile's confirms it: the profile's is exact."""
+"""A measured size this close to the profile's size confirms it: the profile's is exact."""
 
 
 def measured_blocks(base: Profile, recordings: Sequence[Recording]) -> int | None:
-    """KV blocks of the server behind the recordings; None where too few moments tell.
+    """KV blocks of the server behind the recordings; None if too few moments are usable.
 
-    A moment tells when every request that was there decoded: what waits has no blocks, and of a prompt
-    that is being computed nobody knows how many. Shared prefixes would be counted twice, so a profile
-    with prefix caching gets None. Within 0.5 % on three recordings whose size is known.
+    A moment is usable if every request decodes: waiting requests have no blocks, and the number of blocks
+    of an incomplete prompt is unknown. Shared prefixes would be counted twice, so a profile with prefix
+    caching gets None. Within 0.5 % on three recordings whose size is known.
     """
     if base.scheduler.enable_prefix_caching:
         return None
@@ -43,7 +43,7 @@ def measured_blocks(base: Profile, recordings: Sequence[Recording]) -> int | Non
 
 
 def _decoding(recording: Recording, gauges: Gauges) -> list[MeasuredRequest] | None:
-    """The requests at this moment; None if one of them did not decode, or its times are not known."""
+    """The requests at this moment; None if one of them did not decode, or its times are unknown."""
     now = gauges.time_s
     if gauges.waiting or now >= recording.seen_until_s:
         return None
@@ -53,14 +53,14 @@ def _decoding(recording: Recording, gauges: Gauges) -> list[MeasuredRequest] | N
 
 
 def _tokens(request: MeasuredRequest, now: float) -> int:
-    """Prompt and answer up to ``now``, as if the answer's tokens came evenly."""
+    """Tokens of prompt and answer up to ``now``, as if the answer's tokens came evenly."""
     decoding_s = request.e2e_s - request.ttft_s
     share = (now - request.sent_s - request.ttft_s) / decoding_s if decoding_s else 1.0
     return request.prompt_tokens + int(request.output_tokens * share)
 
 
 def with_blocks(base: Profile, blocks: int) -> ReplicaMemory:
-    """The profile's memory with as many KV blocks as were measured, or as it is if those confirm it."""
+    """The profile's memory with the measured KV blocks; unchanged if they confirm it."""
     memory = base.memory
     scale = blocks / memory.usable_blocks(base.scheduler.block_size_tokens)
     if abs(scale - 1.0) <= TOLERANCE:

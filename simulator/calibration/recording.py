@@ -1,4 +1,4 @@
-"""What a load client and ``/metrics`` recorded of one real vLLM server, for calibration.
+"""Recordings of one real vLLM server by a load client and from ``/metrics``, for calibration.
 
 Requests: a CSV with ``sent_s, prompt_tokens, output_tokens, ttft_s, e2e_s`` (seconds from the run's
 start; latencies from ``sent_s``), and optionally ``completion_tokens`` and ``error``. Metrics: a CSV
@@ -48,7 +48,7 @@ class Gauges(NamedTuple):
 class Recording:
     """One run: its requests sorted by ``sent_s``, and its gauges where they were recorded.
 
-    ``seen_until_s``: what ends later is load, but its latencies are unknown.
+    ``seen_until_s``: a request that ends later counts as load, but its latencies are unknown.
     """
 
     name: str
@@ -57,9 +57,10 @@ class Recording:
     seen_until_s: float = inf
 
     def until(self, seconds: float) -> Recording:
-        """What was known at ``seconds``: what was sent or scraped before, latencies of what had ended.
+        """The requests sent and the gauges scraped before ``seconds``; latencies of the ended requests.
 
-        The others were slowed down by requests that are cut off here, so they would teach too much.
+        Requests that end later were slowed down by requests that are cut off here; their latencies would
+        mislead the fit.
         """
         return replace(
             self,
@@ -69,14 +70,14 @@ class Recording:
         )
 
     def seen(self, request: MeasuredRequest) -> bool:
-        """Whether the latencies of a request are known."""
+        """True if the latencies of a request are known."""
         return request.sent_s + request.e2e_s <= self.seen_until_s
 
     def episodes(self) -> Iterator[tuple[MeasuredRequest, ...]]:
         """The requests, cut where the server was idle.
 
-        What happens after an idle moment does not depend on what was before, so each piece can be
-        replayed on its own, and the error of one is not carried into the next.
+        The server does not remember anything across an idle moment. So each piece can be replayed on
+        its own, and its error is not carried into the next.
         """
         episode: list[MeasuredRequest] = []
         busy_until = 0.0
@@ -135,16 +136,16 @@ def _number(row: Mapping[str, str], column: str) -> float:
     try:
         value = float(row[column])
     except ValueError:
-        raise _BadCellError(column, f"{row[column]!r} is no number") from None
+        raise _BadCellError(column, f"{row[column]!r} is not a number") from None
     if not isfinite(value) or value < 0.0:
-        raise _BadCellError(column, f"{row[column]!r} is not zero or more")
+        raise _BadCellError(column, f"{row[column]!r} is not a number from 0 up")
     return value
 
 
 def _count(row: Mapping[str, str], column: str) -> int:
     value = _number(row, column)
     if value < 1 or value != int(value):
-        raise _BadCellError(column, f"{row[column]!r} is no whole number of tokens from 1 up")
+        raise _BadCellError(column, f"{row[column]!r} is not a whole number of tokens from 1 up")
     return int(value)
 
 
@@ -179,7 +180,7 @@ def _read_row(
     try:
         fields = csv_fields(text)
     except csv.Error as error:
-        raise lines.fail(number, "", f"is no CSV row: {error}") from None
+        raise lines.fail(number, "", f"is not a valid CSV row: {error}") from None
     if len(fields) != len(header):
         raise lines.fail(number, "", f"has {len(fields)} fields; the header has {len(header)}")
     try:

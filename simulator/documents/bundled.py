@@ -1,4 +1,4 @@
-"""YAML files that come along. Tests have looked at them, so they are read as they are."""
+"""Bundled YAML files. Tests have validated them, so they are read without validation."""
 
 from __future__ import annotations
 
@@ -11,5 +11,5 @@ _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def read_bundled(path: Path) -> Any:
-    """The one document of a file of ours, as plain data."""
+    """The one document of a bundled file, as plain data."""
     return yaml.load(path.read_bytes(), Loader=_LOADER)

@@ -1,4 +1,4 @@
-"""One YAML document as a dataclass, checked by pydantic: every problem named by file, line and field."""
+"""Reads one YAML document into a dataclass; pydantic's problems are named by file, line and field."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""A vLLM without a GPU: its server's endpoints and metrics on the simulator's engine, in real time."""
+"""A vLLM without a GPU: endpoints and metrics of its server on the simulator's engine, in real time."""

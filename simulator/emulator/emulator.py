@@ -18,7 +18,7 @@ _AT_ONCE_S = 0.001  # aiohttp takes 0 for "no limit"
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """Something that listens: ``url`` without a slash at its end."""
+    """A listening server; its ``url`` has no slash at the end."""
 
     host: str
     port: int
@@ -26,7 +26,7 @@ class Listener:
 
     @property
     def url(self) -> str:
-        """Where clients reach it."""
+        """The address for clients."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"http://{host}:{self.port}"
 
@@ -35,7 +35,7 @@ class Emulator:
     """Any number of pods in one event loop; add and remove them at any time.
 
     ``shutdown_timeout_s``: real seconds that the requests of a removed pod get, as vLLM's option of that
-    name; what has not ended then is aborted.
+    name; requests that have not ended by then are aborted.
     """
 
     def __init__(
@@ -70,10 +70,11 @@ class Emulator:
         return listener
 
     async def remove(self, name: str) -> None:
-        """Ends a pod as SIGTERM ends vLLM; returns when it is gone.
+        """Ends a pod as SIGTERM ends vLLM; returns when the pod is gone.
 
-        It drains: its port, health and metrics stay, new requests are answered with an abort, and those
-        in flight have their time. What is left is aborted after the tokens that it has, and the port closes.
+        It drains: its port, health and metrics stay, new requests are answered with an abort, and
+        requests in flight get ``shutdown_timeout_s``. Then the rest is aborted after the tokens that it
+        has, and the port closes.
         """
         listener = self._listeners.pop(name)
         pod = next(pod for pod in self.pods if pod.name == name)
@@ -81,7 +82,7 @@ class Emulator:
         await self._forget(pod, listener)
 
     async def kill(self, name: str) -> None:
-        """Ends a pod as SIGKILL does: its connections break, whatever is on its way."""
+        """Ends a pod as SIGKILL does: its connections break, answers in progress too."""
         listener = self._listeners.pop(name)
         for site in tuple(listener.runner.sites):
             await site.stop()
@@ -95,12 +96,12 @@ class Emulator:
         pod.close()
 
     async def export_gpus(self, namespace: str, layout: LabelLayout, port: int = 0) -> Listener:
-        """Starts the exporter of all pods' GPUs; as ``add``."""
+        """Starts the exporter of all pods' GPUs; port and error as for ``add``."""
         self._exporter = await self._listen(gpu_app(GpuCollector(self.pods, namespace, layout)), port)
         return self._exporter
 
     async def close(self) -> None:
-        """Removes all pods, together, and the exporter."""
+        """Removes all pods at once, and the exporter."""
         await gather(*[self.remove(name) for name in tuple(self._listeners)])
         if self._exporter is not None:
             await self._exporter.runner.cleanup()

@@ -68,7 +68,7 @@ HISTOGRAMS: Mapping[str, tuple[str, tuple[float, ...] | None]] = {
     "vllm:request_prefill_time_seconds": ("First step to first token.", REQUEST_EDGES),
     "vllm:request_decode_time_seconds": ("First to last token.", REQUEST_EDGES),
 }
-"""Name -> what it holds and its edges; None: ``length_edges``."""
+"""Name -> help text and edges; None: ``length_edges``."""
 
 
 def gauge(name: str, text: str, samples: Iterable[tuple[Labels, float]]) -> Metric:
@@ -80,7 +80,7 @@ def gauge(name: str, text: str, samples: Iterable[tuple[Labels, float]]) -> Metr
 
 
 def counter(name: str, text: str, samples: Iterable[tuple[Labels, float]], created: float) -> Metric:
-    """A counter (``name`` without ``_total``), with the time of its making as vLLM's client gives it."""
+    """A counter (``name`` without ``_total``) with its creation time, as vLLM's client writes it."""
     metric = Metric(name, text, "counter")
     for labels, value in samples:
         metric.add_sample(f"{name}_total", dict(labels), value)

@@ -22,9 +22,9 @@ SAMPLE_S = 1.0
 class GpuCollector(Collector):
     """The GPUs of some pods. ``pods`` may change between scrapes.
 
-    ``layout``: where the workload's name stands. ``pod`` as the exporter itself writes it;
-    ``exported`` as it arrives where the scraper's own labels win: ``pod`` is the exporter then, and
-    the workload in ``exported_pod``.
+    ``layout``: the label with the workload's name. ``pod``: as the exporter itself writes it.
+    ``exported``: as it arrives if the scraper's own labels win: ``pod`` names the exporter, and
+    ``exported_pod`` the workload.
     """
 
     def __init__(self, pods: Sequence[EmulatedPod], namespace: str, layout: LabelLayout = "pod") -> None:

@@ -1,4 +1,4 @@
-"""What clients ask for: bodies of /v1/completions and /v1/chat/completions, checked as vLLM checks them."""
+"""Bodies of /v1/completions and /v1/chat/completions, checked as vLLM checks them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from simulator.emulator.serving import FinishReason
 from simulator.emulator.tokens import MESSAGE_TOKENS, count_tokens
 
 COMPLETION_MAX_TOKENS = 16
-"""What /v1/completions generates where the client names no limit; a chat may fill the context."""
+"""Tokens that /v1/completions generates without a limit of the client; a chat may fill the context."""
 
 TokenIds = Annotated[list[Annotated[int, Field(ge=0, strict=True)]], Field(min_length=1)]
 Tokens = Annotated[int, Field(ge=1)]
@@ -33,14 +33,14 @@ class _Body(BaseModel):
 
 
 class StreamOptions(_Body):
-    """What a stream carries besides text."""
+    """Token counts that a stream carries besides text."""
 
     include_usage: bool | None = False
     continuous_usage_stats: bool | None = False
 
 
 class Sampling(_Body):
-    """What both endpoints share. Everything else (temperature, stop, tools…) is accepted and ignored."""
+    """Fields of both endpoints. All other fields (temperature, stop, tools…) are accepted and ignored."""
 
     model: str | None = None
     n: Literal[1] | None = 1
@@ -51,11 +51,11 @@ class Sampling(_Body):
     stream_options: StreamOptions | None = None
 
     def limit(self) -> int | None:
-        """The most tokens that the client allows; None where it does not say."""
+        """The most tokens that the client allows; None without a limit."""
         return self.max_tokens
 
     def prompt_tokens(self) -> int:
-        """Tokens of the prompt: exact for token ids, estimated for text."""
+        """Tokens of the prompt."""
         raise NotImplementedError
 
 
@@ -69,7 +69,7 @@ class Completion(Sampling):
         return self.max_tokens or COMPLETION_MAX_TOKENS
 
     def prompt_tokens(self) -> int:
-        """As its base says."""
+        """Tokens of the prompt: exact for token ids, estimated for text."""
         prompt = self.prompt
         if isinstance(prompt, list) and not isinstance(prompt[0], int):
             prompt = prompt[0]
@@ -90,7 +90,7 @@ class Message(_Body):
     content: str | list[TextPart] | None = None
 
     def tokens(self) -> int:
-        """Estimated tokens, with what the chat template adds."""
+        """Estimated tokens, with those that the chat template adds."""
         parts = self.content or ""
         text = parts if isinstance(parts, str) else "".join(part.text for part in parts)
         return MESSAGE_TOKENS + count_tokens(text)
@@ -107,7 +107,7 @@ class Chat(Sampling):
         return self.max_completion_tokens or self.max_tokens
 
     def prompt_tokens(self) -> int:
-        """As its base says."""
+        """Estimated tokens of all messages together."""
         return sum(message.tokens() for message in self.messages)
 
 
@@ -115,7 +115,7 @@ def read_body(kind: type[Completion] | type[Chat], body: bytes) -> Completion | 
     """A body, parsed.
 
     Raises:
-        ApiError: 400; it is no JSON, or a field is missing or wrong.
+        OpenAiError: 400; the body is not valid JSON, or a field is missing or wrong.
     """
     try:
         return kind.model_validate_json(body)
@@ -129,7 +129,7 @@ def read_body(kind: type[Completion] | type[Chat], body: bytes) -> Completion | 
 
 @dataclass(frozen=True, slots=True)
 class GenerationRequest:
-    """A request as the engine needs it: ``output`` tokens will be said, of ``max_tokens`` allowed."""
+    """A request as the engine needs it: it will generate ``output`` tokens of ``max_tokens`` allowed."""
 
     prompt: int
     output: int
@@ -138,10 +138,11 @@ class GenerationRequest:
 
 
 class ServedModel:
-    """Which requests the emulated model takes, and how long its answers are.
+    """The requests that the emulated model takes, and the lengths of its answers.
 
-    Without ``ignore_eos`` the model ends by itself after a number of tokens that is exponentially
-    distributed around ``mean_output_tokens``; the same for the same ``seed`` and order of requests.
+    Without ``ignore_eos`` an answer ends by itself after a number of tokens that is exponentially
+    distributed around ``mean_output_tokens``. The same ``seed`` and order of requests give the same
+    lengths.
     """
 
     def __init__(
@@ -153,10 +154,10 @@ class ServedModel:
         self._chance = Random(seed)
 
     def read(self, body: Completion | Chat) -> GenerationRequest:
-        """What the engine is to do for a body.
+        """The engine's request for a body.
 
         Raises:
-            ApiError: 404 for another model, 400 for more tokens than the context holds.
+            OpenAiError: 404 for another model, 400 for more tokens than the context holds.
         """
         if body.model is not None and body.model not in self.names:
             raise OpenAiError(404, "NotFoundError", f"The model `{body.model}` does not exist.", "model")

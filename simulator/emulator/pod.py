@@ -1,4 +1,4 @@
-"""One emulated pod: the engine's events at their real times, and requests that wait for theirs."""
+"""One emulated pod: runs the engine's events at their real times and wakes the requests that wait."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ class EmulatorClock:
 
 @dataclass(frozen=True, slots=True)
 class PodSettings:
-    """What all pods of one emulator share.
+    """The settings of all pods of one emulator.
 
-    ``model_names``: what clients may call the model, the first in answers and metrics.
-    ``mean_output_tokens``: how long answers are on average that end by themselves.
+    ``model_names``: the names that clients may use; answers and metrics have the first.
+    ``mean_output_tokens``: the mean length of answers that end by themselves.
     """
 
     profile: Profile
@@ -61,7 +61,7 @@ class EmulatedPod:
     """A vLLM server in real time, in the clock's event loop."""
 
     def __init__(self, settings: PodSettings, name: str, clock: EmulatorClock, load_s: float = 0.0) -> None:
-        """``load_s``: simulated seconds from now until it answers; until then it says 503."""
+        """``load_s``: simulated seconds from now until it serves; until then it answers 503."""
         self.name = name
         self.clock = clock
         self.settings = settings
@@ -85,27 +85,27 @@ class EmulatedPod:
         self._answered = asyncio.Event()
         self._progress = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
-        self._due = inf  # when it fires
+        self._due = inf  # the time at which the timer fires
 
     @property
     def loaded(self) -> bool:
-        """Whether it answers."""
+        """True once the model is loaded and the pod serves."""
         return self.loads_for() == 0.0
 
     def loads_for(self) -> float:
-        """Simulated seconds until it answers."""
+        """Simulated seconds until the pod serves."""
         return max(self.loaded_at - self.clock.now(), 0.0)
 
     def close(self) -> None:
-        """Nothing happens any more."""
+        """Stops the timer: no further event of this pod happens."""
         if self._timer is not None:
             self._timer.cancel()
 
     async def drain(self, timeout_s: float) -> None:
         """Ends answers as a vLLM that got SIGTERM does; everything else is served as before.
 
-        New requests are aborted before their first token. Those that run or wait have ``timeout_s`` real
-        seconds to end; then they are aborted, too.
+        New requests are aborted before their first token. Running and waiting requests have
+        ``timeout_s`` real seconds to end; then they are aborted, too.
         """
         self.draining = True
         with suppress(TimeoutError):
@@ -121,7 +121,7 @@ class EmulatedPod:
         """Gives a request to the engine; aborts it if the block is left before the answer is complete.
 
         Raises:
-            ApiError: 503; the queue is full.
+            OpenAiError: 503; the queue is full.
         """
         now = self.clock.now()
         try:
@@ -143,17 +143,17 @@ class EmulatedPod:
             self._schedule()
 
     async def tokens_after(self, answer: Generation, sent: int) -> int:
-        """Waits for more than ``sent`` tokens of an answer, or for its end; how many there are then.
+        """Waits for more than ``sent`` tokens of an answer, or for its end; returns the number of tokens.
 
-        The last token comes with the answer's end. There are ``answer.output`` then, which is less than
-        it was where the answer has been aborted.
+        The last token comes with the answer's end. The number is ``answer.output`` then; an abort has
+        lowered that to the tokens sent.
         """
         while (tokens := self.serving.tokens(answer)) <= sent and tokens < answer.output:
             await self._progress.wait()
         return tokens
 
     def catch_up(self) -> None:
-        """Lets everything happen that is due."""
+        """Processes every event that is due."""
         self.serving.advance(self.clock.now())
 
     def _tick(self) -> None:
@@ -163,12 +163,12 @@ class EmulatedPod:
         self._schedule()
 
     def _wake(self) -> None:
-        """Wakes all that wait now, and none that wait later."""
+        """Wakes all requests that wait now, and none that wait later."""
         self._progress.set()
         self._progress.clear()
 
     def _schedule(self) -> None:
-        """The next tick: at the next event, or soon where tokens may be due before it."""
+        """Schedules the next tick: at the next event, or soon if tokens may be due before it."""
         due = self.serving.next_event()
         if due == inf:
             return
@@ -176,7 +176,7 @@ class EmulatedPod:
             due = min(due, self.clock.now() + TICK_S * self.clock.speed)
         if self._timer is not None:
             if self._due <= due:
-                return  # requests that keep coming must not put it off
+                return  # a stream of requests must not postpone the tick
             self._timer.cancel()
         self._due = due
         self._timer = self.clock.call_at(due, self._tick)

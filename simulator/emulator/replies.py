@@ -14,7 +14,7 @@ DONE = b"data: [DONE]\n\n"
 
 
 class Form(NamedTuple):
-    """What the two endpoints call things."""
+    """The names that one of the two endpoints uses."""
 
     id_prefix: str
     whole: str
@@ -49,13 +49,13 @@ class Reply:
         }
 
     def opening(self) -> bytes:
-        """The first event of a chat, which says who speaks; a completion has none."""
+        """The first event of a chat, which names the role; a completion has none."""
         if not self._form.is_chat:
             return b""
         return self._event([self._choice({"delta": {"role": "assistant", "content": ""}}, None)])
 
     def piece(self, first: int, last: int, reason: str | None, options: StreamOptions | None) -> bytes:
-        """The tokens ``first`` to ``last - 1``; ``reason`` with the last piece."""
+        """The event with the tokens ``first`` to ``last - 1``; ``reason`` with the last piece."""
         text = text_of(first, last)
         said = {"delta": {"content": text}} if self._form.is_chat else {"text": text}
         counts = None
@@ -64,7 +64,7 @@ class Reply:
         return self._event([self._choice(said, reason)], counts)
 
     def closing(self, tokens: int, options: StreamOptions | None) -> bytes:
-        """Usage, where it was asked for, and the end of the stream."""
+        """Usage, if the client asked for it, and the end of the stream."""
         if options is None or not options.include_usage:
             return DONE
         return self._event([], usage(self._prompt_tokens, tokens)) + DONE

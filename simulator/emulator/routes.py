@@ -20,7 +20,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def pod_app(pod: EmulatedPod) -> web.Application:
-    """The application of one pod, for ``Pod.start``."""
+    """The application of one pod."""
     routes = _Routes(pod)
     measured = _HttpMetrics(pod.registry)
     app = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[measured.middleware, _errors])
@@ -53,7 +53,7 @@ class _Routes:
         return exposition(self._pod.registry)
 
     async def models(self, _: web.Request) -> web.Response:
-        """Every name that the model goes by."""
+        """Lists every name of the model."""
         self._must_be_loaded()
         settings = self._pod.settings
         cards = [
@@ -115,7 +115,7 @@ async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
 
 
 class _HttpMetrics:
-    """What vLLM's server counts of its own requests, by the names and buckets that it uses."""
+    """The metrics of the HTTP server itself, with vLLM's names and buckets."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         by_route = ["handler"]
@@ -178,4 +178,4 @@ FINE_BUCKETS = (
     *(0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 4.5, 5.0),
     *(7.5, 10.0, 30.0, 60.0),
 )
-"""Seconds; those of prometheus-fastapi-instrumentator, which vLLM uses."""
+"""Seconds; the buckets of prometheus-fastapi-instrumentator, which vLLM uses."""

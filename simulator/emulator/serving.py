@@ -1,7 +1,7 @@
-"""The server between API and engine: requests in, tokens out, each at its time.
+"""The server between API and engine: it takes requests and emits tokens, each at its time.
 
 Pure: time is an argument, so tests run in simulated time and a pod in real time. The engine jumps
-over runs of equal steps; here it is asked how many tokens each request has by now.
+over runs of equal steps; this server asks it how many tokens each request has by now.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ FinishReason = Literal["stop", "length", "abort"]
 class Generation:
     """One request inside the server.
 
-    ``max_tokens`` is what the client allows, ``output`` what the model says, or had said when it was
-    aborted. ``first_at`` and ``done_at``: when the first token and the end leave the server; ``inf``
-    until that is known.
+    ``max_tokens``: the tokens that the client allows; ``output``: the tokens of the answer, or those
+    sent before an abort. ``first_at`` and ``done_at``: the times at which the first token and the end
+    leave the server; ``inf`` until they are known.
     """
 
     __slots__ = ("arrived_at", "done_at", "first_at", "max_tokens", "output", "prompt", "reason", "row")
@@ -45,7 +45,7 @@ class QueueFullError(Exception):
 
 
 class ServingObserver(Protocol):
-    """Told what happens, for ``/metrics``."""
+    """Receives the events of the server, for ``/metrics``."""
 
     def first_token(self, answer: Generation) -> None:
         """``answer.first_at`` is known."""
@@ -53,13 +53,13 @@ class ServingObserver(Protocol):
     def run(
         self, prompt_tokens: int, sequences: int, steps: int, first_step_s: float, growth_s: float
     ) -> None:
-        """``steps`` steps computed ``prompt_tokens`` (one step only) and gave ``sequences`` a token each."""
+        """``steps`` steps emitted ``sequences`` tokens each; a single step computed ``prompt_tokens``."""
 
     def finished(self, answer: Generation, queue_s: float) -> None:
         """``answer.done_at`` is known; ``queue_s``: arrival to first step."""
 
     def aborted(self) -> None:
-        """An answer ended before it was complete: its client went, or the server ends."""
+        """An answer ended before it was complete: its client disconnected, or the server ends."""
 
 
 class Serving:
@@ -73,7 +73,7 @@ class Serving:
         self._observer = observer
         self._prompt_tokens = 0
         self._working: dict[int, Generation] = {}  # by row, in order of arrival
-        self._due: list[float] = []  # when what is known already leaves the server
+        self._due: list[float] = []  # the known times at which something leaves the server
 
     @property
     def in_flight(self) -> int:
@@ -88,7 +88,7 @@ class Serving:
     def submit(
         self, prompt: int, output: int, max_tokens: int, reason: FinishReason, now: float
     ) -> Generation:
-        """Takes a request of ``prompt`` tokens that will be answered with ``output``; both from 1 up.
+        """Takes a request of ``prompt`` tokens whose answer has ``output`` tokens; both from 1 up.
 
         Raises:
             QueueFullError: ``max_num_queued_reqs`` others run or wait.
@@ -103,7 +103,7 @@ class Serving:
         return answer
 
     def advance(self, now: float) -> None:
-        """Lets everything happen that happens up to ``now``."""
+        """Processes every event up to and including ``now``."""
         replica = self.replica
         while replica.run_end <= now:
             self._finish_run()
@@ -112,13 +112,13 @@ class Serving:
             heappop(self._due)
 
     def next_event(self) -> float:
-        """When a run of steps ends or something leaves the server; ``inf`` when idle."""
+        """The time at which a run of steps ends or something leaves the server; ``inf`` when idle."""
         return min(self.replica.run_end, self._due[0] if self._due else inf)
 
     def tokens(self, answer: Generation) -> int:
         """Tokens of an answer that have left the server.
 
-        The last one leaves at ``done_at``; the engine's own delay of those between is left out.
+        The last token leaves at ``done_at``; the engine's delay of the tokens before it is left out.
         """
         if self.now < answer.first_at:
             return 0
@@ -129,7 +129,7 @@ class Serving:
         return min(max(self.replica.tokens_of(answer.row, self.now), 1), answer.output - 1)
 
     def abort(self, answer: Generation, now: float) -> None:
-        """Ends an answer with the tokens that have left; one that is complete for the engine stays so."""
+        """Ends an answer with the tokens sent so far; an answer that the engine has completed stays whole."""
         self.advance(now)
         if self._working.get(answer.row) is answer:
             answer.output, answer.reason, answer.done_at = self.tokens(answer), "abort", now
@@ -143,7 +143,7 @@ class Serving:
             self.abort(answer, now)
 
     def _finish_run(self) -> None:
-        """Ends one run of the engine; what it planned to compute before is what this run computed."""
+        """Ends one run of the engine; it computed the prompt tokens that were planned before it."""
         replica, run = self.replica, self._run
         planned, self._prompt_tokens = replica.prompt_tokens - self._prompt_tokens, replica.prompt_tokens
         run.sequences, run.steps = 0, 1
@@ -179,7 +179,7 @@ class _Run:
         self.growth_s = 0.0
 
     def first_token(self, ttft_s: float) -> None:
-        """Is of no interest here."""
+        """Ignored: the table of requests has this latency."""
 
     def decode_run(self, sequences: int, steps: int, first_step_s: float, growth_s: float) -> None:
         """Notes the run."""

@@ -1,4 +1,4 @@
-"""Text to a number of tokens and back, without a tokenizer: four bytes of UTF-8 are one token.
+"""Converts text to a number of tokens and back without a tokenizer: four bytes of UTF-8 are one token.
 
 English takes about four bytes a token with the tokenizers of current models, so lengths and times are
 about right; prompts given as token ids are exact.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 BYTES_PER_TOKEN = 4
 MESSAGE_TOKENS = 4
-"""What a chat template adds to each message: who speaks, and where the turn begins and ends."""
+"""Tokens that a chat template adds to each message: its role, and the marks of its beginning and end."""
 
 _WORDS = (" the", " and", " for", " are", " but", " not", " you", " all", " any", " can", " her", " was")
 
@@ -19,5 +19,5 @@ def count_tokens(text: str) -> int:
 
 
 def text_of(first: int, last: int) -> str:
-    """The tokens ``first`` to ``last - 1`` of every answer, of ``count_tokens`` tokens together."""
+    """The text of the tokens ``first`` to ``last - 1`` of any answer; ``count_tokens`` counts as many."""
     return "".join([_WORDS[number % len(_WORDS)] for number in range(first, last)])

@@ -1,4 +1,4 @@
-"""``/metrics`` of an emulated vLLM: what the server observed, in the families of the real one."""
+"""``/metrics`` of an emulated vLLM: the server's counts in the metric families of the real one."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ class Observed:
         self.reasons: Counter[str] = Counter()
 
     def first_token(self, answer: Generation) -> None:
-        """The prompt counts when it is complete, as in vLLM."""
+        """Counts the prompt once it is complete, as vLLM does."""
         self.prompt_tokens += answer.prompt
         self._observe("time_to_first_token_seconds", answer.first_at - answer.arrived_at)
 
     def run(
         self, prompt_tokens: int, sequences: int, steps: int, first_step_s: float, growth_s: float
     ) -> None:
-        """Each step is a gap between two tokens for all that decode."""
+        """Counts each step as a gap between two tokens of every decoding request."""
         self._observe("iteration_tokens_total", prompt_tokens + sequences)
         if steps > 1:
             self._observe("iteration_tokens_total", sequences, steps - 1)
@@ -53,7 +53,7 @@ class Observed:
                 self._observe("inter_token_latency_seconds", first_step_s + step * growth_s, sequences)
 
     def finished(self, answer: Generation, queue_s: float) -> None:
-        """One answer is complete; times as vLLM splits them."""
+        """Counts a complete answer, its times split as vLLM splits them."""
         self.reasons[answer.reason] += 1
         e2e, ttft = answer.done_at - answer.arrived_at, answer.first_at - answer.arrived_at
         self._observe("e2e_request_latency_seconds", e2e)
@@ -79,7 +79,7 @@ class Observed:
 
 
 class VllmCollector(Collector):
-    """Turns a server's state into vLLM's families whenever somebody scrapes."""
+    """Turns a server's state into vLLM's families at each scrape."""
 
     def __init__(
         self, serving: Serving, observed: Observed, profile: Profile, model_name: str, created: float

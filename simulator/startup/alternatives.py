@@ -1,4 +1,4 @@
-"""What each way of starting takes and costs, side by side: ``autoscale startup``."""
+"""Time and cost of each way of starting, side by side: ``autoscale startup``."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ COMPARED = (
     "gcs-streamer",
     "hf-hub",
 )
-"""The weights of the guide's table, and loaders that matter; the other phases are added."""
+"""The weights of the guide's table, with the loaders that matter; other phases take the usual component."""
 
 SAMPLES = 4000
 _SEED = 0
@@ -31,7 +31,7 @@ _SEED = 0
 
 @dataclass(frozen=True, slots=True)
 class StartConditions:
-    """What is asked: a model, ``pods`` that start at once."""
+    """The scale-up to compare: a model, and ``pods`` that start at once."""
 
     model: ModelSize
     image_gb: float | None = None
@@ -44,9 +44,9 @@ class StartConditions:
 class StartRow:
     """One way of starting. Seconds; dollars where a price is known.
 
-    ``median`` has the phases' medians, ``p95_s`` is that of their sum; ``gpu_hours`` and
-    ``cost_usd`` are for all GPUs of all pods of one scale-up. ``storage_gib`` is provisioned
-    for one node, or for all of them where it is shared.
+    ``median``: the medians of the phases; ``p95_s``: the 95th percentile of their sum. ``gpu_hours``
+    and ``cost_usd`` are for all GPUs of all pods of one scale-up. ``storage_gib`` is provisioned for
+    one node, or for all nodes where the storage is shared.
     """
 
     startup: StartupModel
@@ -59,7 +59,7 @@ class StartRow:
     storage_usd_per_month: float | None
 
     def as_json(self) -> dict[str, Any]:
-        """All of it, JSON-ready."""
+        """The row, JSON-ready."""
         return {
             "name": self.startup.name,
             "components": list(self.startup.components),
@@ -84,13 +84,13 @@ class StartRow:
 
 
 def compare(names: Sequence[str], node: str, question: StartConditions) -> list[StartRow]:
-    """One row for each start-up, in the order given; ``node``: for those that name no node.
+    """One row for each start-up, in the order given; ``node``: for start-ups that name no node.
 
-    Raises ``ProfileError``: a wrong name.
+    Raises ``ProfileError``: a name does not exist.
     """
     nodes = component_names()["node"]
     if node not in nodes:
-        message = f"is no node: must be one of {', '.join(nodes)}"
+        message = f"is not a node: must be one of {', '.join(nodes)}"
         raise ProfileError([Diagnostic(node, None, "--node", message)])
     return [_row(name, choose(name, node, "NAME"), question) for name in names]
 
@@ -116,7 +116,7 @@ def _row(name: str, choice: Choice, question: StartConditions) -> StartRow:
 
 
 def _shared(startup: StartupModel, pods: int) -> StartupModel:
-    """With ``pods`` readers of equal speed from the same moment each gets an equal share."""
+    """The start-up when ``pods`` equally fast readers begin at one moment: each gets an equal share."""
     rate, shared = startup.weights_gb_per_s, startup.shared_gb_per_s
     if rate is None or shared is None:
         return startup

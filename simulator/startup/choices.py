@@ -1,4 +1,4 @@
-"""``hyperdisk-ml+secondary-boot-disk`` as a start-up: one component of each phase."""
+"""Parses a start-up such as ``hyperdisk-ml+secondary-boot-disk``: one component of each phase."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ class Choice(NamedTuple):
 
 
 def load_startup(name_or_seconds: str) -> StartupModel:
-    """Components and a preset joined by ``+``, or seconds (the pod loads for so long, never Pending).
+    """The start-up of components and a preset joined by ``+``, or of seconds of loading, never Pending.
 
-    Raises ``ProfileError``: a name that does not exist, or two of one phase.
+    Raises ``ProfileError``: a name does not exist, or two are of one phase.
     """
     if (seconds := _seconds(name_or_seconds)) is not None:
         return StartupModel(name=name_or_seconds, engine_s=seconds)
@@ -64,11 +64,11 @@ def component_names() -> dict[str, tuple[str, ...]]:
 
 
 def choose(text: str, usual_node: str = DEFAULT_NODE, argument: str = _OPTION) -> Choice:
-    """The components that a list names; for the phases it leaves out its preset's, or the usual ones.
+    """The components that a list names. A phase that it leaves out takes its preset's, or the usual one.
 
     ``argument``: where the user wrote the list.
 
-    Raises ``ProfileError``: a name that does not exist, or two of one phase.
+    Raises ``ProfileError``: a name does not exist, or two are of one phase.
     """
     known = components()
     names = [name.strip() for name in text.split("+")]
@@ -76,7 +76,7 @@ def choose(text: str, usual_node: str = DEFAULT_NODE, argument: str = _OPTION) -
     named = [name for name in names if name not in known.presets]
     if problem := _problem(named, presets):
         raise _refusal(text, problem, argument)
-    # The first that fits a phase is taken: what is named goes before what a preset brings.
+    # The first that fits a phase is taken: components that are named go before those of a preset.
     names = named + [part for preset in presets for part in known.presets[preset].split("+")]
     node = _named(known.nodes, names, usual_node)
     weights = _named(known.weights, names, DEFAULT_WEIGHTS)
@@ -91,7 +91,7 @@ def choose(text: str, usual_node: str = DEFAULT_NODE, argument: str = _OPTION) -
 
 
 def assemble(name: str, choice: Choice, image_gb: float | None = None) -> StartupModel:
-    """The start-up of these components; ``image_gb``: another image than the usual one."""
+    """The start-up of these components; ``image_gb``: the size of an unusual image."""
     known = components()
     image_s = choice.image.seconds
     if choice.image.gb_per_s is not None:
@@ -116,7 +116,7 @@ def assemble(name: str, choice: Choice, image_gb: float | None = None) -> Startu
 
 
 def _rate(weights: WeightsPart, loader: LoaderPart) -> float:
-    """The lesser of the two where they work together; one after the other their times add up."""
+    """GB a second of storage and loader: the lesser rate if both work at once, else their times add up."""
     if weights.then_reads:
         return 1.0 / (1.0 / weights.gb_per_s + 1.0 / loader.gb_per_s)
     return min(weights.gb_per_s, loader.gb_per_s)
@@ -133,7 +133,7 @@ def _seconds(text: str) -> float | None:
 
 
 def _named(parts: Sequence[Part], names: Sequence[str], usual: str) -> Part:
-    """The part that was named, else the usual one."""
+    """The named part, else the usual one."""
     by_name = {part.name: part for part in parts}
     return next((by_name[name] for name in names if name in by_name), by_name[usual])
 

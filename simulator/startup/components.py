@@ -1,7 +1,7 @@
 """The named components of a start, read from ``components.yaml``.
 
-Plain dataclasses: the file comes along and is tested, and building validators would cost every
-command more than reading it.
+Plain dataclasses: the file is bundled and tested, and building validators would cost every command
+more than reading it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from simulator.documents.bundled import read_bundled
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Component:
-    """One option of one phase, with where its numbers come from."""
+    """One option of one phase, with the source of its numbers."""
 
     name: str
     source: str
@@ -24,7 +24,7 @@ class Component:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodePart(Component):
-    """How a node comes, in seconds; the components that usually go with it."""
+    """Seconds until a node is there, and the components that usually go with it."""
 
     seconds: float
     image: str = "image-streaming"
@@ -33,7 +33,7 @@ class NodePart(Component):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImagePart(Component):
-    """How the image comes: in a fixed time, or at a rate in 10^9 bytes a second."""
+    """The time to get the image: fixed, or from a rate in 10^9 bytes a second."""
 
     seconds: float = 0.0
     gb_per_s: float | None = None
@@ -41,7 +41,7 @@ class ImagePart(Component):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Storage:
-    """What has to be provisioned to hold the weights. ``kind``: the row of the storage prices."""
+    """The storage to provision for the weights. ``kind``: the row of the storage prices."""
 
     kind: str
     least_gib: float = 0.0
@@ -56,9 +56,9 @@ class Storage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WeightsPart(Component):
-    """Where the weights lie. The guide's columns: warm-up, model update, over-provisioning.
+    """The place of the weights. The guide's columns: warm-up, model update, over-provisioning.
 
-    Rates in 10^9 bytes a second: one pod's, and what all get together (None: no such limit).
+    Rates in 10^9 bytes a second: of one pod, and of all pods together (None: no shared limit).
     ``then_reads``: the loader begins after the download, not with it, so the two times add up.
     """
 
@@ -74,21 +74,21 @@ class WeightsPart(Component):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoaderPart(Component):
-    """How weights get from the storage to the GPU."""
+    """The rate at which weights get from the storage to the GPU."""
 
     gb_per_s: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImportsPart(Component):
-    """How long Python's imports and the API server take, out of a warm page cache."""
+    """The time of Python's imports and the API server's start, from a warm page cache."""
 
     seconds: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EnginePart(Component):
-    """What comes on top of the imports: cold files, compilation, CUDA graphs and the rest."""
+    """The time on top of the imports: cold files, compilation, CUDA graphs and the rest."""
 
     seconds: float = 0.0
     model_seconds: float
@@ -96,7 +96,7 @@ class EnginePart(Component):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Components:
-    """All that can be named."""
+    """Every component and preset, by phase."""
 
     image_gb: float
     nodes: tuple[NodePart, ...]
@@ -110,7 +110,7 @@ class Components:
 
 @cache
 def components() -> Components:
-    """The components that come along."""
+    """The bundled components."""
     data = read_bundled(Path(__file__).with_name("components.yaml"))
     for row in data["weights"]:
         if "storage" in row:

@@ -1,7 +1,7 @@
 """A pool of GPU nodes with a limit: one node holds one replica.
 
-A node that a pod leaves stays for ``idle_s`` and can be taken again at once (its image is there);
-then it is deleted, and another may be ordered in its place. With nothing left, a pod waits Pending.
+A node that a pod leaves stays for ``idle_s`` and can be taken again at once (its image is there).
+Then it is deleted, and another may be ordered in its place. Without a node left, a pod waits Pending.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ IDLE_S = 600.0
 
 @dataclass(frozen=True, slots=True)
 class NodeLimits:
-    """``most`` nodes at one time, ``warm`` of them there at 0 and free; idle ones stay ``idle_s``."""
+    """At most ``most`` nodes; ``warm`` of them exist at time 0, idle; an idle node stays ``idle_s``."""
 
     most: int
     warm: int = 0
@@ -35,11 +35,11 @@ class NodePool:
         self._idle: deque[tuple[float, float]] = deque([(0.0, 0.0)] * limits.warm)
 
     def use(self, nodes: int) -> None:
-        """Nodes of the pods that a run begins with; warm ones are for others."""
+        """Adds the nodes of the pods that a run begins with; these pods take no warm nodes."""
         self._used += nodes
 
     def take(self, now: float) -> float | None:
-        """Seconds until an idle node is usable, ``inf`` for a new one, None without any left."""
+        """Takes a node: seconds until an idle one is usable, ``inf`` for a new one, None if none is left."""
         self._delete_old(now)
         if self._idle:
             since, usable = self._idle.popleft()
@@ -52,12 +52,12 @@ class NodePool:
         return inf
 
     def release(self, now: float, usable_from: float) -> None:
-        """A pod left its node, which may still have been on its way."""
+        """Frees the node of a pod; the node may still be on its way."""
         self._used -= 1
         self._idle.append((now, usable_from))
 
     def close(self, now: float) -> None:
-        """The run is over: idle nodes were idle until now, or until they were deleted."""
+        """Ends the run: counts idle nodes as idle until now, or until they were deleted."""
         self._delete_old(now)
         self.idle_node_s += sum(max(0.0, now - since) for since, _ in self._idle)
         self._idle.clear()

@@ -16,7 +16,7 @@ _Z95 = 1.6448536269514722
 
 @dataclass(frozen=True, slots=True)
 class ModelSize:
-    """What of a model a start depends on. ``layers``: those that one GPU runs."""
+    """The sizes of a model that its start depends on. ``layers``: the layers that one GPU runs."""
 
     weights_bytes: float
     layers: float
@@ -27,13 +27,13 @@ REFERENCE = ModelSize(weights_bytes=17.2 * GIB, layers=42)
 
 
 def sized(weights_bytes: float, layers: float | None = None) -> ModelSize:
-    """A model of this size; as many layers as is usual for it where nobody says."""
+    """A model of this size; ``layers`` None: the usual number for the size."""
     usual = REFERENCE.layers * (weights_bytes / REFERENCE.weights_bytes) ** _LAYERS_EXPONENT
     return ModelSize(weights_bytes, usual if layers is None else layers)
 
 
 def profile_model(profile: Profile) -> ModelSize:
-    """What one replica of this profile starts."""
+    """The size of this profile's model."""
     return sized(profile.memory.weights_gib * GIB, profile.layers)
 
 
@@ -49,7 +49,7 @@ class Spread:
 
 @dataclass(frozen=True, slots=True)
 class StartDraw:
-    """One replica's start, were it alone: seconds, bytes of weights and bytes a second."""
+    """One replica's start if it starts alone: seconds, bytes of weights and bytes a second."""
 
     node_s: float
     image_s: float
@@ -72,10 +72,10 @@ class StartDraw:
 class StartupModel:
     """How long a replica takes to start. The pod is Pending for node and image, then loads.
 
-    ``weights_gb_per_s``: what one pod gets, in 10^9 bytes a second; None: the engine's time includes
-    the weights. ``shared_gb_per_s``: what all that load at once get together; None: no such limit.
-    ``engine_s``: what no model changes; ``engine_model_s`` is for the reference and grows with the
-    number of layers, each of which is compiled or loaded, and captured.
+    ``weights_gb_per_s``: the rate of one pod, in 10^9 bytes a second; None: the engine's time includes
+    the weights. ``shared_gb_per_s``: the rate of all loading pods together; None: no shared limit.
+    ``engine_s``: the same for every model. ``engine_model_s``: for the reference model; it grows with
+    the number of layers, because each layer is compiled or loaded, and captured.
     """
 
     name: str
@@ -124,5 +124,5 @@ class StartupModel:
         return self.median(profile_model(profile)).total_s
 
     def without_spread(self) -> StartupModel:
-        """The same, always at its medians."""
+        """The start-up without chance: every start takes the medians."""
         return replace(self, spread=Spread())

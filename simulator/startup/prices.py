@@ -1,4 +1,4 @@
-"""List prices of machines and storage, and what ``--price`` says instead. Data in ``prices.yaml``."""
+"""List prices of machines and storage, and the price of ``--price``. Data in ``prices.yaml``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _NUMBER = re.compile(r"\$?(\d+(?:\.\d+)?)(?:\$?/GPU-hour)?", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class MachineRow:
-    """What one machine type costs, with all its GPUs; ``gpu``: words of a profile's ``gpu``."""
+    """The price of one machine type with all its GPUs; ``gpu``: words of a profile's ``gpu``."""
 
     machine: str
     gpu: str
@@ -31,7 +31,7 @@ class MachineRow:
 
 @dataclass(frozen=True, slots=True)
 class StorageRow:
-    """What a GiB costs a month."""
+    """The price of a GiB of one kind of storage for a month."""
 
     kind: str
     usd_per_gib_month: float
@@ -41,7 +41,7 @@ class StorageRow:
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """What a GPU costs an hour, and who says so; ``machine`` and ``as_of`` None for the user's own."""
+    """The price of a GPU-hour and its source; ``machine`` and ``as_of`` None for the user's own price."""
 
     usd_per_gpu_hour: float
     machine: str | None
@@ -61,12 +61,12 @@ def _storage() -> tuple[StorageRow, ...]:
 
 
 def find_price(gpu: str, gpus: int, asked: str | None = None) -> Price | None:
-    """The price of one GPU of a replica; None where no row fits and nobody gave one.
+    """The price of one GPU of a replica; None if no row fits and no price was given.
 
     ``asked``: dollars a GPU-hour, or ``machine=NAME`` and ``spot``, joined by commas. Of several
     machines with the GPU the smallest that holds the replica is taken, else the largest.
 
-    Raises ``ProfileError``: ``asked`` is none of that, or names a machine without a row or spot price.
+    Raises ``ProfileError``: ``asked`` is neither form, or names a machine without a row or spot price.
     """
     words = [word.strip() for word in asked.split(",")] if asked else []
     if len(words) == 1 and (number := _NUMBER.fullmatch(words[0])):
@@ -106,7 +106,7 @@ def _rows_of(gpu: str) -> list[MachineRow]:
 
 
 def _fitting(rows: Sequence[MachineRow], gpus: int) -> MachineRow | None:
-    """Unless all rows are of the same GPU nobody can say which is meant."""
+    """The smallest machine with ``gpus`` GPUs, else the largest; None if the rows are of different GPUs."""
     if len({row.gpu for row in rows}) != 1:
         return None
     by_size = sorted(rows, key=lambda row: row.gpus)

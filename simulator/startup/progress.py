@@ -1,4 +1,4 @@
-"""The starts of a cluster's pods: who waits for a node, who loads, and when each will be ready."""
+"""The starts of a cluster's pods: which wait for a node, which load, and when each will be ready."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class PodStart:
 
     @property
     def loading_at(self) -> float:
-        """When the container runs: node and image are there."""
+        """When the container begins to run, with node and image there."""
         return self.node_ordered_s + self.node_s + self.image_s
 
     @property
@@ -49,7 +49,7 @@ class PodStart:
 
 
 class StartupTracker:
-    """All starts in progress; pods are keys. Pods without a node wait in the order they came."""
+    """All starts in progress; pods are keys. Pods wait for nodes in the order in which they came."""
 
     def __init__(
         self, startup: StartupModel, profile: Profile, seed: int, nodes: NodePool | None = None
@@ -65,14 +65,14 @@ class StartupTracker:
         self._waiting: list[int] = []
 
     def order(self, pod: int, now: float) -> PodStart:
-        """A pod that is ordered now; ``settle`` says when it will be ready."""
+        """Adds a pod that is ordered now; ``assign_nodes`` computes when it will be ready."""
         start = PodStart(now, self._startup.draw(self._model, self._seed, pod))
         self._starting[pod] = start
         self._waiting.append(pod)
         return start
 
     def cancel(self, pod: int, now: float) -> None:
-        """A pod that is removed while it starts. Its node, where it has one, is free again."""
+        """Removes a pod while it starts, and frees its node if it has one."""
         self._storage.advance(now)
         self._storage.drop(pod)
         start = self._starting.pop(pod)
@@ -82,17 +82,17 @@ class StartupTracker:
             self.nodes.release(now, start.node_ordered_s + start.node_s)
 
     def finished(self, pod: int) -> None:
-        """A pod that is ready."""
+        """Removes a pod that has become ready; it keeps its node."""
         del self._starting[pod]
         self._storage.drop(pod)
 
     def ended(self, now: float) -> None:
-        """A pod that was ready is gone; its node is free again."""
+        """Frees the node of a pod that was ready and has ended."""
         if self.nodes is not None:
             self.nodes.release(now, now)
 
     def assign_nodes(self, now: float) -> None:
-        """Gives nodes to those that wait, and says anew when every load ends."""
+        """Gives nodes to the pods that wait, and computes again when every load ends."""
         self._storage.advance(now)
         while self._waiting and self._place(self._waiting[0], now):
             self._waiting.pop(0)
@@ -100,7 +100,7 @@ class StartupTracker:
             self._starting[pod].weights_end_s = end_s
 
     def _place(self, pod: int, now: float) -> bool:
-        """Whether a node was found for the pod; an old one has the image already."""
+        """Gives the pod a node and returns True, if there is one; an idle node has the image already."""
         start, draw = self._starting[pod], self._starting[pod].draw
         start.node_s, start.image_s = draw.node_s, draw.image_s
         if self.nodes is not None:

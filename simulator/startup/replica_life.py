@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class StartPhases:
-    """Where a start's seconds went: no node to be had, node, image, weights, engine."""
+    """A start's seconds by phase: no node available, node, image, weights, engine."""
 
     waiting_s: float = 0.0
     node_s: float = 0.0
@@ -32,5 +32,5 @@ class ReplicaLife:
 
     @property
     def billed_from_s(self) -> float:
-        """From when it is paid for: its order, or its node's where it had to wait for one."""
+        """When billing begins: at its order, or at its node's order where it waited for a node."""
         return self.ordered_s + (self.start.waiting_s if self.start else 0.0)

@@ -1,4 +1,4 @@
-"""Storage that several pods read at once: each gets its fair share, and no more than it can take."""
+"""Storage that several pods read at once: each gets its fair share, at most the rate it can take."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from math import inf
 
 
 def fair_rates(caps: Sequence[float], total: float) -> list[float]:
-    """Max-min fair shares of ``total``: nobody gets more than its cap, what it leaves is shared."""
+    """Max-min fair shares of ``total``: none exceeds its cap, and the others share what it leaves."""
     rates = [0.0] * len(caps)
     left, open_ = total, len(caps)
     for index in sorted(range(len(caps)), key=caps.__getitem__):
@@ -28,17 +28,17 @@ class SharedStorage:
     """Loads in progress. Bytes and bytes a second; times in seconds and never backwards."""
 
     def __init__(self, bytes_per_s: float = inf) -> None:
-        """``bytes_per_s``: what all readers get together."""
+        """``bytes_per_s``: the rate of all readers together."""
         self._total = bytes_per_s
         self._loads: dict[int, _Load] = {}
         self._now = 0.0
 
     def add(self, key: int, start_s: float, size: float, cap: float) -> None:
-        """A pod that begins to read ``size`` bytes at ``start_s`` (not in the past)."""
+        """Adds a pod that begins to read ``size`` bytes at ``start_s`` (not in the past)."""
         self._loads[key] = _Load(start_s, size, cap)
 
     def drop(self, key: int) -> None:
-        """A pod that stops reading; call ``advance`` first."""
+        """Removes a pod that stops reading; call ``advance`` first."""
         self._loads.pop(key, None)
 
     def left(self, key: int) -> float:

@@ -1,4 +1,4 @@
-"""The trace formats that are recognised, and how one value of each is read.
+"""The known trace formats, and how one value of each is read.
 
 A format is known by its columns (CSV) or keys (JSON lines), never by the file's name.
 """
@@ -34,8 +34,8 @@ class BadValueError(ValueError):
 class TraceFormat:
     """Where a format keeps its three columns and how it counts time.
 
-    ``parse_time`` turns a text into ticks and raises ValueError; ``absolute``: ticks are counted
-    from some calendar's zero, so that the first row's becomes the trace's zero.
+    ``parse_time`` turns a text into ticks and raises ValueError. ``absolute``: ticks are counted
+    from a calendar's zero, and the first row's time becomes the trace's zero.
     """
 
     name: str
@@ -58,7 +58,7 @@ def calendar_nanoseconds(text: str) -> int:
     Integers, because nanoseconds since year 1 do not fit a float's 53 bits.
 
     Raises:
-        ValueError: it is no such time.
+        ValueError: the text is not such a time.
     """
     tail = _TAIL.fullmatch(text, 19)
     if tail is None:
@@ -96,10 +96,10 @@ FORMATS = (OURS, AZURE, BURSTGPT, MOONCAKE)
 
 
 def recognise(columns: Iterable[str]) -> TraceFormat:
-    """The format that these columns belong to; others may be among them, in any order.
+    """The format that has these columns. Their order is free, and further columns may be among them.
 
     Raises:
-        BadValueError: they belong to none; says what was found, what is missing and what is known.
+        BadValueError: no format has them; the message names the columns found, missing and known.
     """
     found = list(columns)
     nearest = max(FORMATS, key=lambda known: len(set(known.columns) & set(found)))
@@ -139,7 +139,7 @@ def token_count(value: object) -> int:
     """A token count from a CSV field or a JSON value.
 
     Raises:
-        BadValueError: it is no whole number from 1 to 10,000,000.
+        BadValueError: the value is not a whole number from 1 to 10,000,000.
     """
     shown = _shown(value)
     count = _whole_number(value)
@@ -152,7 +152,7 @@ def token_count(value: object) -> int:
             f"0 tokens (some sources record failed requests so; leave them out); {_TOKENS_RULE}"
         )
     if count > MAX_TOKENS:
-        raise BadValueError(f"{shown} is absurd; {_TOKENS_RULE}")
+        raise BadValueError(f"{shown} is too large; {_TOKENS_RULE}")
     return count
 
 
@@ -160,14 +160,14 @@ def _whole_number(value: object) -> int | None:
     if isinstance(value, str):
         text = value.strip()
         return int(text) if _WHOLE.fullmatch(text) else None
-    return value if type(value) is int else None  # a bool is no integer
+    return value if type(value) is int else None  # not a bool, which is an int to Python
 
 
 def csv_time(known: TraceFormat, value: str) -> float:
     """Ticks from a CSV field.
 
     Raises:
-        BadValueError: it is no time of this format.
+        BadValueError: the field is not a time of this format.
     """
     text = value.strip()
     if known.absolute:
@@ -180,7 +180,7 @@ def json_time(known: TraceFormat, value: object) -> float:
     """Ticks from a JSON value.
 
     Raises:
-        BadValueError: it is no time of this format.
+        BadValueError: the value is not a time of this format.
     """
     if known.absolute and isinstance(value, str):
         return _calendar_time(value)
@@ -188,7 +188,7 @@ def json_time(known: TraceFormat, value: object) -> float:
         wanted = (
             "a text such as '2023-11-16 18:15:46.68'" if known.absolute else "a number of " + _unit(known)
         )
-        raise BadValueError(f"{_shown(value)} is no time; it is {wanted}")
+        raise BadValueError(f"{_shown(value)} is not a time; a time is {wanted}")
     return _relative_time(known, value, _shown(value))
 
 
@@ -196,7 +196,7 @@ def _calendar_time(text: str) -> int:
     try:
         return calendar_nanoseconds(text)
     except ValueError:
-        message = f"{shorten(text)} is no time; it is written like '2023-11-16 18:15:46.6805900'"
+        message = f"{shorten(text)} is not a time; write it like '2023-11-16 18:15:46.6805900'"
         raise BadValueError(message) from None
 
 
@@ -216,14 +216,14 @@ def finite_number(text: str) -> float:
     """A plain decimal number: neither ``1_000`` nor ``nan``, which Python would accept.
 
     Raises:
-        BadValueError: it is none.
+        BadValueError: the text is not such a number.
     """
     if not text:
         raise BadValueError("is empty; a number belongs here")
     if not _NUMBER.fullmatch(text):
         not_finite = text.lstrip("+-").lower() in {"nan", "inf", "infinity"}
         raise BadValueError(
-            f"{shorten(text)} is {'not finite' if not_finite else 'no number'}; write one like 12.5"
+            f"{shorten(text)} is not {'finite' if not_finite else 'a number'}; write a number like 12.5"
         )
     number = float(text)
     if not isfinite(number):

@@ -1,6 +1,6 @@
-"""What a trace says of its prompts' content: one id for each piece of a prompt, the same in all formats.
+"""The content of prompts as a trace names it: one id for each piece of a prompt, the same in all formats.
 
-Equal ids at one place mean that two prompts are equal up to the end of that piece.
+Two prompts with equal ids at one place are equal up to the end of that piece.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ _MOST = 2**63 - 1
 def hash_ids(value: object, prompt_tokens: int, piece: int) -> tuple[int, ...]:
     """The ids of a prompt, from a JSON list or from a CSV field with spaces between them.
 
-    ``piece``: the tokens that an id stands for. The last piece, if it is not full, may have none.
+    ``piece``: the tokens that an id stands for. The last piece needs an id only if it is full.
 
     Raises:
-        BadValueError: they are no such ids, or not as many as the prompt has pieces.
+        BadValueError: the value is not a list of such ids, or their number is not that of the pieces.
     """
     shown = shorten(value if isinstance(value, str) else json.dumps(value))
     ids = _ids(value)
     if ids is None:
         raise BadValueError(
-            f"{shown} are no ids; they are whole numbers from 0 on, as [0, 1] in JSON and 0 1 in CSV"
+            f"{shown} is not a list of ids; ids are whole numbers from 0 on: [0, 1] in JSON, 0 1 in CSV"
         )
     if len(ids) not in (prompt_tokens // piece, -(-prompt_tokens // piece)):
         raise BadValueError(
-            f"{len(ids):,} ids for {prompt_tokens:,} tokens; with one id for {piece:,} tokens these are "
-            f"{-(-prompt_tokens // piece):,} (--hash-block-tokens says for how many an id stands)"
+            f"{len(ids):,} ids for {prompt_tokens:,} tokens; one id for each {piece:,} tokens makes "
+            f"{-(-prompt_tokens // piece):,} (--hash-block-tokens sets the tokens of an id)"
         )
     return ids
 

@@ -1,4 +1,4 @@
-"""Blocks of lines to requests: the inner part of :mod:`simulator.traces.trace`.
+"""Turns blocks of lines into requests: the inner part of :mod:`simulator.traces.trace`.
 
 A trace may have tens of millions of rows, and almost all of them are well formed. So each block of
 lines is converted whole, by calls that do not pass through Python per row; a block with anything
@@ -34,7 +34,7 @@ Request: TypeAlias = tuple[float, int, int]
 """``(timestamp_s, prompt_tokens, output_tokens)``; seconds since the trace's zero."""
 
 HashedRequest: TypeAlias = tuple[float, int, int, tuple[int, ...]]
-"""The same and ``hash_ids``: what is in the prompt, piece by piece."""
+"""A request with its ``hash_ids``: the content of the prompt, piece by piece."""
 
 _Columns: TypeAlias = tuple[list[float], list[int], list[int]]
 _Value = TypeVar("_Value")
@@ -44,7 +44,7 @@ _JSON_START = ("{", "[")
 
 @dataclass(slots=True)
 class ReadStats:
-    """What was met while a trace was read. ``format`` is empty before the header was read."""
+    """Counts of one reading of a trace. ``format`` is empty until the header has been read."""
 
     format: str = ""
     rows: int = 0
@@ -79,10 +79,10 @@ def _column(field: str, read: Callable[[Any], _Value], value: object) -> _Value:
 
 
 class RowReader:
-    """Rows to requests; the order of times and the trace's zero are kept here.
+    """Turns rows into requests, checks the order of their times and keeps the trace's zero.
 
-    Subclasses know how a line is taken apart. With ``skip``, rows that are wrong are counted in the
-    tally instead of raised. With ``piece``, rows have their hashes, each for so many tokens.
+    Subclasses know how a line is taken apart. With ``skip``, wrong rows are counted in the tally and
+    raise nothing. With ``piece``, requests have their hashes, each for ``piece`` tokens.
     """
 
     known: TraceFormat
@@ -97,11 +97,11 @@ class RowReader:
         self._latest_at = (0, "")  # line and text of the latest time, for the message
 
     def begin(self, line: int, text: str) -> tuple[int, str]:
-        """Finds out the format; returns the block without its header."""
+        """Recognises the format; returns the block without its header."""
         raise NotImplementedError
 
     def _columns(self, text: str) -> _Columns | None:
-        """Times in ticks, prompts and outputs of a block in which nothing is unusual, else None."""
+        """Times in ticks, prompts and outputs of a regular block; None if anything in it is unusual."""
         raise NotImplementedError
 
     def _values(self, line: str) -> _Row:
@@ -200,11 +200,11 @@ class CsvReader(RowReader):
         try:
             names = [name.strip() for name in csv_fields(header)]
         except csv.Error as error:
-            raise self._lines.fail(line, "", f"the header line is no CSV: {error}") from None
+            raise self._lines.fail(line, "", f"the header line is not valid CSV: {error}") from None
         self.known = self._recognised(line, names)
         for column in self.known.columns:
             if names.count(column) > 1:
-                raise self._lines.fail(line, column, "stands twice in the header; once is right")
+                raise self._lines.fail(line, column, "appears twice in the header; name it once")
         self._time = partial(csv_time, self.known)
         self._names = names
         self._width = len(names)
@@ -216,8 +216,8 @@ class CsvReader(RowReader):
             return [], [], []
         if '"' in text:
             return None
-        # A newline becomes a field of its own: that these stand at every (width + 1)th place
-        # proves that each line has exactly the header's number of fields.
+        # A newline becomes a field of its own. Newlines at every (width + 1)th place prove that
+        # each line has exactly the header's number of fields.
         fields = text.replace("\n", ",\n,").split(",")[:-1]
         step, rows = self._width + 1, text.count("\n")
         if len(fields) != rows * step or fields[self._width :: step].count("\n") != rows:
@@ -235,7 +235,7 @@ class CsvReader(RowReader):
         try:
             fields = csv_fields(line)
         except csv.Error as error:
-            raise _BadRowError("", f"{shorten(line)} is no CSV row: {error}") from None
+            raise _BadRowError("", f"{shorten(line)} is not a valid CSV row: {error}") from None
         if len(fields) != self._width:
             message = f"{len(fields)} fields where the header has {self._width}: {shorten(line)}"
             raise _BadRowError("", message)
@@ -265,7 +265,7 @@ class JsonReader(RowReader):
                 self._time = partial(json_time, self.known)
                 return line, rest
             rest, line = following, line + 1
-        raise self._lines.fail(line, "", "no line of the first ones is a JSON object")
+        raise self._lines.fail(line, "", "none of the first lines is a JSON object")
 
     def _columns(self, text: str) -> _Columns | None:
         if self.known.absolute:
@@ -279,7 +279,7 @@ class JsonReader(RowReader):
             sound = set(map(type, times)) <= {int, float} and all(map(isfinite, times))
         except (ValueError, TypeError, LookupError, RecursionError, OverflowError):
             return None
-        # Types are compared exactly: a bool is no integer.
+        # Types are compared exactly, because a bool is an int to isinstance.
         return (times, prompts, outputs) if sound and set(map(type, prompts + outputs)) <= {int} else None
 
     def _values(self, line: str) -> _Row:
@@ -298,14 +298,14 @@ def _json_object(line: str) -> dict[str, object]:
     try:
         value = json.loads(line)
     except (ValueError, RecursionError) as error:
-        message = f"{shorten(line)} is no JSON ({error}); one whole object belongs on each line"
+        message = f"{shorten(line)} is not valid JSON ({error}); one whole object belongs on each line"
         raise _BadRowError("", message) from None
     if not isinstance(value, dict):
-        raise _BadRowError("", f"{shorten(line)} is no JSON object; one whole object belongs on each line")
+        raise _BadRowError("", f"{shorten(line)} is not a JSON object; one whole object belongs on each line")
     return value
 
 
 def row_reader(text: str, lines: Lines, tally: ReadStats, skip: bool, piece: int | None) -> RowReader:
-    """The reader for what ``text``, the trace's beginning, shows to be CSV or JSON lines."""
+    """The reader for CSV or for JSON lines, whichever ``text``, the beginning of the trace, is."""
     kind = JsonReader if text.startswith(_JSON_START) else CsvReader
     return kind(lines, tally, skip, piece)

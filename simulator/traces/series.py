@@ -1,7 +1,7 @@
 """Recorded values of a free ``query``, so that a simulated run can answer it (``--series``).
 
-A series file is CSV, plain or gzip: ``timestamp_s,value[,pod]`` under that header line, other
-columns ignored. Between its rows a value holds: it is what a scrape would have seen last.
+A series file is CSV, plain or gzip, with the header line ``timestamp_s,value[,pod]``; other columns
+are ignored. Each value holds until the next row, as the last scraped value does.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Series:
     def samples(self, time_s: float) -> tuple[Sample, ...]:
         """The last sample at or before ``time_s`` of each pod, with its own time; none before the first.
 
-        Samples never expire here: their age is the policy's business (``maxAgeSeconds``).
+        Samples never expire here: the policy limits their age (``maxAgeSeconds``).
         """
         recorded_s = time_s * self._rate_scale + self._start_s
         return tuple(self._samples(recorded_s))
@@ -92,7 +92,7 @@ def _rows(lines: Lines) -> Iterator[tuple[int, list[str]]]:
                 try:
                     yield number, csv_fields(line)
                 except csv.Error as error:
-                    raise lines.fail(number, "", f"{shorten(line)} is no CSV row: {error}") from None
+                    raise lines.fail(number, "", f"{shorten(line)} is not a valid CSV row: {error}") from None
 
 
 def _picks(lines: Lines, number: int, names: list[str]) -> tuple[int, int, int | None]:

@@ -18,7 +18,7 @@ _BUNDLED = {"azure-conv": "azure_llm_2023_conv.csv.gz"}
 
 
 def trace_names() -> tuple[str, ...]:
-    """The traces that come along."""
+    """The names of the bundled traces."""
     return tuple(_BUNDLED)
 
 
@@ -26,20 +26,20 @@ def bundled_trace(name: str) -> Path:
     """The file of a bundled trace.
 
     Raises:
-        TraceError: there is none of this name.
+        TraceError: no bundled trace has this name.
     """
     if name not in _BUNDLED:
         raise TraceError(
-            [Diagnostic(name, None, "", f"is no bundled trace; there are: {', '.join(trace_names())}")]
+            [Diagnostic(name, None, "", f"is not a bundled trace; there are: {', '.join(trace_names())}")]
         )
     return Path(__file__).parent / "data" / _BUNDLED[name]
 
 
 def resolve_trace(argument: str) -> Path:
-    """A file that exists, else a bundled trace of this name.
+    """The file of this name, else the bundled trace of this name.
 
     Raises:
-        TraceError: it is neither.
+        TraceError: neither exists.
     """
     path = Path(argument)
     if argument not in _BUNDLED and not path.exists():
@@ -49,12 +49,11 @@ def resolve_trace(argument: str) -> Path:
 
 
 class Trace:
-    """A request trace: iterate over it as often as you like, each time reads the file anew.
+    """A request trace. Each iteration opens the file and reads it from its beginning.
 
-    Nothing is opened before that; ``docs/traces.md`` has the formats. ``bad_rows="skip"`` leaves out
-    rows that are wrong and counts them; what is wrong with the file as a whole (no header, truncated
-    gzip, binary data) stops in either case. ``tally`` tells of the latest iteration and is complete
-    when that has ended.
+    ``docs/traces.md`` has the formats. ``bad_rows="skip"`` leaves out wrong rows and counts them; a
+    fault of the whole file (no header, truncated gzip, binary data) stops in either case. ``tally``
+    counts the latest iteration and is complete at its end.
 
     Iterating raises TraceError with the file, the line, the column and the value.
     """
@@ -66,12 +65,12 @@ class Trace:
 
     @property
     def format(self) -> str:
-        """The format's name; empty before the header was read."""
+        """The format's name; empty until the header has been read."""
         return self.tally.format
 
     @property
     def skipped_rows(self) -> int:
-        """Bad rows that were left out so far."""
+        """Bad rows that have been left out so far."""
         return self.tally.skipped_rows
 
     def __iter__(self) -> Iterator[Request]:
@@ -102,11 +101,11 @@ class Trace:
         span_s: float | None = None,
         rate_scale: float = 1.0,
     ) -> Iterator[HashedRequest]:
-        """The same with ``hash_ids``: what is in each ``hash_block_tokens`` tokens of a prompt.
+        """As ``window``, with ``hash_ids``: the content of each ``hash_block_tokens`` tokens of a prompt.
 
         Raises:
-            TraceError: as above, or the trace has no such column.
-            ValueError: as above.
+            TraceError: as ``window``, or the trace has no column ``hash_ids``.
+            ValueError: as ``window``.
         """
         return self._cut(self._rows(hash_block_tokens), start_s, span_s, rate_scale)
 
@@ -150,7 +149,7 @@ class Trace:
             )
 
     def _all_bad(self, tally: ReadStats) -> TraceError:
-        error = self._error(f"has no good row; all {tally.skipped_rows:,} are bad, the first one so:")
+        error = self._error(f"has no good row; all {tally.skipped_rows:,} are bad. The first one:")
         return TraceError([*error.problems, *([tally.first_skipped] if tally.first_skipped else [])])
 
     def _error(self, message: str) -> TraceError:

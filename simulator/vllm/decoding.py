@@ -1,4 +1,4 @@
-"""The decoding sequences of a replica in closed form: who ends when, what they read, which blocks they need.
+"""The decoding sequences of a replica in closed form: their ends, the tokens they read, the blocks they need.
 
 Every decoding sequence advances by one token in every step, so a sequence that joins after step ``j``
 with ``r`` tokens to go ends with step ``j + r``, and the blocks that it needs come every ``block`` steps:
@@ -17,11 +17,11 @@ class DecodingSequence:
     """A request inside one replica.
 
     ``generated``: tokens emitted before the sequence last joined the decoding ones; ``computed``:
-    tokens in the KV cache at that moment; ``joined``: the step that emitted its first token since
-    (or a negative number while it does not decode); ``eligible``: first step that may plan it;
-    ``windowed``: decoding, and longer than the sliding window. ``admitted``: its number in the order of
-    admission; ``held``: blocks that it had when it ended; ``keys``: what is in the full blocks of its
-    prompt, where the trace says so; ``named``: the blocks of those that it uses.
+    tokens in the KV cache at that moment; ``joined``: the step that emitted its first token since then
+    (negative while it does not decode); ``eligible``: the first step that may plan it; ``windowed``:
+    it decodes and is longer than the sliding window; ``admitted``: its number in the order of
+    admission; ``held``: the blocks that it had at its end; ``keys``: the content of the full blocks of
+    its prompt, where the trace has it; ``named``: the blocks with this content that it uses.
     """
 
     __slots__ = (
@@ -63,7 +63,7 @@ class DecodingSequence:
 
 
 class Decoding:
-    """The decoding sequences. ``count`` of them, ``windowed`` longer than the sliding window.
+    """All decoding sequences: ``count`` of them, of which ``windowed`` are longer than the sliding window.
 
     ``kv_tokens``: cached tokens that they read in the next step.
     """
@@ -89,11 +89,11 @@ class Decoding:
         return blocks + min(blocks, self._window_blocks) if self._window_blocks else blocks
 
     def reads(self) -> float:
-        """By how many tokens what they read grows in a step; half of the layers stop at the window."""
+        """Growth per step of the cached tokens read; half of the layers stop growing at the window."""
         return self.count - self.windowed / 2
 
     def join(self, sequence: DecodingSequence, step: int) -> None:
-        """A sequence that emitted its first token with ``step`` decodes from the next one on."""
+        """Lets a sequence that emitted its first token in ``step`` decode from the next step on."""
         sequence.joined = step
         self.count += 1
         self.kv_tokens += sequence.computed
@@ -103,7 +103,7 @@ class Decoding:
             self._expect_crossing(sequence)
 
     def expect_end(self, sequence: DecodingSequence) -> None:
-        """Notes when a sequence ends; the earliest end that was noted counts."""
+        """Notes when a sequence ends; the earliest noted end counts."""
         heappush(self._ends, (sequence.last_step(), sequence.row, sequence.joined, sequence))
 
     def _expect_crossing(self, sequence: DecodingSequence) -> None:
@@ -115,7 +115,7 @@ class Decoding:
         heappush(self._crossings, (step, sequence.joined, sequence.row, sequence))
 
     def cross(self, step: int) -> None:
-        """Half of the layers stop growing for the sequences that outgrow the window with ``step``."""
+        """Stops the growth of half of the layers for the sequences that outgrow the window in ``step``."""
         crossings = self._crossings
         while crossings and crossings[0][0] <= step:
             _, joined, _, sequence = heappop(crossings)
@@ -125,7 +125,7 @@ class Decoding:
                 self._growth[(joined + 1 - sequence.computed) % self.block] -= 1
 
     def leave(self, sequence: DecodingSequence, next_step: int) -> int:
-        """Takes a sequence out before ``next_step``; the blocks that it had."""
+        """Takes a sequence out before ``next_step``; returns the number of its blocks."""
         computed = sequence.computed + next_step - 1 - sequence.joined
         blocks = self.groups
         self.kv_tokens -= computed
@@ -141,7 +141,7 @@ class Decoding:
         return self.blocks_of(computed)
 
     def ended(self, last: int) -> DecodingSequence | None:
-        """A sequence that ends with step ``last`` or did before, if there is one."""
+        """A sequence that ends in step ``last`` or earlier, if there is one."""
         ends = self._ends
         while ends and ends[0][0] <= last:
             _, _, joined, sequence = heappop(ends)
@@ -158,11 +158,11 @@ class Decoding:
         return min(steps, self._crossings[0][0] - step) if self._crossings else steps
 
     def blocks_for_step(self, step: int) -> int:
-        """Blocks that they need in ``step``."""
+        """Blocks that the sequences need in ``step``."""
         return self._growth[step % self.block]
 
     def blocks_for(self, step: int, steps: int) -> int:
-        """Blocks that they need in ``steps`` steps from ``step`` on."""
+        """Blocks that the sequences need in ``steps`` steps from ``step`` on."""
         growth, size = self._growth, self.block
         blocks = steps // size * sum(growth) if steps >= size else 0
         first = step % size
@@ -174,7 +174,10 @@ class Decoding:
         return blocks
 
     def steps_within(self, free: int, step: int, steps: int) -> int:
-        """How many steps from ``step`` on (at most ``steps``) find their blocks; the first one has them."""
+        """Number of steps from ``step`` on, at most ``steps``, for which ``free`` blocks suffice.
+
+        The blocks of the first step are taken already.
+        """
         turn = self.groups * self.count - self.windowed  # blocks in ``block`` steps
         if steps < 2 or turn * ((steps - 1) // self.block + 1) <= free:
             return steps

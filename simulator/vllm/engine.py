@@ -1,9 +1,9 @@
 """One vLLM replica as a discrete-event model that jumps over runs of equal steps.
 
 The scheduler is vLLM v1's (``vllm/v1/core/sched/scheduler.py``): each step first gives every
-running sequence its next token (or its next prompt chunk), in order of admission; a sequence that
-gets no KV block preempts the newest one, which recomputes later from the head of the queue; then,
-if nobody was preempted, waiting requests are admitted in order while tokens, sequences and the
+running sequence its next token (or its next prompt chunk), in order of admission. A sequence that
+gets no KV block preempts the newest one, which recomputes later from the head of the queue. Then,
+if no sequence was preempted, waiting requests are admitted in order while tokens, sequences and the
 blocks of their whole prompt allow. Prompts are chunked under ``max_num_batched_tokens``.
 
 ``simulator.vllm.stepped`` reads the same rules step by step and is the place to learn them.
@@ -57,11 +57,11 @@ class FastReplica(Replica):
         self._waiting: deque[DecodingSequence] = deque()
         self._running: dict[int, DecodingSequence] = {}  # by row, in order of admission
         self._admitted = 0
-        self._partial: DecodingSequence | None = None  # the newest running one, prompt not yet complete
+        self._partial: DecodingSequence | None = None  # the newest one, while its prompt is incomplete
         self._completing: list[DecodingSequence] = []  # their last prompt piece is in this step
         self._first: list[DecodingSequence] = []  # first tokens of the step that has just ended
         self._last: list[DecodingSequence] = []  # last tokens of the step that has just ended
-        self._held: list[DecodingSequence] = []  # have just ended; async scheduling plans a step without them
+        self._held: list[DecodingSequence] = []  # have just ended; async: their blocks are freed a step later
         self._held_blocks = 0
         self._step = 0  # first step of the run in progress, or the next one when idle
         self._run_start = now
@@ -69,8 +69,8 @@ class FastReplica(Replica):
         self._first_step_s = 0.0
         self._growth_s = 0.0
         self._launch_from = now  # when the host can begin to launch the next step
-        self._launched = now  # when it has launched the step in progress, if that has a prompt
-        self._delivered = 0  # steps of the run in progress that the API server has been given
+        self._launched = now  # when the host has launched the step in progress, if that has a prompt
+        self._delivered = 0  # steps of the run in progress whose outputs the API server has
 
     @property
     def running(self) -> int:
@@ -89,7 +89,7 @@ class FastReplica(Replica):
         return waiting
 
     def submit(self, row: int, now: float) -> None:
-        """Takes a request at ``now``, or refuses it; the replica has been advanced to ``now``."""
+        """Takes a request at ``now``, or refuses it. Call ``advance`` to ``now`` first."""
         if self.is_full:
             self.refuse(row)
             return
@@ -109,7 +109,7 @@ class FastReplica(Replica):
         if done:
             self._deliver(done)
         self._api.accept(prompt, now)
-        # Async scheduling has planned the next step already, unless it still launches this one.
+        # Async scheduling has planned the next step already, unless the host still launches this one.
         lag = 2 if self._async and now >= self._launched else 1
         sequence.eligible = self._step + done + lag
         if len(self._waiting) == 1 and len(self._running) < self._max_seqs:
@@ -150,10 +150,10 @@ class FastReplica(Replica):
         return sequence.generated + self._step + self._steps_done(now) - 1 - sequence.joined
 
     def abort(self, row: int, now: float) -> None:
-        """A client has gone; the replica has been advanced to ``now``.
+        """Ends a request whose client has gone. Call ``advance`` to ``now`` first.
 
-        What waits is dropped (the table rejects it). What runs ends with its next token, as the step
-        that is on its way cannot be changed; then it counts as completed with the tokens it had.
+        A waiting request is dropped (the table rejects it). A running one ends with its next token,
+        because the step in progress cannot be changed, and counts as completed with its tokens so far.
         """
         sequence = self._running.get(row)
         if sequence is None:
@@ -186,7 +186,7 @@ class FastReplica(Replica):
             steps = int((sqrt(linear * linear + 2.0 * growth * elapsed) - linear) / growth)
         else:
             steps = int(elapsed / first)
-        # The root is good to an ulp; the comparison that counts is the one with the run's clock.
+        # The root is exact to an ulp only; the comparison with the run's clock decides.
         while steps and self._run_time(steps) > elapsed:
             steps -= 1
         while self._run_time(steps + 1) <= elapsed:
@@ -233,7 +233,7 @@ class FastReplica(Replica):
             self._send(outputs, end)
 
     def _count_decoding(self, steps: int) -> None:
-        """What the decoding sequences took and gave in the run that has just ended."""
+        """Adds the steps and tokens of the decoding sequences in the run that has just ended."""
         decoding = self._decoding
         if steps > 1:
             self._blocks.take(decoding.blocks_for(self._step + 1, steps - 1))
@@ -245,7 +245,7 @@ class FastReplica(Replica):
     def _send(self, outputs: int, end: float) -> None:
         """The API server sends the tokens of the run's last step, which ended at ``end``."""
         if self._run_steps:
-            # With async scheduling the host looks at outputs when it has launched the next step.
+            # With async scheduling the host reads the outputs after it has launched the next step.
             end = (max(end, self._launched) if self._async else end) + self._output_delay
         self._api.send(outputs, end)
         if self._first or self._last:
@@ -290,7 +290,7 @@ class FastReplica(Replica):
         self._last.append(sequence)
 
     def _release(self) -> None:
-        """What ended a step ago is free for the next plan."""
+        """Frees, for the next plan, the blocks of sequences that ended a step ago."""
         if self._caching:
             self._held.sort(key=lambda sequence: sequence.admitted)  # the order in which they are freed
         for sequence in self._held:
@@ -338,7 +338,7 @@ class FastReplica(Replica):
         self.run_end = now + (self._first_step_s if steps == 1 else self._run_time(steps))
 
     def _rest(self, now: float) -> None:
-        """Nothing runs: either nothing waits, or the only sequence preempted itself."""
+        """Goes idle: either no request waits, or the only sequence preempted itself."""
         self._run_steps = 0
         self.run_end = inf
         if self._waiting:
@@ -346,10 +346,10 @@ class FastReplica(Replica):
             self._plan(now)
 
     def _run_length(self, preempted: bool) -> int:
-        """How many equal decoding steps follow, the one just planned included."""
+        """Number of equal decoding steps that follow, the one just planned included."""
         steps = self._decoding.steps_alike(self._step)
         if self._waiting:
-            # A head that is not held back by blocks or sequences can be planned when its step comes.
+            # If blocks and sequences allow, the head of the queue is planned in its first eligible step.
             held = preempted or self._held
             wait = 1 if held else max(self._waiting[0].eligible - self._step, 0)
             if wait and wait < steps:
@@ -357,7 +357,10 @@ class FastReplica(Replica):
         return self._decoding.steps_within(self._blocks.free, self._step, steps)
 
     def _take_blocks_for_decoding(self) -> bool:
-        """Blocks of the coming step, preempting the newest until they suffice; whether any was."""
+        """Takes the blocks of the coming step; preempts the newest until they suffice.
+
+        Returns whether any sequence was preempted.
+        """
         preempted = False
         while (needed := self._decoding.blocks_for_step(self._step)) > self._blocks.free:
             self._preempt_newest()
@@ -427,7 +430,7 @@ class FastReplica(Replica):
         return tokens, cost
 
     def _reserve(self, sequence: DecodingSequence) -> bool:
-        """Takes over what is cached of a sequence's beginning, if the blocks for the rest are free."""
+        """Uses the cached beginning of a sequence, if the blocks for the rest are free."""
         whole = sequence.tokens_to_compute()
         # The blocks behind the window are given back only once the prompt is computed.
         needed = self._decoding.groups * -(-whole // self._block)

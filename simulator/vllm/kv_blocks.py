@@ -1,8 +1,9 @@
-"""The KV blocks of one replica: counted, or with prefix caching also known by what is in them.
+"""The KV blocks of one replica: counted, or with prefix caching also known by their content.
 
 Prefix caching is vLLM's (``vllm/v1/core/block_pool.py``): a full block of a prompt keeps its content when
-it is freed and is found again until it is given to somebody else, the longest freed one first. Blocks in
-use are never given away. Of one request, the last block is freed first, so that beginnings live longest.
+it is freed, and is found again until another request takes it. Free blocks are taken in the order in which
+they were freed; blocks in use never. The last block of a request is freed first, so that beginnings of
+prompts stay longest.
 """
 
 from __future__ import annotations
@@ -13,23 +14,24 @@ from simulator.vllm.request_table import RequestTable
 
 
 class NamedBlock:
-    """A block whose content a trace names; in a queue of free ones while nobody uses it."""
+    """A block whose content a trace names; in a queue of free blocks while no request uses it."""
 
     __slots__ = ("anonymous", "key", "newer", "older", "users")
 
     def __init__(self, key: int, anonymous: int) -> None:
         self.key = key
-        self.anonymous = anonymous  # else this stands for so many free blocks without a name
+        self.anonymous = anonymous  # more than 0: stands for so many free blocks without a name
         self.users = 0
         self.older: NamedBlock | None = None
         self.newer: NamedBlock | None = None
 
 
 def block_keys(requests: RequestTable, row: int, block: int) -> list[int]:
-    """What is in each full block of ``block`` tokens of a prompt, as far as the trace says it.
+    """The content of each full block of ``block`` tokens of a prompt, as far as the trace names it.
 
-    An id of the trace stands for its piece of the prompt and all before it, so a block is known by the
-    id of the piece that holds its last token, and by its place. The pieces may be larger or smaller.
+    An id of the trace stands for its piece of the prompt and all before it. So the id of the piece that
+    holds a block's last token, together with the block's place, names the block. Pieces may be larger or
+    smaller than blocks.
     """
     ids, piece = requests.hash_ids[row], requests.hash_block_tokens
     full = min(requests.prompt_tokens[row], len(ids) * piece) // block
@@ -37,7 +39,7 @@ def block_keys(requests: RequestTable, row: int, block: int) -> list[int]:
 
 
 class KvBlocks:
-    """Blocks that differ in nothing. ``free``: how many nobody uses."""
+    """Interchangeable blocks. ``free``: the number of blocks that no request uses."""
 
     def __init__(self, total: int) -> None:
         self.free = total
@@ -51,26 +53,26 @@ class KvBlocks:
         self.free += blocks
 
     def find(self, keys: list[int], most: int) -> list[NamedBlock]:  # noqa: ARG002
-        """The longest beginning of ``keys`` (at most ``most`` blocks) whose content is there."""
+        """The longest beginning of ``keys`` (at most ``most`` blocks) whose content is cached."""
         return []
 
     def unused(self, found: list[NamedBlock]) -> int:  # noqa: ARG002
-        """How many of these are free, so that using them takes free blocks too."""
+        """The number of found blocks that are free: using these takes free blocks too."""
         return 0
 
     def use(self, found: list[NamedBlock]) -> None:
-        """One more sequence reads these."""
+        """Adds a sequence that reads these blocks."""
 
     def name(self, named: list[NamedBlock], keys: list[int], full: int) -> None:
-        """The first ``full`` blocks of a sequence are full now: notes what is in them."""
+        """Notes the content of the first ``full`` blocks of a sequence, which are full now."""
 
     def shared(self, ended: list[list[NamedBlock]]) -> int:  # noqa: ARG002
-        """How many of the named blocks of what has ended stay in use, or are counted twice."""
+        """The number of named blocks of ended sequences that stay in use or are counted twice."""
         return 0
 
 
 class PrefixCache(KvBlocks):
-    """Blocks that are found again by the content that they were filled with."""
+    """Blocks that are found again by their content."""
 
     def __init__(self, total: int) -> None:
         super().__init__(total)
@@ -80,7 +82,7 @@ class PrefixCache(KvBlocks):
         self._append(NamedBlock(-1, total))
 
     def take(self, blocks: int) -> None:
-        """Gives away the blocks that were freed first, and forgets what was in them."""
+        """Gives away the blocks that were freed first, and forgets their content."""
         self.free -= blocks
         while blocks > 0:
             oldest = self._end.newer
@@ -108,7 +110,7 @@ class PrefixCache(KvBlocks):
                 self.free += 1
 
     def find(self, keys: list[int], most: int) -> list[NamedBlock]:
-        """The longest beginning of ``keys`` (at most ``most`` blocks) whose content is there."""
+        """The longest beginning of ``keys`` (at most ``most`` blocks) whose content is cached."""
         found: list[NamedBlock] = []
         for key in keys:
             known = self._known.get(key)
@@ -118,7 +120,7 @@ class PrefixCache(KvBlocks):
         return found
 
     def unused(self, found: list[NamedBlock]) -> int:
-        """How many of these are free, so that using them takes free blocks too."""
+        """The number of found blocks that are free: using these takes free blocks too."""
         unused = 0
         for block in found:
             if not block.users:
@@ -126,7 +128,7 @@ class PrefixCache(KvBlocks):
         return unused
 
     def use(self, found: list[NamedBlock]) -> None:
-        """One more sequence reads these."""
+        """Adds a sequence that reads these blocks."""
         for block in found:
             if not block.users:
                 self._remove(block)
@@ -134,7 +136,7 @@ class PrefixCache(KvBlocks):
             block.users += 1
 
     def name(self, named: list[NamedBlock], keys: list[int], full: int) -> None:
-        """The first ``full`` blocks of a sequence are full now: notes what is in them."""
+        """Notes the content of the first ``full`` blocks of a sequence, which are full now."""
         for index in range(len(named), min(full, len(keys))):
             block = NamedBlock(keys[index], 0)
             block.users = 1
@@ -142,7 +144,7 @@ class PrefixCache(KvBlocks):
             self._known.setdefault(block.key, []).append(block)
 
     def shared(self, ended: list[list[NamedBlock]]) -> int:
-        """How many of the named blocks of what has ended stay in use, or are counted twice."""
+        """The number of named blocks of ended sequences that stay in use or are counted twice."""
         counts = Counter(block for named in ended for block in named)
         freed = sum(1 for block, count in counts.items() if block.users == count)
         return counts.total() - freed

@@ -11,9 +11,9 @@ from simulator.documents.bundled import read_bundled
 
 
 class NumberLimits:
-    """What a number in a user's file must keep to, as pydantic's constraints (``gt``, ``ge``, ``le``).
+    """Limits of a number in a user's file, as pydantic's constraints (``gt``, ``ge``, ``le``).
 
-    pydantic asks when it validates, so that reading a profile that comes along does not import it.
+    pydantic calls this when it validates; a bundled profile is read without importing pydantic.
     """
 
     def __init__(self, **limits: float) -> None:
@@ -34,7 +34,7 @@ Flag = Annotated[bool, NumberLimits()]
 
 
 class _Part:
-    """A mapping of the file; fields that it does not know are refused."""
+    """A mapping of the file; unknown fields are refused."""
 
     __slots__ = ()
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
@@ -45,13 +45,13 @@ class StepTime(_Part):
     """Seconds of one engine step: ``base + per_sequence * decoding sequences + per_kv_token * their
     cached tokens + per_prefill_token * prompt tokens + per_prefill_token_squared * sum over chunks
     of chunk * (2 * done + chunk)``. A step with prompt tokens also waits for its launch: the host needs
-    ``prefill_floor`` (or ``eager_floor``) from the moment it can begin, which with async scheduling is
-    while the step before runs. With a sliding window, a cached token beyond it counts half.
+    ``prefill_floor`` (or ``eager_floor``) from the moment it can begin; with async scheduling it begins
+    while the step before runs. With a sliding window, a cached token beyond the window counts half.
 
-    A mixture of experts also reads those that any of a step's ``n`` tokens is routed to, as if routing
-    were even: ``experts * (1 - (1 - experts_share) ** n)``.
+    A mixture of experts also reads the experts that any of a step's ``n`` tokens is routed to, as if
+    routing were even: ``experts * (1 - (1 - experts_share) ** n)``.
 
-    The API server then handles every output token (``per_output_token``) one after the other.
+    The API server then handles the output tokens one after the other (``per_output_token`` each).
     """
 
     base_ms: Positive
@@ -60,23 +60,23 @@ class StepTime(_Part):
     per_prefill_token_us: NonNegative
     per_prefill_token_squared_ns: NonNegative
     experts_ms: NonNegative = 0.0
-    """Mixture of experts: reading the weights of all of them."""
+    """Mixture of experts: reading the weights of all experts."""
     experts_share: Share = 0.0
     """The share of its experts that a token is routed to (8 of 128: 0.0625)."""
     prefill_floor_ms: NonNegative = 0.0
     """Launching a step with a prompt (piecewise CUDA graphs) takes the host this long."""
     eager_floor_ms: NonNegative = 0.0
-    """The same for a step of more than ``cuda_graph_tokens`` tokens, launched kernel by kernel."""
+    """As ``prefill_floor_ms``, for a step of more than ``cuda_graph_tokens`` tokens (kernel by kernel)."""
     cuda_graph_tokens: Count = 512
     """vLLM's ``max_cudagraph_capture_size``."""
     output_delay_ms: NonNegative = 0.0
-    """A step's outputs reach the API server this much later while the engine goes on with the next."""
+    """A step's outputs reach the API server this much later; meanwhile the engine runs the next step."""
     request_overhead_ms: NonNegative = 0.0
     """API server and client, per request; part of TTFT and of end-to-end latency."""
     request_overhead_per_prompt_token_us: NonNegative = 0.0
-    """The same per token of the prompt (parsing, checking, copying)."""
+    """As ``request_overhead_ms``, per token of the prompt (parsing, checking, copying)."""
     per_output_token_us: NonNegative = 0.0
-    """API server, one thread: detokenizing and streaming one token. It bounds tokens a second."""
+    """Detokenizing and streaming one token, in the API server's one thread: it bounds tokens a second."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,9 +89,9 @@ class Scheduler(_Part):
     async_scheduling: Flag = True
     """Step k + 1 is planned while k runs, so a request that arrives in k joins k + 2."""
     enable_prefix_caching: Flag = False
-    """Full blocks of prompts are found again, where the trace says what is in them (``hash_ids``)."""
+    """Full blocks of prompts are found again, where the trace names their content (``hash_ids``)."""
     max_num_queued_reqs: Count | None = None
-    """A server that has so many requests, running or waiting, refuses more (503); None: it never does."""
+    """The most requests, running and waiting, before the server refuses more (503); None: no limit."""
 
     def __post_init__(self) -> None:
         if self.max_num_seqs > self.max_num_batched_tokens:
@@ -100,14 +100,14 @@ class Scheduler(_Part):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplicaMemory(_Part):
-    """What one replica holds."""
+    """The memory of one replica: weights and KV cache."""
 
     weights_gib: Positive
     kv_cache_tokens: Count
     """``kv_cache_size_tokens`` of ``vllm:cache_config_info`` (not blocks times block size: models
     with several KV groups spend more than one block a token range)."""
     kv_cache_gib: Positive
-    """What that cache takes on the GPU, or on all GPUs of the replica together."""
+    """GPU memory of the KV cache, on all GPUs of the replica together."""
     kv_cache_blocks: Count | None = None
     """``num_gpu_blocks`` of ``vllm:cache_config_info``, for a model with a sliding window."""
     sliding_window_tokens: Count | None = None
@@ -138,8 +138,8 @@ class Profile(_Part):
     scheduler: Scheduler
     memory: ReplicaMemory
     layers: Count | None = None
-    """The transformer layers that one GPU runs (a pipeline stage has its share): how long an engine takes
-    to start. Left out, as many as is usual for the weights' size."""
+    """Transformer layers that one GPU runs (a pipeline stage has its share); an engine's start takes longer
+    with more. Default: the usual number for the weights' size."""
 
     def __post_init__(self) -> None:
         if self.scheduler.enable_prefix_caching and self.memory.sliding_window_tokens is not None:
@@ -150,14 +150,14 @@ _PROFILES = Path(__file__).parent / "profiles"
 
 
 def profile_names() -> list[str]:
-    """The profiles that come along, sorted."""
+    """The names of the bundled profiles, sorted."""
     return sorted(path.stem for path in _PROFILES.glob("*.yaml"))
 
 
 def load_profile(name_or_file: str) -> Profile:
-    """A profile that comes along, by name, or one of the user's, by file.
+    """A bundled profile, by name, or a user's profile, by file.
 
-    Raises ``ProfileError``: it is neither, or the file is wrong.
+    Raises ``ProfileError``: neither exists, or the file is wrong.
     """
     if name_or_file in profile_names():
         return _bundled(name_or_file)
@@ -171,7 +171,7 @@ def load_profile(name_or_file: str) -> Profile:
 
 
 def _bundled(name: str) -> Profile:
-    """Without validation: a test holds that it would find nothing."""
+    """A bundled profile, not validated here: a test validates all of them."""
     data = read_bundled(_PROFILES / f"{name}.yaml")
     parts = {"step_time": StepTime, "scheduler": Scheduler, "memory": ReplicaMemory}
     return Profile(**data | {key: part(**data[key]) for key, part in parts.items()})
@@ -186,7 +186,7 @@ def profile_yaml(profile: Profile) -> str:
 
 
 def _given(value: Any) -> Any:
-    """A part without what is None, which a file leaves out."""
+    """A part without its fields that are None; a file leaves these out."""
     if not isinstance(value, dict):
         return value
     return {key: inner for key, inner in value.items() if inner is not None}

@@ -11,23 +11,23 @@ from simulator.vllm.request_table import QueueLimit, RequestTable
 
 
 class StepObserver(Protocol):
-    """Told about tokens as they are emitted, for latency histograms."""
+    """Receives the tokens as they are emitted, for latency histograms."""
 
     def first_token(self, ttft_s: float) -> None:
         """A request's first token, ``ttft_s`` after its arrival."""
         ...
 
     def decode_run(self, sequences: int, steps: int, first_step_s: float, growth_s: float) -> None:
-        """``steps`` steps gave ``sequences`` tokens each; step i took first_step_s + i * growth_s."""
+        """``steps`` steps emitted ``sequences`` tokens each; step i took first_step_s + i * growth_s."""
         ...
 
 
 class Replica(ABC):
     """One vLLM server. Drive it with ``submit`` and ``advance``; times never go back, in seconds.
 
-    ``run_end``: when something changes next, ``inf`` while idle; ``busy_s``, ``prompt_tokens``,
-    ``generated_tokens`` and ``finished``: counted up to the last such moment. ``refused``: requests that
-    came while the server was full, None where it takes any number.
+    ``run_end``: the time of the next change, ``inf`` while idle; ``busy_s``, ``prompt_tokens``,
+    ``generated_tokens`` and ``finished``: counted up to the last change. ``refused``: requests that
+    came while the server was full, None without a limit.
     """
 
     def __init__(self, profile: Profile, requests: RequestTable, name: str, index: int, now: float) -> None:
@@ -57,7 +57,7 @@ class Replica(ABC):
     def waiting(self, now: float) -> int:
         """``vllm:num_requests_waiting``: passed over by the scheduler, or preempted.
 
-        vLLM reads its input between two plans, so what arrived since is in no gauge yet.
+        vLLM reads its input between two plans, so requests that arrived since are in no gauge yet.
         """
 
     @abstractmethod
@@ -66,7 +66,7 @@ class Replica(ABC):
 
     @property
     def is_full(self) -> bool:
-        """Whether it refuses what comes now: ``max_num_queued_reqs`` requests run or wait."""
+        """True while it refuses new requests: ``max_num_queued_reqs`` run or wait."""
         return self._limit is not None and self.in_flight >= self._limit
 
     def refuse(self, row: int) -> None:
@@ -77,11 +77,11 @@ class Replica(ABC):
 
     @abstractmethod
     def submit(self, row: int, now: float) -> None:
-        """Takes a request at ``now``, or refuses it; the server has been advanced to ``now``."""
+        """Takes a request at ``now``, or refuses it. Call ``advance`` to ``now`` first."""
 
     @abstractmethod
     def advance(self, now: float) -> None:
-        """Lets everything happen that happens at or before ``now``."""
+        """Processes every event up to and including ``now``."""
 
     @abstractmethod
     def busy_until(self, now: float) -> float:
@@ -95,7 +95,7 @@ class Replica(ABC):
 class ApiServer:
     """vLLM's front end: one thread that takes requests and sends tokens, one after the other.
 
-    ``front``: when it is done with everything so far.
+    ``front``: the time at which its work so far is done.
     """
 
     def __init__(self, cost: StepTime, now: float) -> None:
@@ -105,7 +105,7 @@ class ApiServer:
         self._output_s = cost.per_output_token_us / 1e6
 
     def overhead_s(self, prompt_tokens: int) -> float:
-        """What a request costs before the engine has it."""
+        """Seconds that a request costs before the engine has it."""
         return self._overhead + self._overhead_per_token * prompt_tokens
 
     def accept(self, prompt_tokens: int, now: float) -> None:
@@ -113,14 +113,14 @@ class ApiServer:
         self.front = max(self.front, now) + self.overhead_s(prompt_tokens)
 
     def send(self, tokens: int, ready: float) -> None:
-        """Sends the tokens of a step that are there at ``ready``."""
+        """Sends the tokens of a step, which are available at ``ready``."""
         self.front = max(self.front, ready) + tokens * self._output_s
 
     def send_steps(self, steps: int, tokens: int, first_ready: float, last_ready: float) -> None:
         """Sends the tokens of ``steps`` steps, ``tokens`` each.
 
-        A step is out at ``F = max(F, ready) + tokens * cost``. The times at which steps are ready are
-        convex in their number, hence the last F follows from the first one or the last one.
+        A step is sent at ``F = max(F, ready) + tokens * cost``. The times at which steps are ready are
+        convex in their number, so the last F follows from the first step or the last one.
         """
         cost = tokens * self._output_s
         self.front = max(max(self.front, first_ready) + steps * cost, last_ready + cost)

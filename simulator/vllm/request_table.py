@@ -19,21 +19,21 @@ class RequestOutcome(IntEnum):
 
 
 class TokenLimit(NamedTuple):
-    """The most tokens that a request may have, prompt and output together; ``name`` as in the profile."""
+    """The most tokens of a request, prompt and output together; ``name``: the field of the profile."""
 
     name: str
     tokens: int
 
 
 class QueueLimit(NamedTuple):
-    """The most requests that a replica takes, running and waiting together; ``name`` as in the profile."""
+    """The most requests in a replica, running and waiting together; ``name``: the field of the profile."""
 
     name: str
     queued: int
 
 
 HASH_BLOCK_TOKENS = 512
-"""Prompt tokens that one of a trace's ``hash_ids`` stands for: what Mooncake's traces use."""
+"""Prompt tokens that one of a trace's ``hash_ids`` stands for, as in Mooncake's traces."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,19 +45,19 @@ class Slo:
 
 
 class RequestTable:
-    """One row per replayed request, in arrival order, as columns; and what completed requests took.
+    """One row per replayed request, in arrival order, as columns; and the latencies of completed requests.
 
-    Times in seconds. ``queue_s``, ``ttft_s`` and ``e2e_s`` are counted from the arrival and NaN
-    where they never happened; ``replica`` is -1 until the request was routed. ``hash_ids`` name the
-    content of a prompt in pieces of ``hash_block_tokens``, where the trace does; ``hit_tokens`` of it
-    were found in the prefix cache.
+    Times in seconds. ``queue_s``, ``ttft_s`` and ``e2e_s`` are counted from the arrival, and NaN
+    until they happen; ``replica`` is -1 until the request is routed. ``hash_ids`` name the content of
+    a prompt in pieces of ``hash_block_tokens``, if the trace has them; ``hit_tokens``: prompt tokens
+    found in the prefix cache.
 
-    With ``keep_rows=False`` the row of a request that has ended is used again, so that ten million
-    requests fit: then only the ``done_*`` columns (in order of completion), the ``missed_*`` columns
-    and the counts speak of the whole run.
+    With ``keep_rows=False`` the row of an ended request is used again, so that ten million requests
+    fit. Then only the ``done_*`` columns (in order of completion), the ``missed_*`` columns and the
+    counts cover the whole run.
 
-    With an ``slo`` each request that ended without meeting it has its arrival and its tokens in the
-    ``missed_*`` columns, in the order of their ends.
+    With an ``slo`` the ``missed_*`` columns have the arrival and the tokens of each request that ended
+    without meeting it, in the order of their ends.
     """
 
     __slots__ = (
@@ -133,7 +133,7 @@ class RequestTable:
     def add(
         self, arrival_s: float, prompt_tokens: int, output_tokens: int, hash_ids: tuple[int, ...] = ()
     ) -> int:
-        """A request that has not ended yet; returns its row."""
+        """Adds a request that has not ended yet; returns its row."""
         self.requests += 1
         if self._free:
             row = self._reuse(self._free.pop(), arrival_s, prompt_tokens, output_tokens)
@@ -163,9 +163,9 @@ class RequestTable:
         return row
 
     def schedule(self, row: int, now: float, hit_tokens: int | None) -> None:
-        """A request is admitted; the first time counts.
+        """Notes that a request is admitted; only the first time counts.
 
-        ``hit_tokens``: so many of its prompt were found in the prefix cache; None without one.
+        ``hit_tokens``: prompt tokens found in the prefix cache; None without a prefix cache.
         """
         if not isnan(self.queue_s[row]):
             return
@@ -197,7 +197,7 @@ class RequestTable:
             self._free.append(row)
 
     def reject(self, row: int, limit: TokenLimit | QueueLimit | None = None) -> None:
-        """Ends a request that was not served: it met a ``limit``, or else its client left."""
+        """Ends a request that was not served: a ``limit`` refused it or, without one, its client left."""
         self.outcome[row] = RequestOutcome.REJECTED
         self.rejected += 1
         if limit is not None:
@@ -208,7 +208,7 @@ class RequestTable:
             self._free.append(row)
 
     def close(self) -> None:
-        """At the end of a run: requests that never ended have missed the SLO."""
+        """Ends the run: requests that have not ended miss the SLO."""
         if self.slo is None or self.completed + self.rejected == self.requests:
             return
         for row in range(len(self.outcome)):
@@ -221,7 +221,7 @@ class RequestTable:
         self.missed_output_tokens.append(self.output_tokens[row])
 
     def tpot_s(self, row: int) -> float | None:
-        """Mean seconds per output token after the first; None for one token or no end."""
+        """Mean seconds per output token after the first; None for one token, or before the end."""
         if self.outcome[row] != RequestOutcome.COMPLETED or self.output_tokens[row] < 2:
             return None
         return (self.e2e_s[row] - self.ttft_s[row]) / (self.output_tokens[row] - 1)

@@ -4,18 +4,18 @@ A step of the engine (``vllm/v1/core/sched/scheduler.py``) is planned like this:
 
 1. The running requests come first, in order of admission. Each gets its next token, or the next piece of
    its prompt, while the step's budget of tokens (``max_num_batched_tokens``) lasts.
-2. A request that needs a KV block when none is free preempts the newest running one: that gives all of its
-   blocks back and waits at the head of the queue, to compute everything again.
-3. If nobody was preempted, waiting requests are admitted in order of arrival, as long as there is budget,
+2. A request that needs a KV block when none is free preempts the newest running request, which gives all of
+   its blocks back and waits at the head of the queue, to compute everything again.
+3. If no request was preempted, waiting requests are admitted in order of arrival, as long as there is budget,
    a place (``max_num_seqs``) and enough free blocks for the whole prompt, although only a piece of it may
    be computed now. The beginning of the prompt that is found in the prefix cache need not be computed.
 
-Then the GPU computes; every request whose prompt is complete has one more token at the end. With async
-scheduling the next step is planned while one is computed: a request that arrives meanwhile joins the step
-after the next, and what ends gives its blocks and its place back one step later.
+Then the GPU computes, and every request whose prompt is complete gets one more token. With async scheduling
+the next step is planned while one is computed: a request that arrives meanwhile joins the step after the
+next, and a request that ends gives its blocks and its place back one step later.
 
-``simulator.vllm.engine`` says the same in closed form, a hundred times faster, and shares none of this code;
-tests hold the two equal on every request, gauge and preemption.
+``simulator.vllm.engine`` computes the same in closed form, a hundred times faster, and shares none of this
+code; tests hold the two equal on every request, gauge and preemption.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from simulator.vllm.request_table import RequestTable
 
 @dataclass(eq=False, slots=True)
 class Block:
-    """One KV block: ``content`` is what a trace says is in it, ``users`` are the requests that read it."""
+    """One KV block. ``content``: as the trace names it; ``users``: the number of requests that read it."""
 
     content: tuple[int, int] | None = None
     users: int = 0
@@ -45,7 +45,7 @@ class BlockPool:
         self._known: dict[tuple[int, int], list[Block]] = {}
 
     def take(self, count: int) -> list[Block]:
-        """The blocks that were freed first; what was in them is gone."""
+        """Takes the blocks that were freed first; their content is gone."""
         return [self._empty(self.free.popitem(last=False)[0]) for _ in range(count)]
 
     def _empty(self, block: Block) -> Block:
@@ -55,19 +55,19 @@ class BlockPool:
         return block
 
     def give_back(self, blocks: list[Block]) -> None:
-        """The last block is freed first, so that the beginning of a prompt stays longest."""
+        """Frees blocks, the last one first, so that the beginning of a prompt stays longest."""
         for block in reversed(blocks):
             block.users -= 1
             if block.users == 0:
                 self.free[block] = None
 
     def fill(self, block: Block, content: tuple[int, int]) -> None:
-        """A block is full, and others can find it."""
+        """Notes the content of a block that is full; from now on it can be found."""
         block.content = content
         self._known.setdefault(content, []).append(block)
 
     def find(self, contents: list[tuple[int, int]]) -> list[Block]:
-        """Blocks with this content, up to the first one that is not there."""
+        """Blocks with these contents, up to the first one that is not cached."""
         found = []
         for content in contents:
             known = self._known.get(content)
@@ -77,7 +77,7 @@ class BlockPool:
         return found
 
     def use(self, blocks: list[Block]) -> None:
-        """One more request reads these."""
+        """Adds a request that reads these blocks."""
         for block in blocks:
             block.users += 1
             self.free.pop(block, None)
@@ -85,7 +85,7 @@ class BlockPool:
 
 @dataclass(eq=False, slots=True)
 class SteppedRequest:
-    """A request inside the engine. ``computed``: tokens in the KV cache; ``eligible``: first step for it."""
+    """A request in the engine. ``computed``: tokens in the KV cache; ``eligible``: first step to plan it."""
 
     row: int
     prompt: int
@@ -116,7 +116,7 @@ class SteppedReplica(Replica):
         self._api = ApiServer(profile.step_time, now)
         self._waiting: list[SteppedRequest] = []
         self._running: list[SteppedRequest] = []
-        self._chunks: list[tuple[SteppedRequest, int]] = []  # the step in progress: requests and their tokens
+        self._chunks: list[tuple[SteppedRequest, int]] = []  # the step in progress: requests, tokens of each
         self._ended: list[SteppedRequest] = []  # have ended and still have their blocks
         self._outputs: list[SteppedRequest] = []  # have a token that the API server has not seen yet
         self._step = 0
@@ -129,11 +129,11 @@ class SteppedReplica(Replica):
         return len(self._running)
 
     def waiting(self, now: float) -> int:  # noqa: ARG002
-        """``vllm:num_requests_waiting``: those that this step could have planned."""
+        """``vllm:num_requests_waiting``: requests that this step could have planned."""
         return sum(1 for request in self._waiting if request.eligible <= self._step)
 
     def kv_usage(self, now: float) -> float:  # noqa: ARG002
-        """``vllm:kv_cache_usage_perc``, 0 to 1; what has ended does not count any more."""
+        """``vllm:kv_cache_usage_perc``, 0 to 1; ended requests no longer count."""
         return len({block for request in self._running for block in request.blocks}) / self.total_blocks
 
     def busy_until(self, now: float) -> float:
@@ -147,7 +147,7 @@ class SteppedReplica(Replica):
     def submit(self, row: int, now: float) -> None:
         """Takes a request at ``now``; with async scheduling the next step may be planned already.
 
-        Refused are those that find ``max_num_queued_reqs`` others, running or waiting.
+        It is refused if ``max_num_queued_reqs`` others run or wait.
         """
         if self.is_full:
             self.refuse(row)
@@ -169,7 +169,7 @@ class SteppedReplica(Replica):
             self._begin_step()
 
     def _contents(self, row: int) -> list[tuple[int, int]]:
-        """What is in each full block of a prompt: its place, and the hash of all tokens so far."""
+        """The content of each full block of a prompt: its place, and the hash of all tokens so far."""
         if not self._limits.enable_prefix_caching:
             return []
         ids, piece = self._requests.hash_ids[row], self._requests.hash_block_tokens
@@ -192,11 +192,11 @@ class SteppedReplica(Replica):
         self._chunks, preempted = self._plan_running()
         if not preempted:
             self._admit()
-        if not self._chunks:  # the only one that ran preempted itself: it is first in the queue
+        if not self._chunks:  # the only running request preempted itself: it is first in the queue
             self._waiting[0].eligible = self._step
             self._begin_step()
             return
-        # The host begins to launch when the step before began, or when it had launched that one.
+        # The host begins to launch when the step before began, or once it had launched that step.
         launch_from = max(self._start_before, self._launched) if asynchronous else self._start
         self._launched = launch_from + self._launch_s()
         looked_at = max(self._start, self._launched) if asynchronous else self._start
@@ -207,7 +207,7 @@ class SteppedReplica(Replica):
             self.prompt_tokens += sum(tokens for request, tokens in self._chunks if request.in_prefill)
 
     def _end_step(self) -> None:
-        """Every request whose tokens are all computed has one more, and the last one ends it."""
+        """Gives each request whose tokens are all computed one more token; its last token ends it."""
         end = self.run_end
         self.busy_s += end - self._start
         decoding = sum(1 for request, _ in self._chunks if not request.in_prefill)
@@ -244,7 +244,7 @@ class SteppedReplica(Replica):
         self._ended = []
 
     def _send(self, ready: float) -> None:
-        """The API server sends the tokens of a step that the host has looked at, and clients see them."""
+        """Sends the tokens of a step that the host has read to the clients."""
         if not self._outputs:
             return
         api, table = self._api, self._requests
@@ -263,7 +263,7 @@ class SteppedReplica(Replica):
     # -- planning ---------------------------------------------------------------------------
 
     def _plan_running(self) -> tuple[list[tuple[SteppedRequest, int]], bool]:
-        """Requests and tokens of the running ones; and whether one of them was preempted."""
+        """The running requests with their tokens of this step; and whether one was preempted."""
         chunks: list[tuple[SteppedRequest, int]] = []
         budget = self._limits.max_num_batched_tokens
         before = len(self._running)
@@ -302,7 +302,7 @@ class SteppedReplica(Replica):
             budget -= tokens
 
     def _has_room(self, request: SteppedRequest, cached: list[Block]) -> bool:
-        """Whether the blocks of the whole prompt are free; of both groups where there is a window."""
+        """True if the blocks of the whole prompt are free, in both groups where there is a window."""
         groups = 1 if self._window is None else 2
         needed = groups * -(-request.to_compute // self._block) - len(cached)
         return needed + sum(1 for block in cached if not block.users) <= len(self._pool.free)
@@ -320,7 +320,7 @@ class SteppedReplica(Replica):
         return True
 
     def _preempt(self, request: SteppedRequest) -> None:
-        """It computes everything again later, from the head of the queue."""
+        """Preempts a request: it waits at the head of the queue and computes everything again."""
         self._pool.give_back(request.blocks)
         request.blocks, request.computed, request.in_prefill = [], 0, True
         request.eligible = self._step
@@ -330,7 +330,7 @@ class SteppedReplica(Replica):
     # -- costs ------------------------------------------------------------------------------
 
     def _blocks_for(self, tokens: int) -> int:
-        """One block for each ``block_size``; with a window also those of the layers that forget."""
+        """One block for each ``block_size`` tokens; with a window also the blocks of the windowed layers."""
         blocks = -(-tokens // self._block)
         return blocks if self._window is None else blocks + min(blocks, self._window // self._block + 1)
 
@@ -342,7 +342,7 @@ class SteppedReplica(Replica):
         return tokens if tokens <= remembered else (tokens + remembered) / 2
 
     def _launch_s(self) -> float:
-        """What the host needs to launch the step; hidden where there is no prompt in it."""
+        """Seconds the host needs to launch the step; hidden, so 0, for a step without a prompt."""
         if not any(request.in_prefill for request, _ in self._chunks):
             return 0.0
         if sum(tokens for _, tokens in self._chunks) <= self._cost.cuda_graph_tokens:
