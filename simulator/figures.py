@@ -70,8 +70,8 @@ def clock(seconds: float) -> str:
 def rejection_remark(limit: dict[str, Any]) -> str:
     """Names the limit that rejected requests; a trace with longer contexts needs another profile."""
     if "queued" in limit:
-        full = f"{limit['name']} ({limit['queued']:,}), running and waiting together"
-        return f"{limit['requests']:,} by replicas that had as many requests as {full}"
+        full = f"{limit['name']} ({limit['queued']:,}) requests, running and waiting together"
+        return f"{limit['requests']:,} by replicas that had {full}"
     text = f"{limit['requests']:,} with more tokens than {limit['name']} ({limit['tokens']:,})"
     return f"{text}, prompt and output together"
 

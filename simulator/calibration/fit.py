@@ -174,7 +174,7 @@ class _Search:
 
 
 def _weights(episodes: Sequence[tuple[MeasuredRequest, ...]]) -> list[float]:
-    """An episode weighs the root of its requests; equal ones share the weight of one with all their requests."""
+    """Episodes weigh the root of their requests; equal ones share the weight of one of all their requests."""
     alike = Counter((len(episode), episode[0][1:3]) for episode in episodes)
     weights = [
         sqrt(len(episode) * alike[len(episode), episode[0][1:3]]) / alike[len(episode), episode[0][1:3]]

@@ -1,1 +1,1 @@
-"""What a run leaves behind: summary, JSON, CSV files and the HTML report."""
+"""The output of a run: summary, JSON, CSV files and the HTML report."""

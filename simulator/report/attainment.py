@@ -1,4 +1,4 @@
-"""Which requests met the service level objective, and the latencies of those that completed."""
+"""The requests that met the service level objective, and the latencies of completed requests."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from simulator.vllm.request_table import RequestTable, Slo
 class Completed:
     """The completed requests' latencies in seconds, in order of completion.
 
-    ``tpot_s`` is shorter than the others where requests had one output token; ``met`` counts the
-    requests within both limits (one-token requests: within the TTFT limit).
+    ``tpot_s`` has no value for requests with one output token. ``met`` counts the requests within
+    both limits (one-token requests: within the TTFT limit).
     """
 
     ttft_s: array[float]

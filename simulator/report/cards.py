@@ -1,4 +1,4 @@
-"""The figures that a reader looks for first."""
+"""The headline figures of a report, as cards, and the table that compares runs."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ def cards(summary: dict[str, Any], slo: Slo) -> Markup:
 
 
 def rejections(summary: dict[str, Any]) -> tuple[Markup, ...]:
-    """A note for each limit that turned requests away."""
+    """A note for each limit that rejected requests."""
     notes = (f"Rejected: {rejection_remark(one)}." for one in summary["rejected_by"])
     return tuple(element("p", note, class_="note") for note in notes)
 
 
 def comparison_table(summaries: Sequence[dict[str, Any]]) -> Markup:
-    """Every figure of every run: green holds the goal, red misses it, the best of other rows is bold."""
+    """Every figure of every run: green meets the goal, red misses it; the best of any other row is bold."""
     rows = []
     for row in rows_of(summaries):
         winners = best(row, summaries)

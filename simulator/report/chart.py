@@ -13,7 +13,7 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 56, 56, 12, 28
 _TICKS = 5
 
 SECONDS = (60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0, 7200.0, 14400.0, 21600.0, 43200.0, 86400.0)
-"""Steps between two ticks of an axis of time; beyond them, round numbers."""
+"""Steps between two ticks of an axis of time; longer axes have round numbers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +26,12 @@ class AxisScale:
     end: float
 
     def __call__(self, value: float) -> float:
-        """Where a value stands."""
+        """The place of a value in the picture."""
         share = (value - self.least) / (self.most - self.least)
         return round(self.start + share * (self.end - self.start), 1)
 
     def ticks(self, steps: Sequence[float] = ()) -> list[float]:
-        """About five round values, apart by one of ``steps`` where one is wide enough."""
+        """About five round values; one of ``steps`` apart, if one is wide enough."""
         rough = (self.most - self.least) / _TICKS
         power = 10.0 ** floor(log10(rough))
         widths = (*sorted(steps), *(factor * power for factor in (1, 2, 5, 10)))
@@ -51,7 +51,7 @@ def vertical(least: float, most: float) -> AxisScale:
 
 
 def chart(spoken: str, *parts: Markup) -> Markup:
-    """A picture; ``spoken`` says what it shows."""
+    """A picture; ``spoken`` describes it to screen readers."""
     picture = element(
         "svg", *parts, class_="chart", viewBox=f"0 0 {WIDTH} {HEIGHT}", role="img", aria_label=spoken
     )
@@ -81,7 +81,7 @@ def line(name: str, points: Iterable[tuple[float, float]]) -> Markup:
 
 
 def steps(edges: Sequence[float], values: Sequence[float]) -> list[tuple[float, float]]:
-    """Corners of a line that keeps each value between two edges; there is one edge more than values."""
+    """Corners of a line that keeps each value between two edges; ``edges`` has one entry more."""
     return [
         corner
         for index, value in enumerate(values)
@@ -90,7 +90,7 @@ def steps(edges: Sequence[float], values: Sequence[float]) -> list[tuple[float, 
 
 
 def dot(name: str, x: float, y: float, title: str) -> Markup:
-    """A point with a text that shows when it is pointed at."""
+    """A point whose title appears when the pointer is on it."""
     return element("circle", element("title", title), cx=str(x), cy=str(y), r=4, class_=name)
 
 

@@ -1,4 +1,4 @@
-"""The rows in which runs are compared: what each is called, how it reads, which end is better."""
+"""The rows of a comparison of runs: title, format, and which of two values is better."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from simulator import figures as formats
 
 
 class Better(IntEnum):
-    """Which of two values a reader would choose, all else equal."""
+    """The better of two values, all else equal."""
 
     HIGH = 1
     LOW = -1
@@ -19,10 +19,10 @@ class Better(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class ComparisonRow:
-    """One figure of a summary. ``path``: its keys, outermost first. ``judged``: the goal is about it.
+    """One figure of a summary. ``path``: its keys, outermost first. ``judged``: the goal judges it.
 
-    ``spent``: a run that misses the goal cannot be the best. ``optional``: it has no place where no run
-    has it.
+    ``spent``: a cost; a run that misses the goal cannot be the best. ``optional``: the row is left out
+    if no run has a value.
     """
 
     title: str
@@ -34,7 +34,7 @@ class ComparisonRow:
     optional: bool = False
 
     def value(self, summary: dict[str, Any]) -> float | None:
-        """The figure itself; None where the run has none."""
+        """The figure itself; None if the run has none."""
         found: Any = summary
         for key in self.path:
             found = None if found is None else found[key]
@@ -42,7 +42,7 @@ class ComparisonRow:
         return number
 
     def text(self, summary: dict[str, Any]) -> str:
-        """The figure as a person reads it."""
+        """The figure as text."""
         return self.show(self.value(summary))
 
 
@@ -87,7 +87,7 @@ def rows_of(summaries: Sequence[dict[str, Any]]) -> list[ComparisonRow]:
 
 
 def best(row: ComparisonRow, summaries: Sequence[dict[str, Any]]) -> set[int]:
-    """The positions of the runs that do best in a row; empty where all are alike."""
+    """The positions of the best runs in a row; empty if all are equal."""
     values = {
         index: row.value(summary)
         for index, summary in enumerate(summaries)

@@ -33,16 +33,16 @@ _ROWS_AT_ONCE = 4096
 
 
 def write_requests_csv(path: Path, requests: RequestTable) -> None:
-    """One row per request in arrival order; a cell is empty where the thing never happened.
+    """One row per request in arrival order; the cell of a time that never came is empty.
 
-    Arrivals are written so that they are read back exactly, latencies to the nanosecond.
+    Arrivals are written with every digit, so that they are read back exactly; latencies to the nanosecond.
     """
     _write_csv(path, "--requests", REQUEST_COLUMNS, _request_rows(requests))
 
 
 def _request_rows(requests: RequestTable) -> Iterator[str]:
-    # There are hundreds of thousands, so nearly all pass through one format, and the time per
-    # output token is worked out here rather than by a call of RequestTable.tpot_s for each.
+    # There are hundreds of thousands of rows. So nearly all pass through one format, and the time per
+    # output token is computed here rather than by a call of RequestTable.tpot_s for each.
     completed = int(RequestOutcome.COMPLETED)
     rows = zip(
         requests.outcome,
@@ -98,7 +98,7 @@ def write_decisions_jsonl(path: Path, decisions: Iterable[DecisionRecord]) -> No
     ``autoscaler.history.records.read_decisions_jsonl`` gives equal records back.
     """
     from autoscaler.history.records import (
-        record_line,  # brings the policy's models: most runs write no decisions
+        record_line,  # imports the policy's models; most runs write no decisions
     )
 
     with atomic_writer(path, "--decisions") as file:

@@ -1,4 +1,4 @@
-"""The decisions of a run, told apart: those that scaled, and the holds by their reason."""
+"""The decisions of a run in groups: the scalings, and the holds by their reason."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from autoscaler.history.records import DecisionRecord
 
 @dataclass(frozen=True, slots=True)
 class HoldReason:
-    """Every hold with one reason: how many, from when to when (seconds), and the last message."""
+    """All holds with one reason: their number, first and last time (seconds), and the last message."""
 
     reason: str
     count: int

@@ -10,21 +10,23 @@ from simulator.figures import clock, share
 from simulator.report.decision_groups import HoldReason, holds, scalings
 from simulator.report.markup import Markup, element, join, table
 
-MAX_SHOWN = 600  # of all runs together: some 2 kB each
+MAX_SHOWN = 600  # of all runs together; one takes some 2 kB
 _HEADINGS = ("Time", "Replicas", "Reason", "Message")
 
 
 def decision_section(decisions: Sequence[DecisionRecord], shown: int, *, written: bool = True) -> Markup:
-    """What the autoscaler did and why; at most the first ``shown`` scalings.
+    """The decisions with their reasons: at most the first ``shown`` scalings, and the holds.
 
-    ``written`` False: the policy's mode kept every decision from being carried out.
+    ``written`` False: under the policy's mode no decision was carried out.
     """
     heading = element("h3", "Scaling decisions")
     if not decisions:
-        return element("section", heading, element("p", "A fixed number of replicas: nothing was decided."))
+        return element(
+            "section", heading, element("p", "The number of replicas was fixed: there are no decisions.")
+        )
     changes = scalings(decisions)
     ups = sum(_rises(record.decision) for record in changes)
-    told = element(
+    totals = element(
         "p",
         f"{len(decisions):,} decisions: {ups:,} up, {len(changes) - ups:,} down, "
         f"{len(decisions) - len(changes):,} held{'' if written else '; none was written'}.",
@@ -32,7 +34,7 @@ def decision_section(decisions: Sequence[DecisionRecord], shown: int, *, written
     return element(
         "section",
         heading,
-        told,
+        totals,
         _filters(changes),
         _scalings(changes, shown),
         _holds(holds(decisions), len(decisions)),
@@ -112,7 +114,7 @@ def _proposals(proposals: Sequence[Proposal]) -> Markup:
         return Markup()
     headings = ("Metric", "Usage", "Target", "Replicas", "Pods", "Missing")
     rows = (element("tr", *_proposal(proposal)) for proposal in proposals)
-    return table(headings, rows, caption="What each metric asked for")
+    return table(headings, rows, caption="Replicas by metric")
 
 
 def _proposal(proposal: Proposal) -> Iterator[Markup]:
@@ -141,7 +143,7 @@ def _holds(found: list[HoldReason], decisions: int) -> Markup:
         for hold in found
     )
     headings = ("Reason", "Holds", "Share", "When", "Last message")
-    heading = element("h4", "Why the replicas were kept")
+    heading = element("h4", "Holds by reason")
     grid = table(headings, rows, caption="Holds by reason", class_="stacked")
     return element("div", heading, grid, class_="holds")
 

@@ -1,4 +1,4 @@
-"""The HTML report: one file that needs nothing else, neither a network nor another file."""
+"""The HTML report: one file that needs neither a network nor another file."""
 
 from __future__ import annotations
 
@@ -23,10 +23,9 @@ _POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inl
 
 
 def render_html(results: Sequence[RunResult], summaries: Sequence[dict[str, Any]]) -> str:
-    """The report of one run, or of several with a comparison first; ``summaries``: each ``summarize``d.
+    """The report of one run, or of several with a comparison first; ``summaries``: from ``summarize``.
 
-    The same runs give the same text. The page forbids itself every request by its
-    Content-Security-Policy.
+    The same runs give the same text. The page's Content-Security-Policy forbids every request.
     """
     title = "Simulated: " + ", ".join(result.label for result in results)
     document = element(
@@ -39,7 +38,7 @@ def render_html(results: Sequence[RunResult], summaries: Sequence[dict[str, Any]
 
 
 def head(title: str) -> Iterator[Markup]:
-    """What stands in a page's head: the policy that forbids it every request, and the styles."""
+    """The head of a page: the Content-Security-Policy that forbids every request, and the styles."""
     yield element("meta", charset="utf-8")
     yield element("meta", http_equiv="Content-Security-Policy", content=_POLICY)
     yield element("meta", name="viewport", content="width=device-width, initial-scale=1")
@@ -90,7 +89,7 @@ def _opening(summaries: Sequence[dict[str, Any]]) -> Markup | str:
 
 
 def _remarks(summary: dict[str, Any]) -> Iterator[Markup]:
-    """What else the goal says of a run: unavoidable misses, regret, and the findings, numbered."""
+    """Further results of a run's goal: unavoidable misses, regret, and the numbered findings."""
     yield from (element("p", remark, class_="note") for remark in remarks(summary))
     found = findings(summary)
     if found:

@@ -1,4 +1,4 @@
-"""A run's inputs as flat (name, value) pairs, every default among them."""
+"""A run's inputs as flat (name, value) pairs, defaults included."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ def input_pairs(inputs: Mapping[str, object]) -> Pairs:
 
 
 def brief_pairs(inputs: Mapping[str, object]) -> Pairs:
-    """The inputs in short: a policy or profile by its name, nothing for what was left empty."""
+    """The inputs in short: a policy or profile by its name; empty inputs are left out."""
     short = {name: _named(value) for name, value in inputs.items()}
     return [(name, text) for name, text in input_pairs(short) if text not in _EMPTY]
 
 
 def _named(value: object) -> object:
-    """A document's own name in its place; other mappings as they are."""
+    """A document's name in place of the document; other values as they are."""
     if not isinstance(value, Mapping):
         return value
     metadata = value.get("metadata")
@@ -30,7 +30,7 @@ def _named(value: object) -> object:
 
 
 def shared_and_own(runs: Sequence[Mapping[str, object]]) -> tuple[Pairs, list[Pairs]]:
-    """The brief pairs that all runs have in common, and for each run its others."""
+    """The brief pairs that all runs have in common, and the further pairs of each run."""
     pairs = [brief_pairs(inputs) for inputs in runs]
     common = set(pairs[0]).intersection(*pairs[1:]) if pairs else set()
     shared = [pair for pair in pairs[0] if pair in common] if pairs else []

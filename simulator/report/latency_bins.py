@@ -22,7 +22,7 @@ class _Bin:
 
 
 def bin_width_s(span_s: float) -> float:
-    """The roundest width in seconds that needs at most ``MAX_BINS`` bins for a span."""
+    """The roundest width in seconds that divides a span into at most ``MAX_BINS`` bins."""
     least = span_s / MAX_BINS
     round_widths = (float(width) for width in _WIDTHS_S if width >= least)
     return next(round_widths, 86400.0 * -(-least // 86400.0))
@@ -31,8 +31,8 @@ def bin_width_s(span_s: float) -> float:
 def latency_bins(requests: RequestTable, slo: Slo, width_s: float) -> dict[str, list[float | None]]:
     """Columns with one entry per bin: its middle, its quantiles (None without any) and its counts.
 
-    ``missed`` counts a request once; ``missed_ttft`` and ``missed_tpot`` the limit it broke, and a
-    request that never completed is in ``missed`` and ``missed_ttft``.
+    ``missed`` counts each request that missed a limit once; ``missed_ttft`` and ``missed_tpot`` count
+    it for each limit. A request that never completed is in ``missed`` and ``missed_ttft``.
     """
     bins = _fill(requests, slo, width_s)
     return {

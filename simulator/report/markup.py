@@ -1,4 +1,4 @@
-"""HTML that cannot forget to escape: text is escaped unless it is Markup already."""
+"""HTML with automatic escaping: text is escaped unless it is Markup already."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def join(parts: Iterable[str]) -> Markup:
 
 
 def element(name: str, /, *parts: str, **attributes: str | int | bool) -> Markup:
-    """One element. Attribute names lose a trailing ``_`` and write ``_`` as ``-``; True is bare."""
+    """One element. In attribute names a trailing ``_`` is dropped and ``_`` becomes ``-``; True is bare."""
     opening = f"<{name}{''.join(_attribute(*item) for item in attributes.items())}>"
     return Markup(opening if name in _VOID else f"{opening}{join(parts)}</{name}>")
 
@@ -40,7 +40,7 @@ def _attribute(name: str, value: str | int | bool) -> str:
 
 
 def table(headings: Iterable[str], rows: Iterable[Markup], *, caption: str, class_: str = "") -> Markup:
-    """A table in a box that scrolls sideways by itself; its caption is read out, not shown."""
+    """A table in a box that scrolls sideways; its caption is for screen readers only."""
     head = element("thead", element("tr", *(element("th", one, scope="col") for one in headings)))
     body = element("tbody", *rows)
     named = element("caption", caption, class_="spoken")

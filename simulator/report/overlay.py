@@ -14,7 +14,7 @@ def grid(end_s: float) -> list[float]:
 
 
 def held_at(times: Sequence[float], values: Sequence[float], moments: Sequence[float]) -> list[float | None]:
-    """A step series at each moment: its last value until then, None outside of its own times."""
+    """A step series at each moment: its last value until then, None outside its own times."""
     if not times:
         return [None] * len(moments)
     return [
@@ -26,7 +26,7 @@ def held_at(times: Sequence[float], values: Sequence[float], moments: Sequence[f
 def straight_at(
     times: Sequence[float], values: Sequence[float], moments: Sequence[float]
 ) -> list[float | None]:
-    """A series of straight lines at each moment, None outside of its own times."""
+    """A series of straight lines at each moment, None outside its own times."""
     return [_between(times, values, moment) for moment in moments]
 
 

@@ -1,4 +1,4 @@
-"""Replica lives as plots need them: how many were in each phase, what they cost, which lane."""
+"""Replica lives for the plots: replicas by phase, GPU-hours, and the lane of each life."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def phase_spans(life: ReplicaLife) -> Iterator[tuple[str, float, float]]:
 
 
 def start_edges(life: ReplicaLife) -> list[float] | None:
-    """When each phase of a start ended: waiting, node, image, weights, engine; None without a start."""
+    """The ends of a start's phases: waiting, node, image, weights, engine; None without a start."""
     if life.start is None:
         return None
     spent = (life.start.waiting_s, life.start.node_s, life.start.image_s, life.start.weights_s)
@@ -32,9 +32,9 @@ def start_edges(life: ReplicaLife) -> list[float] | None:
 def phase_columns(
     lives: Sequence[ReplicaLife], end_s: float, gpus_per_replica: int
 ) -> dict[str, list[float]]:
-    """Billed replicas by phase from each change on, and the GPU-hours spent until it.
+    """Billed replicas by phase from each change on, and the GPU-hours until it.
 
-    Exact at each of its points; past ``MAX_POINTS`` changes only every n-th is kept.
+    Each point is exact; beyond ``MAX_POINTS`` changes only every n-th is kept.
     """
     changes = {0.0: Counter[str](), end_s: Counter[str]()}
     for life in lives:
@@ -59,7 +59,7 @@ def _running_totals(changes: dict[float, Counter[str]], gpus_per_replica: int) -
 
 
 def lanes(lives: Sequence[ReplicaLife]) -> list[int]:
-    """For each life the lowest lane that is free when it is ordered; as few lanes as possible."""
+    """The lowest lane that is free at the order of each life; as few lanes as possible."""
     free_from: list[float] = []
     chosen = [0] * len(lives)
     for index in sorted(range(len(lives)), key=lambda one: (lives[one].ordered_s, one)):

@@ -1,4 +1,4 @@
-"""Everything the report's plots draw, as one JSON-ready document."""
+"""The data of all plots of a report, as one JSON-ready document."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from simulator.run.result import RunResult
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One plot. ``kind`` is its drawing function in plots.js; ``spoken`` says what it shows."""
+    """One plot. ``kind``: its drawing function in plots.js; ``spoken``: its text for screen readers."""
 
     kind: str
     title: str
@@ -58,22 +58,29 @@ def run_figures(result: RunResult) -> Iterator[Figure]:
     yield Figure(
         "lives",
         "Life of each replica",
-        "Its start in phases (no node to be had, node, image, weights, engine), then ready and "
-        "draining. A row is used again once its replica has gone.",
+        "Its start in phases (waiting for a node, node, image, weights, engine), then ready and "
+        "draining. A row is reused after its replica has ended.",
         f"{len(result.replicas)} replicas, each from its order to the end of its drain.",
     )
 
 
 def comparison_figures() -> Iterator[Figure]:
-    """The plots that lay all runs over each other."""
-    yield Figure("compare-ready", "Ready replicas", "What each run had to serve with.", "One line per run.")
+    """The plots with one line per run."""
+    yield Figure(
+        "compare-ready",
+        "Ready replicas",
+        "Replicas that could serve requests, in each run.",
+        "One line per run.",
+    )
     yield Figure(
         "compare-attainment",
         "SLO attainment",
-        "Share of the requests arriving at a time that met both limits.",
+        "Share of requests that met both limits, by arrival time.",
         "One line per run.",
     )
-    yield Figure("compare-cost", "GPU-hours", "Spent until then.", "One rising line per run.")
+    yield Figure(
+        "compare-cost", "GPU-hours", "GPU-hours used since the start of the run.", "One rising line per run."
+    )
 
 
 def _demand(result: RunResult) -> Figure:
@@ -82,8 +89,8 @@ def _demand(result: RunResult) -> Figure:
     return Figure(
         "demand",
         "Demand and replicas",
-        "Arrivals per second behind the replicas that were wanted, ordered and ready to serve. "
-        "Between ordered and ready lies the start-up delay.",
+        "Arrivals per second (area), and the replicas desired, ordered and ready to serve. "
+        "The gap between ordered and ready is the start-up delay.",
         f"Demand peaks at {peak:.3g} requests per second; at most {most} replicas are ready.",
     )
 

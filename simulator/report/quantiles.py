@@ -1,4 +1,4 @@
-"""Quantiles by linear interpolation, without numpy: a report must not cost its import."""
+"""Quantiles by linear interpolation, without numpy, whose import would slow every report."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from operator import rshift
 QUANTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99}
 
 _BIN_BITS = 44
-"""Of a double's 64 bits: what remains is the exponent and 8 bits of the fraction."""
+"""Low bits of a double to drop: the exponent and 8 bits of the fraction remain."""
 
 
 def quantile(ordered: Sequence[float], q: float) -> float:
-    """The ``q``-quantile (0 to 1) of values in ascending order; at least one.
+    """The ``q``-quantile (0 to 1) of at least one value in ascending order.
 
     Type 7 of Hyndman and Fan (1996), which is numpy's default: the value at the fractional
     position ``q * (n - 1)``, on the straight line between its two neighbours.
@@ -27,7 +27,7 @@ def quantile(ordered: Sequence[float], q: float) -> float:
 
 
 def distribution(values: array[float]) -> dict[str, float | None]:
-    """``mean`` and every quantile of ``QUANTILES`` of doubles that are not negative; None without any."""
+    """``mean`` and each quantile of ``QUANTILES`` of doubles from 0 up; None for an empty array."""
     if not values:
         return dict.fromkeys(("mean", *QUANTILES))
     found: dict[str, float | None] = {"mean": fsum(values) / len(values)}
@@ -39,10 +39,10 @@ def distribution(values: array[float]) -> dict[str, float | None]:
 
 
 def select(values: array[float], ranks: set[int]) -> dict[int, float]:
-    """The values at some ranks (0 is the least) of doubles that are not negative.
+    """The values at some ranks (0 is the least) of doubles from 0 up.
 
-    Faster than sorting, and without a copy of ten million values: the bits of such doubles, read as
-    an integer, are in the same order. Their upper bits make bins; only bins with a rank are sorted.
+    Faster than sorting, and without a copy of ten million values: the bits of doubles from 0 up, read
+    as integers, are in the same order. Their upper bits make bins; only bins with a rank are sorted.
     """
     bits = memoryview(values).cast("B").cast("q")
     counts = Counter(map(rshift, bits, repeat(_BIN_BITS)))

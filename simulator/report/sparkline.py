@@ -9,7 +9,7 @@ _BLOCKS = "▁▂▃▄▅▆▇█"
 
 
 def sparkline(values: Sequence[float], width: int) -> str:
-    """At most ``width`` blocks from 0 to the highest value; each is the mean of its stretch."""
+    """At most ``width`` blocks, scaled from 0 to the highest value; each is the mean of its stretch."""
     columns = min(width, len(values))
     edges = [len(values) * column // columns for column in range(columns + 1)] if columns else []
     means = [sum(values[start:end]) / (end - start) for start, end in pairwise(edges)]

@@ -1,4 +1,4 @@
-"""Where the starts' seconds went: mean and slowest of every phase, and who waited for a node."""
+"""The times of the starts: mean and slowest of every phase, and the pods that waited for a node."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from simulator.run.billing import pending_remark
 from simulator.startup.replica_life import ReplicaLife, StartPhases
 
 _TITLES = {
-    "waiting_s": "No node to be had",
+    "waiting_s": "Waiting for a node",
     "node_s": "Node",
     "image_s": "Image",
     "weights_s": "Weights",
@@ -19,14 +19,14 @@ _TITLES = {
 
 
 def start_section(lives: Sequence[ReplicaLife]) -> Markup:
-    """The table, for a run in which starts came to their end; and who waited for a node, if anybody did."""
+    """The table of completed starts, and the pods that waited for a node; empty without either."""
     starts = [life.start for life in lives if life.start is not None and life.ready_s is not None]
     pending = pending_remark(lives)
     if not starts and not pending:
         return Markup("")
-    came = f"{len(starts):,} start{'' if len(starts) == 1 else 's'} came to the end."
-    lead = f"{came} Pending: {pending}." if pending else came
-    heading = element("h3", "Where the starts went")
+    completed = f"{len(starts):,} completed start{'' if len(starts) == 1 else 's'}."
+    lead = f"{completed} Pending: {pending}." if pending else completed
+    heading = element("h3", "Start-up times")
     return element("section", heading, element("p", lead, class_="lead"), _table(starts) if starts else "")
 
 
@@ -36,7 +36,7 @@ def _table(starts: Sequence[StartPhases]) -> Markup:
     return table(
         ("Phase", "Mean", "Slowest", "Share"),
         [_row(title, seconds, sum(totals)) for title, seconds in (phases | {"All": totals}).items()],
-        caption="Where the starts' seconds went",
+        caption="Start-up times by phase",
         class_="comparison",
     )
 

@@ -1,4 +1,4 @@
-"""The figures of a run: what the JSON file holds, and what the terminal and the HTML quote."""
+"""The figures of a run, for the JSON file, the terminal and the HTML report."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ from simulator.startup.replica_life import ReplicaLife, StartPhases
 
 
 def summarize(result: RunResult, review: Review | None = None) -> dict[str, Any]:
-    """One run's figures, JSON-ready, in the order in which they are written; with what a goal says of it.
+    """One run's figures, JSON-ready, in the order of the file; ``review``: the verdict on its goal.
 
-    Times in seconds. ``slo_attainment`` is a share of all requests (rejected and unfinished ones
-    miss) and None without requests; latencies are over completed requests and None without any.
+    Times in seconds. ``slo_attainment`` is a share of all requests, of which rejected and unfinished
+    ones miss; it is None without requests. Latencies are of completed requests, and None without any.
     docs/reports.md defines every figure.
     """
     table = result.requests
@@ -66,16 +66,16 @@ def summarize(result: RunResult, review: Review | None = None) -> dict[str, Any]
 
 
 def render_json(summaries: Sequence[dict[str, Any]]) -> str:
-    """The JSON file of ``summarize``d runs: one gives one object, several give ``{"runs": [...]}``.
+    """The JSON file: one run gives one object, several give ``{"runs": [...]}``.
 
-    The same runs give the same text: nothing of the machine or of the time of day is in it.
+    The same runs give the same text: it has nothing of the machine or of the time of day.
     """
     document = summaries[0] if len(summaries) == 1 else {"runs": list(summaries)}
     return json.dumps(document, indent=2, allow_nan=False) + "\n"
 
 
 def start_means(lives: Sequence[ReplicaLife]) -> dict[str, float | int | None]:
-    """How many starts came to their end, and the mean seconds of each of their phases."""
+    """The number of completed starts, and the mean seconds of each of their phases."""
     starts = [life.start for life in lives if life.start is not None and life.ready_s is not None]
     means: dict[str, float | int | None] = {"count": len(starts)}
     for field in fields(StartPhases):
@@ -85,7 +85,10 @@ def start_means(lives: Sequence[ReplicaLife]) -> dict[str, float | int | None]:
 
 
 def _money(result: RunResult, billed_s: float) -> dict[str, Any]:
-    """Idle nodes, and the cost of both; None without a price. A month has 730 hours, as in list prices."""
+    """Hours of idle nodes, and the cost of replicas and idle nodes (None without a price).
+
+    A month has 730 hours, as in list prices.
+    """
     cost = cost_usd(result, billed_s + result.idle_node_s)
     tokens = sum(result.requests.done_output_tokens)
     hours = result.end_s / SECONDS_PER_HOUR

@@ -31,9 +31,8 @@ def render_terminal(
 ) -> str:
     """Figures side by side, then each run's course, decisions and inputs.
 
-    ``summaries``: each result ``summarize``d.
-    ``color`` adds terminal escapes and changes nothing else; leave it off where the output is
-    not a terminal.
+    ``summaries``: from ``summarize``, one for each result. ``color`` adds terminal escapes and changes
+    nothing else; leave it off if the output is not a terminal.
     """
     paint = _Paint(color)
     lines: list[str] = []
@@ -50,7 +49,7 @@ def render_terminal(
 
 
 class _Paint:
-    """Escapes around text that has its final width already."""
+    """Puts escapes around text that already has its final width."""
 
     def __init__(self, color: bool) -> None:
         self._color = color
@@ -72,7 +71,7 @@ def _table(summaries: Sequence[dict[str, Any]], columns: range, paint: _Paint) -
 
 
 def _code(row: ComparisonRow, summary: dict[str, Any], wins: bool) -> str:
-    """Green holds the goal and red misses it; the best of any other row is bold."""
+    """Green meets the goal and red misses it; the best of any other row is bold."""
     if row.judged and summary["verdict"] is not None:
         return _GREEN if summary["verdict"]["holds"] else _RED
     return _BOLD if wins else ""
@@ -102,7 +101,7 @@ def _course(result: RunResult, summary: dict[str, Any], paint: _Paint) -> Iterat
 
 
 def _starts(starts: dict[str, Any]) -> Iterator[str]:
-    """Where the starts' seconds went, on average; phases that took none are left out."""
+    """The mean seconds of the starts by phase; phases that took no time are left out."""
     if starts["count"]:
         spent = [(name, value) for name, value in starts.items() if name != "count" and value]
         phases = ", ".join(f"{name.removesuffix('_s')} {value:.0f} s" for name, value in spent)
@@ -169,5 +168,5 @@ def _fit(text: str, width: int) -> str:
 
 
 def _printable(text: str) -> str:
-    """A label or a policy's message must not steer the terminal."""
+    """Text without control characters: a label or a policy's message must not control the terminal."""
     return "".join(char if char.isprintable() else "?" for char in text)

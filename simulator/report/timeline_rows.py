@@ -12,8 +12,8 @@ MAX_POINTS = 1500
 def timeline_columns(points: Sequence[TimelinePoint]) -> dict[str, list[float]]:
     """One list per plotted column, of at most ``MAX_POINTS`` equally long stretches.
 
-    A stretch is named by its first time. Of its points demand is the mean (requests per second),
-    replicas are the last, queues and KV usage the highest: a peak must not vanish.
+    The time of a stretch is its first point's. Demand is the mean of its points (requests per second),
+    replicas are those of the last point, queues and KV usage the highest, so that no peak vanishes.
     """
     stride = -(-len(points) // MAX_POINTS) or 1
     groups = [points[start : start + stride] for start in range(0, len(points), stride)]

@@ -1,6 +1,6 @@
-"""What a run cost: a replica is billed from its order to the end of its drain.
+"""The cost of a run: a replica is billed from its order to the end of its drain.
 
-While a pool had no node for it, it cost nothing.
+The time in which it waits for a node of a pool is not billed.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ HOURS_PER_MONTH = 730.0
 
 
 def cost_usd(result: RunResult, replica_s: float) -> float | None:
-    """Dollars for so many replica-seconds at the run's price; None without one."""
+    """Dollars for ``replica_s`` replica-seconds at the run's price; None without a price."""
     if result.price is None:
         return None
     return replica_s / SECONDS_PER_HOUR * result.gpus_per_replica * result.price.usd_per_gpu_hour
@@ -31,7 +31,7 @@ def replica_seconds(lives: Sequence[ReplicaLife]) -> float:
 def most_billed(lives: Sequence[ReplicaLife]) -> int:
     """The most replicas that were billed at one time.
 
-    One that ends when another is ordered is not counted with it: lives are half open.
+    A replica that ends at the moment of another's order is not counted with it: lives are half open.
     """
     changes = [(life.billed_from_s, 1) for life in lives] + [(life.ended_s, -1) for life in lives]
     billed = most = 0
@@ -42,7 +42,7 @@ def most_billed(lives: Sequence[ReplicaLife]) -> int:
 
 
 def pending_remark(lives: Sequence[ReplicaLife]) -> str:
-    """How many pods of a pool waited for a node, and for how long; empty where none did."""
+    """The number of pods that waited for a node of the pool, and the longest wait; empty if none waited."""
     waited = [life for life in lives if life.start is not None and life.start.waiting_s > 0.0]
     if not waited:
         return ""

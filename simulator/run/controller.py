@@ -16,7 +16,7 @@ from simulator.world.cluster import Cluster
 
 
 class SimulatedController:
-    """One policy at work on one cluster. It owns no scaling rule. Times in seconds."""
+    """Runs one policy on one cluster. The rules are the decision engine's. Times in seconds."""
 
     def __init__(self, policy: ScalingPolicy, scenario: Scenario, initial_replicas: int) -> None:
         self.policy = policy
@@ -31,7 +31,7 @@ class SimulatedController:
         self._state = initial_state(initial_replicas, 0.0)
 
     def sync(self, cluster: Cluster, now: float) -> None:
-        """One sync at ``now``; the cluster has been advanced to it."""
+        """Runs one sync. Advance the cluster to ``now`` first."""
         answers = self.scraper.answers(now)
         observation = self.scraper.observe(cluster, answers, now, self._open_schedules(now))
         if self._on_answers is not None:

@@ -1,4 +1,4 @@
-"""What the decisions of a run come to, counted as they are made: a long run keeps no records."""
+"""Counts of the decisions of a run, made during the run: a long run keeps no records."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from autoscaler.decision.types import Decision, Reason
 
 
 class Moment(NamedTuple):
-    """One sync in short. ``held_back``: what kept back replicas that the metrics asked for, or None."""
+    """One sync in short. ``held_back``: why fewer replicas were added than the metrics asked for, or None."""
 
     now: float
     current: int
@@ -19,12 +19,12 @@ class Moment(NamedTuple):
 
 
 class DecisionCounts:
-    """How many decisions there were, what they wanted, and how often the scale target turned.
+    """Counts of the decisions by direction and reason, and of the scale target's changes of direction.
 
-    ``ups`` and ``downs``: decisions that wanted more or fewer replicas than they found. With
-    ``written`` False (``mode: DryRun`` or ``Paused``) nothing came of them. ``reasons``: how often
-    each settled a decision. ``course``: the syncs in short. ``highest``: of each metric that was
-    usable its highest usage and its target, in milli units.
+    ``ups`` and ``downs``: decisions for more or fewer replicas than there were. With ``written`` False
+    (``mode: DryRun`` or ``Paused``) they are not carried out. ``reasons``: decisions by their reason.
+    ``course``: the syncs in short. ``highest``: the highest usage of each usable metric with its
+    target, in milli units.
     """
 
     def __init__(self, *, written: bool = True) -> None:
@@ -59,9 +59,9 @@ class DecisionCounts:
 
     @property
     def direction_changes(self) -> int:
-        """How often the scale target turned: an increase after a decrease, or the reverse.
+        """Changes of the scale target's direction: an increase after a decrease, or the reverse.
 
-        Follows the replicas that each sync found, and what the last one left.
+        Follows the replicas at each sync, and those that the last sync set.
         """
         if self._target is None or self._left is None or self._left == self._target:
             return self._turns
@@ -72,7 +72,7 @@ class DecisionCounts:
 
 
 def _held_back(decision: Decision) -> Reason | None:
-    """The first stage behind the metrics that gave fewer replicas than an increase they asked for."""
+    """The reason of the first stage after the metrics that lowered the increase they asked for."""
     steps = list(dropwhile(lambda step: step.stage != "metrics", decision.steps))
     if not steps or steps[0].replicas <= max(decision.current_replicas, decision.desired_replicas):
         return None

@@ -1,8 +1,8 @@
 """The event loop: arrivals, pods that become ready, scrapes, syncs and timeline ticks, in time order.
 
-What falls on the same moment happens in this order: a pod becomes ready, requests arrive, the
-scraper scrapes, the controller syncs or the plan orders, the timeline is read. The loop owns no scaling
-rule: a sync observes, asks ``autoscaler.decision.evaluate`` and carries out what it says.
+Events of the same moment happen in this order: a pod becomes ready, requests arrive, the scraper
+scrapes, the controller syncs or the plan orders, the timeline is read. The loop has no scaling rule of
+its own: a sync observes, calls ``autoscaler.decision.evaluate`` and carries out its decision.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from simulator.vllm.request_table import RequestTable
 from simulator.world.cluster import Cluster
 from simulator.world.timeline import TimelinePoint
 
-if TYPE_CHECKING:  # what only a policy needs is imported when there is one: it is most of the time to start
+if TYPE_CHECKING:  # imported only for a policy: most of the time to start is this import
     from autoscaler.api.models import ScalingPolicy
     from simulator.run.controller import SimulatedController
     from simulator.traces.rows import HashedRequest, Request
 
 GIVE_UP_S = 6 * 3600.0
-"""With no request in any replica and none to come, a run that waits this long never finishes."""
+"""Seconds after which a run gives up: no replica has a request, and none arrives, but some wait."""
 
 GIVE_UP_WITH_SCHEDULES_S = 8 * 86400.0
-"""As above where a weekly schedule may still bring replicas."""
+"""The same for a policy with schedules: a weekly schedule may still bring replicas."""
 
 PROGRESS_EVERY = 2048
 """Arrivals between two progress reports."""
@@ -44,8 +44,8 @@ def simulate(
 ) -> RunResult:
     """Replays requests, sorted by arrival, to their end.
 
-    ``progress`` is called now and then with the time of the latest arrival. Deterministic: equal
-    arguments give equal results.
+    ``progress`` is called every ``PROGRESS_EVERY`` arrivals with the time of the latest one.
+    Deterministic: equal arguments give equal results.
     """
     replay = _Replay(requests, scaling, scenario, progress)
     end_s = replay.run()
@@ -135,7 +135,7 @@ class _Replay:
         self._next_order, self._ordered = next(self._orders, (inf, 0))
 
     def run(self) -> float:
-        """Runs to the end; returns when that was."""
+        """Runs to the end; returns the time of the end."""
         cluster = self.cluster
         while True:
             now = min(
@@ -173,20 +173,20 @@ class _Replay:
         self._next = arrival
 
     def _is_over(self, now: float) -> bool:
-        """Whether every request has ended, or those at the gateway never will."""
+        """True when every request has ended, or when those at the gateway have waited too long."""
         if self.cluster.in_flight():
             return False
         return not self._may_be_served() or now - self._idle_since() > self._give_up_s
 
     def _may_be_served(self) -> bool:
-        """Whether requests wait at the gateway and somebody may order replicas for them."""
+        """True if requests wait at the gateway, and a policy or a plan may still order replicas."""
         return bool(self.cluster.gateway) and (self.controller is not None or self._next_order < inf)
 
     def _idle_since(self) -> float:
         return max(self._last_arrival, self.cluster.last_finish())
 
     def _end_s(self, now: float) -> float:
-        """When the last request ended; where some never do, when the run gave up on them."""
+        """The time when the last request ended or, if some never end, when the run gave up."""
         return now if self._may_be_served() else self._idle_since()
 
     def _react(self, now: float) -> None:
@@ -224,4 +224,4 @@ class _Replay:
 
 
 def _no_observer() -> None:
-    """Without quantile signals nobody counts latencies."""
+    """No observer: without quantile signals latencies are not counted."""

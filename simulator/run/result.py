@@ -1,4 +1,4 @@
-"""Everything that a run leaves: requests, replicas, the timeline and the decisions."""
+"""The result of a run: requests, replicas, the timeline and the decisions."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from simulator.world.timeline import TimelinePoint
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """Everything a run produced.
+    """The result of one run.
 
     ``inputs`` is JSON-ready and complete: with it the run can be repeated. ``label`` names the run
     in comparisons (the policy's name, or ``"4 replicas"``). ``counts`` is None for a fixed number of
-    replicas; ``decisions`` is empty there, and where they were not kept. ``end_s`` is when the last
-    request ended and billing stopped. ``idle_node_s``: seconds that nodes of a pool stood idle,
-    summed. ``price``: what a GPU costs, None where nobody knows.
+    replicas. ``decisions`` is empty then, and also when decisions were not kept. ``end_s``: the time
+    when the last request ended and billing stopped. ``idle_node_s``: idle seconds of a pool's nodes,
+    summed. ``price``: the price of a GPU-hour, None if unknown.
     """
 
     label: str

@@ -1,4 +1,4 @@
-"""What a run is given besides its requests: the servers, the scaling and the clock."""
+"""The inputs of a run besides its requests: the servers, the scaling and the clock."""
 
 from __future__ import annotations
 

@@ -21,9 +21,9 @@ from simulator.world.cluster import Cluster, PodState, SimulatedPod
 
 
 class Scraper:
-    """A metric source over the simulated cluster: answers what a Prometheus that scrapes it would.
+    """A metric source over the simulated cluster: it answers as a Prometheus that scrapes the pods would.
 
-    It keeps the scrapes that a policy's inputs look back on.
+    It keeps the scrapes of the windows of a policy's inputs.
     """
 
     def __init__(self, spec: Spec, interval_s: float, lag_s: float, series: Mapping[str, Series]) -> None:
@@ -37,11 +37,11 @@ class Scraper:
         self._scrapes: deque[Scrape] = deque()
 
     def new_observer(self) -> LatencyHistograms | None:
-        """Counts a new replica's latencies; None where no quantile is asked for."""
+        """The latency histograms of a new replica; None if the policy uses no quantile."""
         return LatencyHistograms() if self._needs_latency else None
 
     def scrape(self, cluster: Cluster, now: float) -> None:
-        """Records every ready or draining pod; the cluster has been advanced to ``now``."""
+        """Records every ready or draining pod. Advance the cluster to ``now`` first."""
         pods = {
             pod.replica.name: _scrape_pod(pod.replica, now)
             for pod in cluster.pods
@@ -74,7 +74,7 @@ class Scraper:
         now: float,
         active_schedules: tuple[str, ...] = (),
     ) -> Observation:
-        """The observation of a sync at ``now``: the pods, and the readings of ``answers`` about them."""
+        """The observation of a sync at ``now``: the pods, and their readings from ``answers``."""
         pods = tuple(observed_pod(pod, now) for pod in cluster.pods)
         return Observation(
             spec_replicas=cluster.desired,

@@ -1,9 +1,9 @@
 """The simulated workload: pods that are ordered, start, serve and drain, and the gateway before them.
 
-A pod is billed from its order to the end of its drain, but not while there is no node for it. A
-draining pod takes no new requests and ends with its last one; a pod that is removed while it starts
-ends at once. Scale-down removes pods that are not ready first, and the newest first among equals, as
-a ReplicaSet does.
+A pod is billed from its order to the end of its drain, but not while it waits for a node. A draining
+pod takes no new requests and ends with its last one; a pod that is removed while it starts ends at
+once. Scale-down removes pods that are not ready first, and among equals the newest first, as a
+ReplicaSet does.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Routing: TypeAlias = Literal["least-loaded", "round-robin", "random"]
 
 
 class PodState(Enum):
-    """Where a pod is in its life."""
+    """The state of a pod."""
 
     STARTING = "starting"
     READY = "ready"
@@ -51,11 +51,11 @@ class SimulatedPod:
 
     @property
     def ready_at(self) -> float:
-        """When it is ready; ``inf`` while nobody can say."""
+        """The time at which it is ready; ``inf`` while that is unknown."""
         return self.ordered_s if self.start is None else self.start.ready_at
 
     def pending(self, now: float) -> bool:
-        """Whether its container does not run yet: the node or the image is missing."""
+        """True while its container does not run yet: the node or the image is missing."""
         return self.state is PodState.STARTING and self.start is not None and now < self.start.loading_at
 
     def life(self, ended_s: float) -> ReplicaLife:
@@ -81,7 +81,7 @@ class Cluster:
         nodes: NodePool | None = None,
         server: type[Replica] = FastReplica,
     ) -> None:
-        """``observer`` is called once for every new replica; ``nodes`` None: no limit of nodes.
+        """``observer`` is called once for every new replica. ``nodes`` None: no limit of nodes.
 
         ``server``: the engine inside a replica.
         """
@@ -115,7 +115,7 @@ class Cluster:
         }[routing]
 
     def start_ready(self, replicas: int) -> None:
-        """The pods that a run begins with: ready at 0, so nobody waits for them."""
+        """Adds the pods that a run begins with: ready at 0, without a start-up."""
         self.desired = replicas
         if self._starts.nodes is not None:
             self._starts.nodes.use(replicas)
@@ -124,7 +124,7 @@ class Cluster:
         self._refresh()
 
     def scale(self, replicas: int, now: float) -> None:
-        """Sets the target's replicas: orders what is missing, removes what is too much."""
+        """Sets the target's replicas: orders missing pods, removes surplus ones."""
         self.desired = replicas
         serving = [pod for pod in self.pods if pod.state is not PodState.DRAINING]
         for _ in range(replicas - len(serving)):
@@ -156,7 +156,7 @@ class Cluster:
         self._submit(row, now)
 
     def bring_up(self, now: float) -> None:
-        """Pods whose start ends by ``now`` become ready and take what waits at the gateway."""
+        """Makes the pods ready whose start ends by ``now``; they take the requests at the gateway."""
         for pod in self.pods:
             if pod.state is PodState.STARTING and pod.ready_at <= now:
                 pod.state = PodState.READY
@@ -187,7 +187,7 @@ class Cluster:
         return sum(pod.replica.in_flight for pod in self.pods)
 
     def finish(self) -> None:
-        """Without further arrivals: lets every replica finish what it has."""
+        """Lets every replica finish its requests; call it when no further requests arrive."""
         for pod in self.pods:
             while pod.replica.in_flight:
                 pod.replica.advance(pod.replica.run_end)
@@ -205,7 +205,7 @@ class Cluster:
         return max([self.last_end, *(pod.replica.last_finish for pod in self.pods if pod.replica.finished)])
 
     def _submit(self, row: int, now: float) -> None:
-        """To the replica that routing chooses, which refuses it if it is full."""
+        """Gives a request to the replica that routing chooses; a full replica refuses it."""
         replica = self._choose()
         if replica.is_full:
             self.last_end = now

@@ -1,4 +1,4 @@
-"""One moment of a run: what the cluster looked like."""
+"""The cluster at one moment of a run."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class TimelinePoint:
-    """The cluster's truth at one moment.
+    """The actual state of the cluster at one moment, not the state that metrics show.
 
     ``demand_rps``: arrivals per second since the point before; ``desired``: the scale target's
     replicas; ``ordered``: billed replicas (pending, starting, ready, draining); ``running`` and

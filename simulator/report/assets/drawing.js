@@ -1,5 +1,5 @@
 "use strict";
-/* What every plot has in common: colours from the style sheet, formats, axes, series, and uPlot. */
+/* The common parts of all plots: colours from the style sheet, formats, axes, series, and uPlot. */
 const drawing = (() => {
   const STEPS_S = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400];
   const COUNTS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000];
@@ -58,7 +58,7 @@ const drawing = (() => {
     };
   }
 
-  /* Whole numbers only: there is no half replica. */
+  /* Whole numbers only, for replicas. */
   const countAxis = (label) => axis(label, { incrs: COUNTS });
   const timeAxis = () => axis(undefined, { size: 30, incrs: STEPS_S, values: clockTicks, space: 64 });
   const rightAxis = (label, scale, options = {}) =>

@@ -32,7 +32,7 @@
     labels: data.runs.map((run) => run.label),
   });
 
-  /* One range for all plots; null is the whole run. `moving` stops the echo of each setScale. */
+  /* One range for all plots; null is the whole run. `moving` ignores the events that setScale itself causes. */
   function showRange(wanted) {
     if (moving) return;
     moving = true;

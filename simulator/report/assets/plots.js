@@ -6,7 +6,7 @@ const plots = (() => {
   } = drawing;
   const RUN_COLORS = ["run-1", "run-2", "run-3", "run-4", "run-5", "run-6"];
   const START = ["waiting", "node", "image", "weights", "engine"];
-  const START_LABELS = ["No node", "Node", "Image", "Weights", "Engine"];
+  const START_LABELS = ["Waiting for a node", "Node", "Image", "Weights", "Engine"];
   const LIFE = [...START, "ready", "draining"];
 
   const wholePercents = (u, ticks) => ticks.map((tick) => Math.round(tick * 100) + "%");
@@ -107,7 +107,7 @@ const plots = (() => {
     ctx.fillText("SLO " + latency(limit), box.left + box.width - 4 * ratio, y + (above ? -2 : 3) * ratio);
   }
 
-  /* Stacked: each area is painted over the taller one behind it; the legend tells its own part. */
+  /* Stacked: each area is painted over the taller one behind it; the legend shows the area's own value. */
   function cost({ run }) {
     const at = run.phases;
     const upTo = (names) => at.time.map((time, row) => names.reduce((sum, name) => sum + at[name][row], 0));
@@ -136,7 +136,7 @@ const plots = (() => {
     idle();
     figure.querySelector(".readout")?.remove();
     figure.querySelector(".plot").after(readout);
-    const tell = (row) => { readout.textContent = lifeText(at, row); };
+    const show = (row) => { readout.textContent = lifeText(at, row); };
     return {
       height: Math.min(420, 90 + 20 * rows),
       data: [[0, run.end], ...LIFE.map(() => [null, null])],
@@ -150,12 +150,12 @@ const plots = (() => {
       paint: (u) => inside(u, (ctx, ratio) => at.lane.forEach((lane, row) => paintLife(u, ctx, ratio, at, row))),
       point: (u) => {
         const row = u.cursor.left < 0 ? -1 : lifeAt(at, u.posToVal(u.cursor.left, "x"), u.posToVal(u.cursor.top, "y"));
-        if (row < 0) idle(); else tell(row);
+        if (row < 0) idle(); else show(row);
       },
     };
   }
 
-  /* Where a start's seconds went; null for a replica that was there from the beginning. */
+  /* The seconds of each phase of a start; null for a replica that was there from the beginning. */
   function startSeconds(at, row) {
     const edges = at.start[row];
     return edges && edges.map((end, index) => end - (index ? edges[index - 1] : at.ordered[row]));

@@ -76,7 +76,7 @@ def test_several_runs_have_a_comparison_and_a_section_each() -> None:
     assert plots_of(html)[:3] == ["compare-ready", "compare-attainment", "compare-cost"]
     assert len(plots_of(html)) == 3 + 2 * 6
     assert Page(html).count("section", id="run-1") == 1
-    assert "A fixed number of replicas: nothing was decided." in html
+    assert "The number of replicas was fixed: there are no decisions." in html
 
 
 def test_every_scaling_has_a_row_with_its_steps_and_holds_are_counted() -> None:

@@ -28,9 +28,9 @@ def test_means_are_over_the_starts_that_came_to_their_end():
 
 def test_the_table_has_mean_slowest_and_share_of_every_phase():
     html = start_section([FIRST, QUICK, SLOW, NEVER])
-    assert "2 starts came to the end." in html
+    assert "2 completed starts." in html
     for row in (
-        ("No node to be had", "50.00 s", "100 s", "25.00%"),
+        ("Waiting for a node", "50.00 s", "100 s", "25.00%"),
         ("Weights", "70.00 s", "120 s", "35.00%"),
         ("All", "200 s", "300 s", "100%"),
     ):
@@ -45,8 +45,8 @@ def test_without_starts_there_is_no_table():
 def test_pods_that_waited_for_a_node_are_told_also_where_none_started():
     told = "2 pods waited for a node, up to 100 s; 1 never got one"
     assert pending_remark([FIRST, QUICK, SLOW, NEVER]) == told
-    assert f"2 starts came to the end. Pending: {told}." in start_section([FIRST, QUICK, SLOW, NEVER])
-    assert "0 starts came to the end. Pending: 1 pod waited" in start_section([FIRST, NEVER])
+    assert f"2 completed starts. Pending: {told}." in start_section([FIRST, QUICK, SLOW, NEVER])
+    assert "0 completed starts. Pending: 1 pod waited" in start_section([FIRST, NEVER])
     assert pending_remark([FIRST, QUICK]) == ""
 
 

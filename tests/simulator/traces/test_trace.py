@@ -133,12 +133,12 @@ BAD_ROWS = [
         "1,5,0",
         f"output_tokens: 0 tokens (some sources record failed requests so; leave them out); {RULE}",
     ),
-    ("1,10000001,5", f"prompt_tokens: '10000001' is absurd; {RULE}"),
+    ("1,10000001,5", f"prompt_tokens: '10000001' is too large; {RULE}"),
     ("1,5," + "9" * 5000, f"output_tokens: '{'9' * 57}...' is not a whole number; {RULE}"),
-    ("nan,5,5", "timestamp_s: 'nan' is not finite; write one like 12.5"),
-    ("-inf,5,5", "timestamp_s: '-inf' is not finite; write one like 12.5"),
+    ("nan,5,5", "timestamp_s: 'nan' is not finite; write a number like 12.5"),
+    ("-inf,5,5", "timestamp_s: '-inf' is not finite; write a number like 12.5"),
     ("1e999,5,5", "timestamp_s: '1e999' is not finite; write a number like 12.5"),
-    ("1:05,5,5", "timestamp_s: '1:05' is no number; write one like 12.5"),
+    ("1:05,5,5", "timestamp_s: '1:05' is not a number; write a number like 12.5"),
     (",5,5", "timestamp_s: is empty; a number belongs here"),
     ("-1,5,5", "timestamp_s: '-1' is negative; times count from the trace's start"),
     (
@@ -149,7 +149,7 @@ BAD_ROWS = [
     ("0.25,5,5", "timestamp_s: '0.25' is before '0.5' on line 2; rows are sorted by time"),
     ("1,5", "2 fields where the header has 3: '1,5'"),
     ("1,5,5,5", "4 fields where the header has 3: '1,5,5,5'"),
-    ('1,5,"5', "'1,5,\"5' is no CSV row: unexpected end of data"),
+    ('1,5,"5', "'1,5,\"5' is not a valid CSV row: unexpected end of data"),
 ]
 
 
@@ -171,14 +171,14 @@ def test_a_bad_row_is_skipped_and_counted_on_request(write: Write, row: str, mes
     ("row", "message"),
     [
         ('{"timestamp_s": 1, "prompt_tokens": 5}', "output_tokens: is missing from this line's object"),
-        ("[1, 5, 5]", "'[1, 5, 5]' is no JSON object; one whole object belongs on each line"),
+        ("[1, 5, 5]", "'[1, 5, 5]' is not a JSON object; one whole object belongs on each line"),
         (
             '{"timestamp_s": true, "prompt_tokens": 5, "output_tokens": 6}',
-            "timestamp_s: true is no time; it is a number of seconds",
+            "timestamp_s: true is not a time; a time is a number of seconds",
         ),
         (
             '{"timestamp_s": "1", "prompt_tokens": 5, "output_tokens": 6}',
-            "timestamp_s: '1' is no time; it is a number of seconds",
+            "timestamp_s: '1' is not a time; a time is a number of seconds",
         ),
         (
             '{"timestamp_s": NaN, "prompt_tokens": 5, "output_tokens": 6}',
@@ -215,7 +215,7 @@ def test_a_bad_json_line_names_its_key(write: Write, row: str, message: str) -> 
 
 def test_a_line_that_is_no_json_says_where(write: Write) -> None:
     assert error_of(write('{"timestamp_s": 1,\n"prompt_tokens": 5}\n')).startswith(
-        "trace:1: '{\"timestamp_s\": 1,' is no JSON ("
+        "trace:1: '{\"timestamp_s\": 1,' is not valid JSON ("
     )
     assert "is no JSON" in error_of(write("[" * 100_000 + "\n"))
 
@@ -224,7 +224,7 @@ def test_skipping_finds_the_format_on_the_first_line_that_is_an_object(write: Wr
     trace = Trace(write('{"broken\n\n' + OUR_JSON), bad_rows="skip")
     assert list(trace) == [(1.0, 5, 6), (1.5, 7, 8)]
     assert trace.skipped_rows == 1
-    assert "no line" in error_of(write('{"broken\n{}\n'), bad_rows="skip")
+    assert "none of the first lines" in error_of(write('{"broken\n{}\n'), bad_rows="skip")
 
 
 @pytest.mark.parametrize(
@@ -246,13 +246,13 @@ def test_skipping_finds_the_format_on_the_first_line_that_is_an_object(write: Wr
         ),
         (
             "timestamp_s,prompt_tokens,output_tokens,timestamp_s\n1,2,3,4\n",
-            "trace:1: timestamp_s: stands twice in the header; once is right",
+            "trace:1: timestamp_s: appears twice in the header; name it once",
         ),
         (
             '{"a": 1}\n',
             f"trace:1: no trace format has these columns; found: 'a'; {KNOWN}",
         ),
-        ('timestamp_s,"prompt\n', "trace:1: the header line is no CSV: unexpected end of data"),
+        ('timestamp_s,"prompt\n', "trace:1: the header line is not valid CSV: unexpected end of data"),
         (
             SMALL.encode() + b"9,\0,1\n",
             "trace:5: is binary (a zero byte); CSV or JSON lines in UTF-8 are read, plain or gzip",
@@ -338,7 +338,7 @@ def test_concatenated_and_padded_gzip_members_are_one_file(write: Write) -> None
 
 def test_if_every_row_is_bad_skipping_is_an_error_with_the_first_of_them(write: Write) -> None:
     message = error_of(write(HEADER + "1,0,1\n2,x,1\n"), bad_rows="skip")
-    assert message.splitlines()[0] == "trace: has no good row; all 2 are bad, the first one so:"
+    assert message.splitlines()[0] == "trace: has no good row; all 2 are bad. The first one:"
     assert message.splitlines()[1].startswith("trace:2: prompt_tokens: 0 tokens")
 
 
@@ -368,7 +368,7 @@ def test_a_calendar_time_has_to_be_near_the_first_one(write: Write) -> None:
     "time", ["2023-02-30 00:00:00", "16/11/2023 18:15", "2023-11-16 24:00:00", "5", "2023-11-16"]
 )
 def test_a_calendar_time_has_to_exist(write: Write, time: str) -> None:
-    assert "TIMESTAMP: " + repr(time) + " is no time; it is written like" in error_of(
+    assert "TIMESTAMP: " + repr(time) + " is not a time; write it like" in error_of(
         write(f"TIMESTAMP,ContextTokens,GeneratedTokens\n{time},1,1\n")
     )
 
@@ -458,7 +458,7 @@ def test_a_file_goes_before_a_bundled_name(write: Write, monkeypatch: pytest.Mon
 def test_a_name_that_is_neither_file_nor_bundled_lists_what_is(tmp_path: Path) -> None:
     with pytest.raises(TraceError, match=r"no such file, and no bundled trace \(there are: azure-conv\)"):
         resolve_trace(str(tmp_path / "azure"))
-    with pytest.raises(TraceError, match=r"azure: is no bundled trace; there are: azure-conv"):
+    with pytest.raises(TraceError, match=r"azure: is not a bundled trace; there are: azure-conv"):
         bundled_trace("azure")
 
 
@@ -565,14 +565,14 @@ def test_the_last_piece_of_a_prompt_may_have_no_id(write):
     ("text", "message"),
     [
         (SMALL, "trace:1: hash_ids: is missing; the prefix cache finds prompts by it"),
-        (HASHED_CSV.replace("7 8 9", "7 x 9"), "trace:2: hash_ids: '7 x 9' are no ids"),
-        (HASHED_CSV.replace("7 8 9", "7 -8 9"), "trace:2: hash_ids: '7 -8 9' are no ids"),
-        (HASHED_CSV.replace("7 8 9", f"7 8 {2**63}"), "are no ids"),
-        (HASHED_JSON.replace("[7, 8]", "[7, 8.0]"), "trace:2: hash_ids: '[7, 8.0]' are no ids"),
-        (HASHED_JSON.replace("[7, 8]", "null"), "trace:2: hash_ids: 'null' are no ids"),
+        (HASHED_CSV.replace("7 8 9", "7 x 9"), "trace:2: hash_ids: '7 x 9' is not a list of ids"),
+        (HASHED_CSV.replace("7 8 9", "7 -8 9"), "trace:2: hash_ids: '7 -8 9' is not a list of ids"),
+        (HASHED_CSV.replace("7 8 9", f"7 8 {2**63}"), "is not a list of ids"),
+        (HASHED_JSON.replace("[7, 8]", "[7, 8.0]"), "trace:2: hash_ids: '[7, 8.0]' is not a list of ids"),
+        (HASHED_JSON.replace("[7, 8]", "null"), "trace:2: hash_ids: 'null' is not a list of ids"),
         (
             HASHED_CSV.replace("7 8 9", "7 8 9 10"),
-            "trace:2: hash_ids: 4 ids for 10 tokens; with one id for 4 tokens these are 3 (--hash",
+            "trace:2: hash_ids: 4 ids for 10 tokens; one id for each 4 tokens makes 3 (--hash",
         ),
     ],
 )
