@@ -217,7 +217,7 @@ def test_a_line_that_is_no_json_says_where(write: Write) -> None:
     assert error_of(write('{"timestamp_s": 1,\n"prompt_tokens": 5}\n')).startswith(
         "trace:1: '{\"timestamp_s\": 1,' is not valid JSON ("
     )
-    assert "is no JSON" in error_of(write("[" * 100_000 + "\n"))
+    assert "is not valid JSON" in error_of(write("[" * 100_000 + "\n"))
 
 
 def test_skipping_finds_the_format_on_the_first_line_that_is_an_object(write: Write) -> None:
