@@ -52,7 +52,7 @@ $(VENV)/.requirements: requirements/dev.txt
 	@touch $@
 
 # The simulator's inner loops are compiled here and run as Python again once they are changed; `make
-# compile` compiles them anew.
+# compile` compiles them again.
 $(VENV)/.installed: $(VENV)/.requirements pyproject.toml hatch_build.py autoscaler/__init__.py
 	@$(PIP_INSTALL) --no-deps --no-build-isolation --editable .
 	@$(BIN)/python -c 'from simulator.compiled import describe; print(describe())'
@@ -140,7 +140,7 @@ check: lint ## before each commit: lint, then the fast tests until the first fai
 	$(BIN)/python -m pytest -q -x -n auto -m "not slow and not browser and not e2e"
 
 .PHONY: coverage
-coverage: setup ## the fast tests again, telling the branches that none of them takes
+coverage: setup ## the fast tests again, listing the branches that none of them takes
 	$(BIN)/python -m pytest -q -n auto -m "not slow and not browser and not e2e" --cov --cov-report=term
 
 .PHONY: format
@@ -161,7 +161,7 @@ rule-tables: setup ## write the tables of warnings in docs/policy.md from the li
 	$(BIN)/python -m tools.rule_tables
 
 .PHONY: picture
-picture: demo ## take docs/images/demo.png anew from the demo's report, with Chromium
+picture: demo ## take docs/images/demo.png again from the demo's report, with Chromium
 	@sed 's|</head>|<style>.toolbar, header, .opening, \#comparison { display: none } main, .run { margin: 0; padding: 0; border: 0 }</style></head>|' demo-report/report.html > demo-report/picture.html
 	@"$(CHROMIUM)" --headless --no-sandbox --disable-gpu --disable-background-networking --no-first-run \
 		--user-data-dir=demo-report/browser --hide-scrollbars --window-size=1210,765 \
@@ -174,7 +174,7 @@ sbom: setup ## write dist/sbom.cdx.json, the CycloneDX bill of materials of the 
 		--output-reproducible --output-file dist/sbom.cdx.json
 
 .PHONY: lock
-lock: setup ## pin requirements/*.txt anew; LOCK_OPTIONS=--upgrade takes the latest versions
+lock: setup ## pin requirements/*.txt again; LOCK_OPTIONS=--upgrade takes the latest versions
 	$(LOCK) --output-file requirements/runtime.txt pyproject.toml
 	$(LOCK) --output-file requirements/build.txt requirements/build.in
 	$(LOCK) --constraint requirements/runtime.txt --output-file requirements/dev.txt \

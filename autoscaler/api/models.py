@@ -293,8 +293,8 @@ class Spec(ApiModel):
     before scale up."""
     zero_rule: Literal["v1.36", "v1.37"] | None = None
     """With `semantics: HPA`: what 0 replicas mean. `v1.36` and before: metrics are read there if
-    minReplicas is 0, whoever scaled to zero. `v1.37` and later: only if this policy scaled to zero
-    itself (condition `ScaledToZero`); any other 0 is a pause. Default: `v1.36`."""
+    minReplicas is 0, also after another writer scaled to zero. `v1.37` and later: only if this policy
+    scaled to zero itself (condition `ScaledToZero`); any other 0 is a pause. Default: `v1.36`."""
     guards: Guards = Guards.model_construct()
     """Protection against what HPA gets wrong for LLMs."""
     fallback: Fallback | None = None

@@ -106,8 +106,8 @@ class StatusCondition(_Part):
     """`AbleToScale`: the target can be read and written. `ScalingActive`: metrics decide.
     `ScalingLimited`: a limit or a bound holds the replicas back. `ScaledToZero` (with `zeroRule: v1.37`):
     the policy scaled the target to zero itself. `Accepted`: the newest edit is in
-    force. `Contested`: somebody else writes the target's replicas, so this policy does not; one that
-    only looks on (`DryRun`, `Paused`) contests nothing. `PodsKnown`: the pods
+    force. `Contested`: another autoscaler or writer scales the target, so this policy does not; a policy
+    that only observes (`DryRun`, `Paused`) is not contested. `PodsKnown`: the pods
     that are counted are the target's own, and as many as its status says."""
     status: Annotated[str, Field(pattern="^(True|False|Unknown)$")]
     """`True`, `False` or `Unknown`."""

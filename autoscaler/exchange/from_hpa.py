@@ -164,7 +164,7 @@ def _as_query(
         text = f"sum({text})"
     meant = meaning(name)
     why = why_unsuited(meant, target) if meant is not None else None
-    message = f"stays a query, as {why}" if why else "is no signal of the catalogue"
+    message = f"stays a query, as {why}" if why else "is not a signal of the catalogue"
     source.remark((*path, "metric", "name"), f"{message}: check the query {text}")
     return {"name": bare_name(name)[:63], "query": text, "target": target}
 
