@@ -1,4 +1,4 @@
-"""How much memory the adapter takes under thousands of connections that do nothing, and who is answered.
+"""The adapter's memory under thousands of idle connections, and the callers that still get answers.
 
 The adapter is a process of its own with one pod behind it, asked over TLS. Each kind of connection is
 opened in turn and left open; then the API server's aggregation layer (by its certificate) and a caller

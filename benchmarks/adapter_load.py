@@ -1,4 +1,4 @@
-"""How many requests the adapter answers, how fast and with how much memory, at 100 to 10,000 pods.
+"""The adapter's throughput, latency and memory at 100 to 10,000 pods.
 
 Each size has a namespace of its own, whose pods are objects in the composed API server of
 tests/controlplane; one endpoint with a series for each pod stands behind a real Prometheus. The
@@ -42,12 +42,12 @@ SERIES = "vllm:num_requests_waiting"
 HPA = "system:serviceaccount:kube-system:horizontal-pod-autoscaler"
 SCRAPE_SECONDS = 15.0
 PATIENCE = {"ours": 60.0, "peer": 900.0}
-"""Seconds until a server has answered first. Somebody has to start the peer meanwhile."""
+"""Seconds until a server has answered first. Start the peer meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """Somebody who serves custom.metrics.k8s.io, and the token to ask with."""
+    """A server of custom.metrics.k8s.io, and a caller's token."""
 
     name: str
     url: str
@@ -56,7 +56,7 @@ class Server:
     metric: str = METRIC
 
     def path(self, namespace: str, pod: str) -> str:
-        """Of one pod, or of all (``*``) with the labels that an HPA would give."""
+        """The path for one pod, or for all pods (``*``) with the labels that an HPA would give."""
         root = f"/apis/custom.metrics.k8s.io/{self.version}/namespaces/{namespace}/pods"
         labels = "?labelSelector=app%3Dvllm" if pod == "*" else ""
         return f"{root}/{quote(pod, safe='')}/{quote(self.metric, safe=':')}{labels}"
@@ -92,8 +92,10 @@ def _options() -> argparse.Namespace:
         "--pods", type=lambda text: [int(part) for part in text.split(",")], default=[100, 1000, 10_000]
     )
     parser.add_argument("--seconds", type=float, default=20.0, help="of each measurement")
-    parser.add_argument("--peer-url", help="another adapter, to be started with what is printed at first")
-    parser.add_argument("--peer-token-file", type=Path, help="to ask it with; default: that of the HPA")
+    parser.add_argument(
+        "--peer-url", help="another adapter; start it with the address and kubeconfig printed first"
+    )
+    parser.add_argument("--peer-token-file", type=Path, help="the token of its requests; default: the HPA's")
     parser.add_argument("--peer-metric", default=METRIC)
     return parser.parse_args()
 
@@ -104,7 +106,7 @@ def _namespace(size: int) -> str:
 
 @contextmanager
 def _metrics(folder: Path, sizes: list[int]) -> Iterator[Prometheus]:
-    """A Prometheus that scrapes every 15 s what the pods of all sizes say."""
+    """A Prometheus that scrapes the metrics of all sizes' pods every 15 s."""
     lines = [
         f'{SERIES}{{namespace="{_namespace(size)}",pod="vllm-{index}"}} {index % 7}'
         for size in sizes
@@ -168,7 +170,7 @@ def _measure(
 
 
 def _cpu_seconds(adapter: RunningAdapter) -> float:
-    """What the adapter's process has used so far, in all its threads."""
+    """CPU seconds of the adapter's process so far, in all its threads."""
     assert adapter.process is not None
     fields = Path(f"/proc/{adapter.process.pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
@@ -180,7 +182,7 @@ def _raw(prometheus: Prometheus, namespace: str) -> None:
 
 
 def _queries(prometheus: Prometheus) -> float:
-    """How many queries Prometheus has answered."""
+    """The number of queries that Prometheus has answered."""
     page = requests.get(f"{prometheus.url}/metrics", timeout=10).text
     lines = [line for line in page.splitlines() if line.startswith("prometheus_http_requests_total{")]
     return sum(float(line.rpartition(" ")[2]) for line in lines if 'handler="/api/v1/query"' in line)
@@ -199,7 +201,7 @@ def _timed(call: Callable[[], object], seconds: float) -> list[float]:
 def _connection(server: Server) -> http.client.HTTPSConnection:
     url = urlsplit(server.url)
     context = ssl.create_default_context()
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # a loopback of ours
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # our own loopback
     return http.client.HTTPSConnection(str(url.hostname), url.port, context=context, timeout=30)
 
 
@@ -214,13 +216,13 @@ def _get(connection: http.client.HTTPSConnection, server: Server, path: str) -> 
 
 
 def _answers_for(server: Server, namespace: str, size: int) -> bool:
-    """Whether it has a value for each pod."""
+    """True once the server has a value for each pod."""
     body = json.loads(_get(_connection(server), server, server.path(namespace, "*")))
     return len(body["items"]) == size
 
 
 def _called(server: Server, path: str, callers: int, seconds: float) -> list[float]:
-    """The seconds that each request took, of so many processes that ask one after the other."""
+    """The seconds of each request, by ``callers`` processes that each send one after the other."""
     with multiprocessing.Pool(callers) as pool:
         return list(chain.from_iterable(pool.starmap(_caller, [(server, path, seconds)] * callers)))
 

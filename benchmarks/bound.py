@@ -45,7 +45,7 @@ class Spent(NamedTuple):
 
 
 def timed(arguments: Sequence[str], out: Path) -> tuple[Spent, dict[str, Any]]:
-    """What a process took, and the JSON that it wrote."""
+    """The times of a process, and the JSON that it wrote."""
     command = [sys.executable, "-m", "autoscaler", *arguments, "--json", str(out)]
     start, before = time.perf_counter(), _computed_s()
     run(command, check=True, stdout=DEVNULL, stderr=DEVNULL)
@@ -59,7 +59,7 @@ def _computed_s() -> float:
 
 
 def line(point: dict[str, Any]) -> str:
-    """One point: what it costs, what was planned and what its replay reached, in percent."""
+    """One point: its cost, and the planned and the replayed attainment in percent."""
     planned, replayed = 100 * point["planned_attainment"], 100 * point["attainment"]
     return (
         f"{point['replicas']:6.2f} replicas, planned {planned:7.3f} %, replayed {replayed:7.3f} %, "

@@ -1,4 +1,4 @@
-"""What the Kubernetes side costs the controller's process: CPU-seconds for N policies.
+"""CPU-seconds of the controller's process for the Kubernetes side of N policies.
 
 Against the API server of tests/controlplane (`make controlplane`), one Deployment, one policy and one
 pod for each::
@@ -33,7 +33,7 @@ THREADS = 16
 
 @contextmanager
 def timed(what: str) -> Iterator[None]:
-    """Prints what a block took of this process, its threads included, and how long it was."""
+    """Prints the CPU seconds of this process, threads included, and the duration of a block."""
     cpu, wall = time.process_time(), time.monotonic()
     yield
     print(f"{what:<52} {time.process_time() - cpu:6.2f} CPU-s {time.monotonic() - wall:6.1f} s")

@@ -7,7 +7,7 @@
 Every policy has a Deployment of its own with two ready pods. One exporter says what all pods say.
 While the controller runs, every policy's load rises once, at some moment; how long it takes until
 the Deployment's replicas are patched is measured at the API server, from the moment on which the
-exporter tells the new value. Needs `make controlplane`; prints JSON.
+exporter has the new value. Needs `make controlplane`; prints JSON.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Controller(Server):
         super().__init__(command, folder / "controller.log")
 
     def ready(self) -> bool:
-        """Whether it has read the cluster."""
+        """True once it has read the cluster."""
         return requests.get(f"{self.url}/readyz", timeout=2).ok
 
     def total(self, name: str) -> float:
@@ -92,7 +92,7 @@ def cpu_seconds(server: Server) -> float:
 
 
 class Load:
-    """What the pods of each workload say, and when that changed."""
+    """The metrics of each workload's pods, and the time of their last change."""
 
     def __init__(self, names: Sequence[tuple[str, str]]) -> None:
         self.waiting = dict.fromkeys(names, CALM)
@@ -147,7 +147,7 @@ def policy(namespace: str, name: str) -> dict[str, Any]:
 
 
 def set_up(api: Api, workloads: Sequence[tuple[str, str]]) -> None:
-    """Everything that the controller finds."""
+    """Creates all objects that the controller finds."""
     api.apply(custom_resource_definition())
     eventually(lambda: f"/apis/{GROUP}/{VERSION}" in api.get("/")["paths"], within=30)
     for number in range(NAMESPACES):
@@ -229,7 +229,7 @@ def since(began: float, look: Callable[[], bool], within: float) -> float:
 def measure(
     controller: Controller, prometheus: Server, plane: ControlPlane, seconds: float
 ) -> dict[str, float]:
-    """What a calm stretch costs, per sync period of 15 s."""
+    """The costs of a calm stretch, per sync period of 15 s."""
     servers = {"controller": controller, "prometheus": prometheus, "apiserver": plane.apiserver}
     before = {name: cpu_seconds(server) for name, server in servers.items()}
     decisions = controller.total("vllm_autoscaler_decisions_total")
@@ -246,12 +246,12 @@ def measure(
 
 
 def said(what: str) -> None:
-    """Progress, for whoever waits."""
+    """Prints the progress."""
     print(f"{time.strftime('%H:%M:%S')} {what}", file=sys.stderr, flush=True)
 
 
 def main() -> None:
-    """Runs it, and prints what was found."""
+    """Runs the benchmark and prints the results."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--policies", type=int, default=1000)
     parser.add_argument("--seconds", type=float, default=180.0, help="in which all loads rise")
@@ -294,7 +294,7 @@ def main() -> None:
         found["reaction_s"] = {share: round(quantile(waits, share), 1) for share in (0.5, 0.9, 0.99, 1.0)}
         found["reaction_limit_s"] = options.interval + 15.0 + 2.0
         found["peak_mib"] = round(controller.peak_mib)
-        said("starting it anew")
+        said("restarting it")
         controller.stop()
         began = time.monotonic()
         controller.start()

@@ -1,4 +1,4 @@
-"""What a round of queries costs: our process, and the Prometheus that answers.
+"""The cost of a round of queries: of our process, and of the Prometheus that answers.
 
 One exporter serves the series of all pods to a real Prometheus. CPU seconds hardly depend on what else
 the machine does; wall seconds do, so the fastest of the rounds is shown.
@@ -34,7 +34,7 @@ SCRAPE_SECONDS = 10
 
 
 def exposition(pods: int, requests_so_far: int) -> str:
-    """What ``pods`` replicas would export, as far as the signals need it."""
+    """The metrics of ``pods`` replicas, as far as the signals need them."""
     lines = []
     for number in range(pods):
         labels = f'namespace="team-{number % NAMESPACES}",pod="vllm-{number}",model_name="m"'
@@ -51,7 +51,7 @@ def exposition(pods: int, requests_so_far: int) -> str:
 
 
 def cpu_seconds(process_id: int) -> float:
-    """What a process has used so far (Linux)."""
+    """CPU seconds of a process so far (Linux)."""
     fields = Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 

@@ -1,4 +1,4 @@
-"""The recordings that benchmarks rest on; recordings/README.md says where each is from."""
+"""The recordings of the benchmarks; recordings/README.md has the source of each."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ from simulator.traces.trace import resolve_trace
 LOOP = "x=0\nfor i in range(10_000_000): x+=i&7"
 SCALINGS = (("--replicas", "8"), ("--policy", "chat"))
 SINGLE = {"--replicas": ("--baseline", "off"), "--policy": ("--baseline", "off", "--initial-replicas", "min")}
-"""What keeps a process to one replay of the trace."""
+"""Options that limit a process to one replay of the trace."""
 
 Commands = dict[str, list[str]]
 
@@ -42,7 +42,7 @@ def seconds(command: list[str]) -> float:
 
 
 def ours(trace: str, out: Path) -> Commands:
-    """Our own processes on a trace, by what they are called in the table."""
+    """Our own processes on a trace, by their name in the table."""
     simulate = [sys.executable, "-m", "autoscaler", "simulate", trace, "--json", str(out)]
     return {
         f"{Path(trace).name} {' '.join(scaling)}": [*simulate, *scaling, *SINGLE[scaling[0]]]
@@ -63,7 +63,7 @@ def peers(given: list[str], trace: str) -> Commands:
 
 
 def measured(commands: Commands, runs: int) -> dict[str, float]:
-    """The median seconds of each command; all take turns, so that a busy moment is nobody's own."""
+    """The median seconds of each command; all take turns, so that a busy moment affects all alike."""
     times: dict[str, list[float]] = {name: [] for name in commands}
     for _ in range(runs):
         for name, command in commands.items():

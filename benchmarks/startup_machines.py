@@ -53,7 +53,7 @@ class Machine:
     totals: dict[str, float]
 
     def startup(self) -> StartupModel:
-        """The start-up that this machine's start of Llama 2 7B shows."""
+        """The start-up model fitted to this machine's start of Llama 2 7B."""
         known = MODELS[FITTED]
         return StartupModel(
             name=self.name,
@@ -67,13 +67,13 @@ class Machine:
         return self.startup().median(MODELS[name]).total_s
 
     def by_size(self, name: str) -> float:
-        """The same where only the size of the weights is known."""
+        """Seconds for another model by the size of its weights alone."""
         known, model = MODELS[FITTED], MODELS[name]
         ratio = sized(model.weights_bytes).layers / sized(known.weights_bytes).layers
         return self.startup().median(ModelSize(model.weights_bytes, known.layers * ratio)).total_s
 
     def unseen(self, name: str) -> float:
-        """The same where nothing of the machine is known."""
+        """Seconds for another model without any measurement of the machine."""
         startup = load_startup(f"{self.engine}+page-cache+local-ssd{QUICK}")
         return startup.median(MODELS[name]).total_s
 

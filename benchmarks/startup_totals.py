@@ -22,7 +22,7 @@ Z95, Z99 = 1.6449, 2.3263
 
 @dataclass(frozen=True)
 class Total:
-    """One total: what was started, the seconds that somebody saw, and the parts that explain them.
+    """One total: the start, its measured or published seconds, and the parts that explain them.
 
     ``parts``: the phases that the seconds contain. ``gb_per_s``: storage that no component describes.
     ``layers``: the model's, where the engine is part of the total.
@@ -70,7 +70,7 @@ RUNAI = "Run:ai model streamer benchmarks"
 WEIGHTS, ENGINE, IMAGE, NODE = ("weights",), ("engine",), ("image",), ("node",)
 IMPORTS, LOADED = ("engine but the model's part",), ("weights", "engine")
 QUICK = "+quick-imports"
-"""Every start of another machine than that of the calibration, whose imports are the slow ones."""
+"""For every machine but that of the calibration, whose imports are slow."""
 BENCH = "vllm bench startup, without imports"
 SHOWCASE = "vllm #40323, April 2026"
 

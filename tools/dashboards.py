@@ -29,7 +29,7 @@ FOLDER = Path(__file__).resolve().parent.parent / "deploy" / "dashboards"
 # Where the two products differ; the expressions themselves are the same.
 GRAFANA = {"$window": "$__rate_interval"}
 GOOGLE = {"$window": "5m", 'policy=~"$policy"': "${policy}", 'namespace=~"$ns"': "${ns}"}
-"""Cloud Monitoring puts whole matchers in; it has no variable for a number, hence no panel of costs."""
+"""Cloud Monitoring inserts whole matchers. It has no numeric variables, so the panel of costs is left out."""
 
 DATASOURCE = DataSourceRef(type_val="prometheus", uid="${datasource}")
 ONLY_LABELS = DataTransformerConfig(
@@ -40,7 +40,7 @@ ONLY_LABELS = DataTransformerConfig(
         "renameByName": {"policy_namespace": "namespace"},
     },
 )
-"""A table says its labels; when they were asked for, and that the value is 1, says nothing."""
+"""A table shows its labels; the time of the query and the value, which is always 1, are hidden."""
 
 GRAFANA_WIDTH = 24
 GOOGLE_WIDTH = 48
@@ -61,7 +61,7 @@ class Panel:
 
     @property
     def asks_price(self) -> bool:
-        """Whether it needs the variable ``price``."""
+        """True if it needs the variable ``price``."""
         return any("$price" in expression for _, expression in self.queries)
 
 

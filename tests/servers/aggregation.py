@@ -12,7 +12,7 @@ from tests.servers.controlplane import binaries
 
 
 def aggregate(api: Api, group: str, version: str, port: int, trust: Path) -> None:
-    """From now on the control plane passes GROUP/VERSION on to ``https://127.0.0.1:port``.
+    """Makes the control plane pass GROUP/VERSION on to ``https://127.0.0.1:port``.
 
     ``trust``: the PEM of who signed its certificate, which must name ``GROUP.kube-system.svc``.
     """
@@ -48,7 +48,7 @@ def aggregate(api: Api, group: str, version: str, port: int, trust: Path) -> Non
 
 
 def available(api: Api, group: str, version: str) -> bool:
-    """Whether the aggregation layer reaches what is behind it."""
+    """True once the aggregation layer reaches the server behind it."""
     service = api.get(f"/apis/apiregistration.k8s.io/v1/apiservices/{version}.{group}")
     conditions = service.get("status", {}).get("conditions", [])
     return any(c["type"] == "Available" and c["status"] == "True" for c in conditions)

@@ -1,4 +1,4 @@
-"""The Kubernetes API as plain JSON, for tests: what goes in and comes out is what stands on the wire."""
+"""The Kubernetes API as plain JSON, for tests: arguments and results are the JSON sent and received."""
 
 from __future__ import annotations
 

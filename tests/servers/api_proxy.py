@@ -47,7 +47,7 @@ class Call:
 
     @property
     def is_watch(self) -> bool:
-        """Whether it follows changes."""
+        """True if it follows changes."""
         return self.query.get("watch") in ("1", "true")
 
 
@@ -62,7 +62,7 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Fault:
-    """What goes wrong with a request; times in seconds.
+    """A fault of a request; times in seconds.
 
     ``delay``: before it is passed on. ``hangs``: it is taken and never answered. ``refusal``: it is not
     passed on. ``answer_lost``: it is done, and the connection breaks before the answer. Of watches:
@@ -194,7 +194,7 @@ class ApiProxy(LoopbackServer):
         request.reply(response.status, kind[1], self._told(call, data, fault), **dict(more))
 
     def _told(self, call: Call, data: bytes, fault: Fault) -> bytes:
-        """What is said instead of an answer."""
+        """The answer in place of the server's own."""
         if fault.stale:
             return self._kept.get(call.path, data)
         if call.method == "GET":
@@ -216,7 +216,7 @@ class ApiProxy(LoopbackServer):
                 goes_on = self._deliver(request, call, *events.get(timeout=LOOK_SECONDS))
 
     def _deliver(self, request: Request, call: Call, came: float, line: bytes | None) -> bool:
-        """Says an event when it is time; whether the watch goes on then."""
+        """Sends an event at its time; returns whether the watch continues."""
         self._hold(lambda: time.monotonic() < came + self._fault(call).lag)
         if self._hold(lambda: self._fault(call).silent):
             return False

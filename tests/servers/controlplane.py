@@ -41,7 +41,7 @@ def binaries() -> Path:
 
 
 class Etcd(Server):
-    """Where the API server stores everything; ``folder`` outlives a restart."""
+    """The storage of the API server; ``folder`` outlives a restart."""
 
     def __init__(self, folder: Path) -> None:
         self.url = f"http://127.0.0.1:{free_port()}"
@@ -62,7 +62,7 @@ class Etcd(Server):
         super().__init__(command, folder / "etcd.log")
 
     def ready(self) -> bool:
-        """Whether it has a leader: itself."""
+        """True once it has a leader: itself."""
         return requests.get(f"{self.url}/health", timeout=1).json()["health"] == "true"
 
     def compact(self) -> None:
@@ -74,7 +74,7 @@ class Etcd(Server):
 
 
 class ApiServer(Server):
-    """The composed API server. ``audit``: what service accounts asked for, an event a line."""
+    """The composed API server. ``audit``: the requests of service accounts, an event a line."""
 
     def __init__(self, folder: Path, etcd: Etcd, tokens: dict[str, str]) -> None:
         folder.mkdir(parents=True)
@@ -106,9 +106,9 @@ class ApiServer(Server):
 
     @property
     def watch_cache(self) -> bool:
-        """Whether watches are served from memory, from the next start on.
+        """True if watches are served from memory; a change counts from the next start on.
 
-        Without, a compacted past is gone at once.
+        Without it, a compacted past is gone at once.
         """
         return self._watch_cache
 
@@ -119,7 +119,7 @@ class ApiServer(Server):
         self.command.append(f"--watch-cache={str(on).lower()}")
 
     def proxy(self) -> ApiProxy:
-        """One in front of it; whoever asks there has the administrator's rights."""
+        """A proxy in front of it, whose callers all have the administrator's rights."""
         trust = ssl.create_default_context(cafile=self.authority.certificate)
         trust.load_cert_chain(self.admin.certificate, self.admin.key)
         shown = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -128,7 +128,7 @@ class ApiServer(Server):
         return ApiProxy(self.url, urllib3.PoolManager(maxsize=64, ssl_context=trust), shown)
 
     def ready(self) -> bool:
-        """Whether /readyz is fine, all its own groups registered included."""
+        """True once /readyz succeeds, with all its own groups registered."""
         pair = (str(self.admin.certificate), str(self.admin.key))
         trust = str(self.authority.certificate)
         return requests.get(f"{self.url}/readyz", cert=pair, verify=trust, timeout=2).ok
@@ -152,7 +152,7 @@ class Kwok(Server):
         super().__init__(command, folder / "kwok.log")
 
     def ready(self) -> bool:
-        """Whether it runs."""
+        """True while it runs."""
         return requests.get(f"{self._url}/readyz", timeout=1).ok
 
 
@@ -214,7 +214,7 @@ class ControlPlane:
         return self
 
     def _bootstrap(self) -> None:
-        """What a new cluster has from its first moment on."""
+        """The objects that a new cluster has from its first moment on."""
         api = Api(self.kubeconfig)
         for document in yaml.safe_load_all((HERE / "cluster.yaml").read_text()):
             api.apply(document)

@@ -10,14 +10,14 @@ T = TypeVar("T")
 
 
 def eventually(look: Callable[[], T], within: float = 30.0, every: float = 0.05) -> T:
-    """What ``look`` returns, once that is true; both times in seconds.
+    """The result of ``look``, once it is true; both times in seconds.
 
     An ``AssertionError``, ``LookupError`` or ``OSError`` of ``look`` counts as "not yet", so that it may
     assert, take the first of what is not there yet, and call a server that is still starting. ``within`` is
     for a machine that is busy; a test that passes never waits so long.
 
     Raises:
-        AssertionError: it was not true in time; tells what was seen last.
+        AssertionError: it was not true in time; the message has the last result.
     """
     deadline = time.monotonic() + within
     while True:

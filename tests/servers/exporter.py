@@ -1,4 +1,4 @@
-"""A metrics endpoint that says whatever a test wants: for the faults that a real one cannot show."""
+"""A metrics endpoint with a scripted answer: for the faults that a real one cannot show."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A named pipe whose reader stands still when a test wants it, as a log collector does that hangs."""
+"""A named pipe whose reader stops when a test wants it, as a log collector that hangs does."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Fifo:
 
     @property
     def lines(self) -> list[str]:
-        """What was read, without empty lines."""
+        """The lines read so far, without empty ones."""
         return [line for line in self._read.decode(errors="replace").splitlines() if line]
 
     def block(self) -> None:

@@ -1,4 +1,4 @@
-"""A small HTTP server on a free loopback port, for those that say whatever a test wants."""
+"""A small HTTP server on a free loopback port, the base of servers with scripted answers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Request(BaseHTTPRequestHandler):
     do_GET = do_POST = do_PUT = do_PATCH = _answer  # noqa: N815
 
     def body(self) -> bytes:
-        """What was sent; once."""
+        """The body of the request; it can be read once."""
         return self.rfile.read(int(self.headers.get("Content-Length") or 0))
 
     def reply(self, status: int, kind: str, body: bytes, **headers: str) -> None:
@@ -35,7 +35,7 @@ class Request(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, format: str, *args: object) -> None:
-        """Requests are no news."""
+        """Logs nothing."""
 
 
 class _KeptRequest(Request):
@@ -77,4 +77,4 @@ class _Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _KeptRequest if keeps_alive else Request)
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """A client that gave up is the client's business."""
+        """Ignores clients that gave up."""

@@ -67,7 +67,7 @@ class ManagedPrometheus(LoopbackServer):
         self.url = f"{scheme}://127.0.0.1:{self.port}{PATH}"
 
     def answer(self, path: str, token: str | None, form: Mapping[str, list[str]]) -> Fault:
-        """What a request gets."""
+        """The answer to a request."""
         with self._lock:
             self.requests += 1
             if self.faults:

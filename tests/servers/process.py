@@ -1,4 +1,4 @@
-"""A server process of a test: on loopback, ready when it says so, gone when the test is over."""
+"""A server process of a test: on loopback, started until it is ready, ended with the test."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ STOP_SECONDS = 30.0
 
 
 def free_port() -> int:
-    """A loopback TCP port that nobody listened on a moment ago.
+    """A loopback TCP port that was free a moment ago.
 
-    Below those that systems give to outgoing connections (Linux: from 32768 on), lest one of these takes
-    it before the server does.
+    Below the ports of outgoing connections (Linux: from 32768 on), so that none of these takes it before
+    the server does.
     """
     while True:
         port = 20_000 + secrets.randbelow(12_000)
@@ -50,14 +50,14 @@ class Server:
         self.process: subprocess.Popen[bytes] | None = None
 
     def ready(self) -> bool:
-        """Whether it serves; an ``OSError`` means not yet."""
+        """True once it serves; an ``OSError`` means not yet."""
         raise NotImplementedError
 
     def start(self) -> None:
         """Starts it and waits until it is ready.
 
         Raises:
-            AssertionError: it ended, or is not ready in time; tells the last lines of its output.
+            AssertionError: it ended, or is not ready in time; the message has the last lines of its output.
         """
         with self.log.open("ab") as log:
             told = log if self.output is None else self.output

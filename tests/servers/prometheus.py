@@ -68,11 +68,11 @@ class Prometheus(Server):
         }
 
     def ready(self) -> bool:
-        """Whether queries are answered."""
+        """True once queries are answered."""
         return requests.get(f"{self.url}/-/ready", timeout=1).ok
 
     def scrape(self, groups: Sequence[Mapping[str, object]]) -> None:
-        """From now on these: ``[{"targets": ["127.0.0.1:8000"], "labels": {"pod": "vllm-0"}}]``."""
+        """Replaces the targets: ``[{"targets": ["127.0.0.1:8000"], "labels": {"pod": "vllm-0"}}]``."""
         draft = self.targets.with_suffix(".draft")
         draft.write_text(json.dumps(list(groups)))
         draft.replace(self.targets)

@@ -1,4 +1,4 @@
-"""Prometheus behind a proxy that says something else than it was told, when a test wants it."""
+"""Prometheus behind a proxy that changes its answers when a test wants it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Lie = Callable[[JSON], JSON]
 
 
 class PrometheusProxy(LoopbackServer):
-    """In front of the Prometheus at ``upstream``. ``lie``: None passes on what it says."""
+    """In front of the Prometheus at ``upstream``. ``lie``: None passes answers on unchanged."""
 
     def __init__(self, upstream: str) -> None:
         super().__init__(self._answer, keeps_alive=True)

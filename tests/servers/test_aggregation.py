@@ -65,7 +65,7 @@ class MetricsServer(LoopbackServer):
 
 
 def versions(api):
-    """What discovery says of the group; it follows the APIService a moment later."""
+    """The group in discovery, which follows the APIService a moment later."""
     groups = api.get("/apis")["groups"]
     return [version["version"] for group in groups if group["name"] == GROUP for version in group["versions"]]
 
@@ -90,6 +90,6 @@ def test_the_hpas_client_reads_through_the_aggregation_layer(control_plane, metr
 
 @pytest.mark.usefixtures("metrics")
 def test_the_api_server_lets_only_those_with_the_right_through(control_plane):
-    stranger = MetricsOfAnHPA(control_plane.kubeconfig_of_service_account("chat", "stranger"))
-    with pytest.raises(RuntimeError, match=r"forbidden: User .*stranger.* cannot"):
-        stranger.pods("chat", "running", "app=vllm")
+    outsider = MetricsOfAnHPA(control_plane.kubeconfig_of_service_account("chat", "outsider"))
+    with pytest.raises(RuntimeError, match=r"forbidden: User .*outsider.* cannot"):
+        outsider.pods("chat", "running", "app=vllm")

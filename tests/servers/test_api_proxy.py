@@ -1,4 +1,4 @@
-"""The proxy plays what it says, and nothing else: in front of a server that the test writes."""
+"""The proxy makes the faults it is given and no others, in front of a scripted server."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def proxy(upstream):
 
 
 class Watch:
-    """What a watch has said so far, and whether it has ended."""
+    """The events of a watch so far, and whether it has ended."""
 
     def __init__(self, proxy):
         self.names = []

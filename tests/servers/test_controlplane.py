@@ -213,7 +213,7 @@ def test_tokens_are_reviewed_and_rights_are_told(control_plane, api):
     assert not api.post(reviews, review | {"spec": {"token": "made up"}})["status"].get("authenticated")
     access = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
     metrics = {"verb": "list", "group": "custom.metrics.k8s.io", "resource": "pods", "namespace": "x"}
-    for who, verdict in ((user, True), ("stranger", False)):
+    for who, verdict in ((user, True), ("outsider", False)):
         asked = {"spec": {"user": who, "resourceAttributes": metrics}}
         assert api.post(access, asked)["status"]["allowed"] is verdict
 

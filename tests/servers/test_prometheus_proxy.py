@@ -1,4 +1,4 @@
-"""The proxy in front of Prometheus says what it is told to, and else what Prometheus says."""
+"""The proxy in front of Prometheus changes answers as scripted and passes the others on."""
 
 from __future__ import annotations
 
