@@ -83,7 +83,7 @@ def main() -> None:
         print(f"the bound at {options.goal}: {spent.told(replay)}")
         print("no plan reaches it" if document["best"] is None else line(document["best"]))
         if document["goal"] > CHECKED_UP_TO:
-            print(f"above {100 * CHECKED_UP_TO:g} % no one knows how much cheaper another plan could be")
+            print(f"above {100 * CHECKED_UP_TO:g} % it is unknown how much cheaper another plan could be")
         spent, document = timed((*bound, "--frontier"), out)
         print(f"with the frontier of eight goals: {spent.told(replay)}")
         for goal in FRONTIER:
