@@ -110,7 +110,7 @@ def _missing_as_zero(spec: Spec) -> Iterator[At]:
 @rule(
     "short-max-age",
     "samples are often older than {age} s (scrapes every 15 to 30 s, and their delay), so they would "
-    "be missing now and then; use twice the scrape interval or more",
+    "be missing at times; use twice the scrape interval or more",
 )
 def _short_max_age(spec: Spec) -> Iterator[At]:
     """`maxAgeSeconds` is below 30."""

@@ -1,6 +1,6 @@
 """Whether a policy and the workload that it scales go together: warnings, as those of ``lint``.
 
-What the manifests at hand do not tell is not guessed.
+Facts that are not in the given manifests are not guessed.
 """
 
 from __future__ import annotations
@@ -196,7 +196,7 @@ def _replicas_in_manifest(workload: ComparedTarget) -> Iterator[At]:
 
 @_of_target(
     "overlapping-selector",
-    "it finds the pods of {others} too, which whoever goes by selectors alone counts; "
+    "it finds the pods of {others} too, which a reader of selectors alone counts; "
     "give these pods a label of their own",
 )
 def _overlapping_selector(workload: ComparedTarget) -> Iterator[At]:
