@@ -43,8 +43,15 @@ def share(value: float | None) -> str:
 
 
 def goal(value: float) -> str:
-    """A goal as a user writes it: ``99%``, ``99.9%``."""
-    return f"{value * 100:g}%"
+    """A goal as it was written: ``99%``, ``99.9%``; never rounded up to 100%, which is not a goal."""
+    short = f"{value * 100:.10g}"
+    return f"{value * 100:.15g}%" if short == "100" else f"{short}%"
+
+
+def counted(number: float, thing: str) -> str:
+    """A whole number of things: ``1 minute``, ``1,200 minutes``."""
+    whole = f"{number:,.0f}"
+    return f"{whole} {thing}" if whole == "1" else f"{whole} {thing}s"
 
 
 def latency(seconds: float | None) -> str:

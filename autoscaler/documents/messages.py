@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 from pydantic.alias_generators import to_camel
@@ -142,8 +142,24 @@ def _wrong_type(error: ErrorDetails, schema: dict[str, Any]) -> str:
 def _choice(error: ErrorDetails, schema: dict[str, Any]) -> str:
     part, value = part_of(schema, error["loc"]), error["input"]
     message = f"must be {expected(part, schema)}, not {shown(value)}"
-    meant = close_field(value, part.get("enum", ())) if isinstance(value, str) else None
+    meant = _meant(value, part.get("enum", ())) if isinstance(value, str) else None
     return f"{message}; did you mean {meant}?" if meant else message
+
+
+def _meant(value: str, choices: Collection[str]) -> str | None:
+    """A release's rule holds until the next one that is named; the first one for all before it too."""
+    releases = {choice: _release(choice) for choice in choices}
+    given = _release(value)
+    if given is None or None in releases.values():
+        return close_field(value, choices)
+    known = sorted(release for release in releases.values() if release is not None)
+    rule = max((release for release in known if release <= given), default=known[0])
+    return next(choice for choice, release in releases.items() if release == rule)
+
+
+def _release(text: str) -> tuple[int, ...] | None:
+    match = re.fullmatch(r"v?(\d+)\.(\d+)", text, re.ASCII)
+    return None if match is None else (int(match[1]), int(match[2]))
 
 
 def _limit(words: str, key: str) -> Callable[[ErrorDetails, dict[str, Any]], str]:

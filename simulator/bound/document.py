@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from simulator.bound.search import Bound, FrontierPoint
+from simulator.bound.points import Bound, FrontierPoint
 from simulator.bound.trace_windows import WINDOW_S
 from simulator.bound.workload import BoundWorkload
 from simulator.figures import rounded

@@ -42,6 +42,10 @@ class Programme:
     def __init__(self, table: Sequence[Misses], startup_s: float) -> None:
         self.startup_s = startup_s
         self.drain_s = 0.0
+        self.learn(table)
+
+    def learn(self, table: Sequence[Misses]) -> None:
+        """Takes a table that knows more."""
         self.most = max(max(misses) for misses in table)
         self._rows = [_filled(misses, self.most) for misses in table]
 
@@ -95,7 +99,7 @@ class Programme:
         """By window and replicas: what was seen instead of the table, as a difference in cost."""
         found: dict[int, dict[int, list[tuple[int, float]]]] = {}
         for step, missed in seen.items():
-            if max(step.before, step.after) > self.most:  # a fixed number beyond the table's
+            if max(step.before, step.after) > self.most or self._row(step) == inf:  # a fixed number's
                 continue
             extra_s = price_s * (missed - self._row(step))
             found.setdefault(step.window, {}).setdefault(step.after, []).append((step.before, extra_s))

@@ -7,86 +7,46 @@ are candidates too, so that the bound is never dearer than the cheapest of them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import pairwise
-from math import exp, log
-from typing import NamedTuple
+from math import sqrt
 
+from simulator.bound.fixed_plans import ROUGHLY, next_number
 from simulator.bound.follow import Followed
+from simulator.bound.miss_prices import CHEAPEST, DEAREST, bracket, next_price, pair, usual_price
+from simulator.bound.points import Bound, FrontierPoint
 from simulator.bound.processes import WorkerProcesses, workers
 from simulator.bound.programme import Passage, Plan, Programme, passages
-from simulator.bound.trace_windows import WINDOW_S, Misses, windows
+from simulator.bound.table import Table
+from simulator.bound.trace_windows import WINDOW_S, window_count
 from simulator.bound.workload import BoundWorkload
 
+_ROUNDS, _SPLICES = 5, 3
+"""Rounds of two replays each towards the goal: by price, then between the two plans nearest to it."""
 
-class Rounds(NamedTuple):
-    """Rounds of two replays each towards one goal: by price, then between the two plans nearest to it."""
+_WEIGHTS = (0.5, 1.0, 1.0, 1.0)
+"""Of what a round taught about the next one: a replay for each further goal of the frontier. The first one
+corrects the table for most of the next plan."""
 
-    prices: int
-    splices: int
+_PROMISE = 1.5
+"""Before anything was replayed plans promise too much: a price so many times dearer is tried as well."""
 
-
-TO_THE_GOAL, TO_THE_FRONTIER = Rounds(6, 3), Rounds(2, 1)
-"""The first goal is asked for; the others are points of the frontier and have its replays behind them."""
-
-CLOSE = 1.05
+_CLOSE = 1.05
 """Prices whose ratio is below this give plans that differ by luck alone."""
 
-_CHEAPEST, _DEAREST = 0.01, 1e6
-"""Prices of a miss in replica-seconds beyond which no plan changes."""
+_NEAR = 1.01
+"""Plans whose cost differs by less are not worth piecing together."""
+
+_TINY = 1e-7
+
+_SETTLED = 0.04
+"""A further goal is reached closely when so small a part of the allowed misses is left."""
 
 FRONTIER = (0.9, 0.95, 0.97, 0.98, 0.99, 0.995, 0.999, 0.9999)
 
 Progress = Callable[[str, float], None]
 """Told the name of the stage and the share of it that is done."""
-
-
-@dataclass(frozen=True, slots=True)
-class FrontierPoint:
-    """One plan and its full replay.
-
-    ``planned``: the attainment that the programme expected, over avoidable requests as
-    ``attainment``. ``replicas``: the mean. ``fixed``: one number of replicas throughout.
-    """
-
-    attainment: float
-    attainment_of_all: float
-    planned: float
-    replica_hours: float
-    replicas: float
-    plan: Plan
-
-    @property
-    def fixed(self) -> bool:
-        """Whether it is one number of replicas throughout."""
-        return len(set(self.plan)) == 1
-
-
-@dataclass(frozen=True, slots=True)
-class Bound:
-    """What a known future reaches.
-
-    ``best``: the cheapest point that reaches the goal, None where none does. ``cheapest_fixed``: the
-    fewest replicas that reach it by themselves, as a point. ``points``: all that was replayed, by
-    replica-hours. ``unavoidable``: requests that even an idle replica misses, of ``requests``.
-    """
-
-    goal: float
-    best: FrontierPoint | None
-    cheapest_fixed: FrontierPoint | None
-    points: tuple[FrontierPoint, ...]
-    requests: int
-    unavoidable: int
-
-    @property
-    def frontier(self) -> tuple[FrontierPoint, ...]:
-        """The points that no other one beats in both attainment and replica-hours, cheapest first."""
-        found: list[FrontierPoint] = []
-        for point in sorted(self.points, key=lambda one: (one.replica_hours, -one.attainment)):
-            if not found or point.attainment > found[-1].attainment:
-                found.append(point)
-        return tuple(found)
 
 
 def search_bound(
@@ -101,94 +61,130 @@ def search_bound(
     Further goals add points to the frontier. ``processes``: None takes all processors. Equal
     arguments give equal results, whatever the number of processes.
     """
+    goal, *others = dict.fromkeys(goals)
     with workers(workload, processes) as crew:
-        search = _Search(workload, crew, _table(workload, crew, progress))
-        for index, goal in enumerate(goals):
-            progress("plans", index / len(goals))
-            search.fixed(goal)
-            search.approach(goal, TO_THE_FRONTIER if index else TO_THE_GOAL)
+        table = Table(crew, window_count(workload), usual_price(goal), partial(progress, "windows"))
+        search = _Search(workload, crew, table)
+        search.approach(goal)
+        search.fixed(goal)
+        search.outline(others)
         progress("plans", 1.0)
-    return search.result(goals[0])
-
-
-def _table(workload: BoundWorkload, crew: WorkerProcesses, progress: Progress) -> list[Misses]:
-    parts = windows(workload)
-    table = []
-    for misses in crew.table(parts):
-        table.append(misses)
-        progress("windows", len(table) / len(parts))
-    return table
+    return search.result(goal)
 
 
 class _Search:
     """The points so far, and what they taught."""
 
-    def __init__(self, workload: BoundWorkload, crew: WorkerProcesses, table: list[Misses]) -> None:
+    def __init__(self, workload: BoundWorkload, crew: WorkerProcesses, table: Table) -> None:
         self._workload = workload
         self._crew = crew
-        self._programme = Programme(table, workload.startup_s)
-        self._windows = len(table)
+        self._table = table
+        self._programme = Programme(table.misses, workload.startup_s)
+        self._windows = len(table.misses)
         self._seen: dict[Passage, float] = {}
         self._points: dict[Plan, FrontierPoint] = {}
         self._attained: dict[float, float] = {}
 
+    def approach(self, goal: float) -> None:
+        """Tries prices until the cheapest one that reaches the goal is known closely."""
+        price = self._expected_price(goal, usual_price(goal))
+        prices = [price, price * _PROMISE]
+        for _ in range(_ROUNDS):
+            self._try(prices)
+            low, high = bracket(self._attained, goal)
+            if low is not None and high is not None and high / low < _CLOSE:
+                break
+            prices = pair(next_price(self._attained, goal))
+        self._splice(goal)
+
+    def outline(self, goals: Sequence[float]) -> None:
+        """Points near to further goals, with few replays for each: all of them are tried together.
+
+        What one attained less than its plan promised, the next one has to promise more.
+        """
+        aims = {goal: goal for goal in goals if self._promises(DEAREST, goal)}
+        prices = {goal: usual_price(goal) for goal in goals}
+        for weight in _WEIGHTS:
+            aims = {goal: aim for goal, aim in aims.items() if not self._settled(goal)}
+            for goal, aim in aims.items():
+                prices[goal] = self._expected_price(aim, prices[goal])
+            points = self._try([prices[goal] for goal in aims])
+            for goal, point in zip(aims, points, strict=True):
+                aims[goal] = 1.0 - (1.0 - aims[goal]) * _excess(goal, point) ** -weight
+        for goal in goals:
+            self._fixed_below(goal)
+
+    def _settled(self, goal: float) -> bool:
+        reached = self._reached(goal)
+        return reached is not None and reached.attainment - goal <= _SETTLED * (1.0 - goal)
+
+    def _reached(self, goal: float) -> FrontierPoint | None:
+        """The cheapest point that reaches a goal."""
+        return min((one for one in self._points.values() if one.attainment >= goal), key=_cost, default=None)
+
+    def _try(self, prices: Sequence[float]) -> list[FrontierPoint]:
+        points = self._replay([self._plan(price) for price in prices])
+        for price, point in zip(prices, points, strict=True):
+            self._attained[price] = point.attainment
+        return points
+
+    def _plan(self, price: float) -> Plan:
+        if self._table.cover(price):
+            self._programme.learn(self._table.misses)
+        return self._programme.cheapest(price, self._seen)
+
+    def _expected_price(self, goal: float, price: float) -> float:
+        """The price whose plan is expected to reach the goal, near to another one."""
+        while not self._promises(price, goal) and price < DEAREST:
+            price *= 2
+        while price > CHEAPEST and self._promises(price / 2, goal):
+            price /= 2
+        low, high = price / 2, price
+        while high / low > _CLOSE:
+            middle = sqrt(low * high)
+            low, high = (low, middle) if self._promises(middle, goal) else (middle, high)
+        return high
+
+    def _promises(self, price: float, goal: float) -> bool:
+        return self._expected(self._plan(price)) >= goal
+
     def fixed(self, goal: float) -> None:
         """Finds the fewest replicas that reach the goal by themselves."""
-        low, high = 0, self._programme.most
-        expected = next((n for n in range(1, high + 1) if self._expected(self._constant(n)) >= goal), high)
-        low, high = max(1, expected - 1), expected
-        while self._replay([self._constant(high)])[0].attainment < goal and high < 2 * self._programme.most:
-            low, high = high + 1, high + max(1, high // 8)
-        while low > 1 and self._replay([self._constant(low)])[0].attainment >= goal:
-            low, high = low - max(1, low // 8), low
-        while high - low > 1:
-            middle = (low + high) // 2
-            if self._replay([self._constant(middle)])[0].attainment >= goal:
-                high = middle
-            else:
-                low = middle
+        numbers = range(1, self._programme.most + 1)
+        guess = next((n for n in numbers if self._expected(self._constant(n)) >= goal), numbers[-1])
+        reached = self._reached(goal)
+        if reached is not None:
+            guess = min(guess, max(reached.plan))
+        self._try_numbers(goal, guess, 2 * self._programme.most)
 
-    def approach(self, goal: float, rounds: Rounds) -> None:
-        """Tries prices until the cheapest one that reaches the goal is known closely."""
-        low, high = self._bracket(goal)
-        for _ in range(rounds.prices):
-            prices = _between(low, high, goal)
-            for price, point in zip(prices, self._replay(self._plans(prices)), strict=True):
-                self._attained[price] = point.attainment
-            low, high = self._bracket(goal)
-            if low is not None and high is not None and high / low < CLOSE:
-                break
-        self._splice(goal, rounds.splices)
+    def _fixed_below(self, goal: float) -> None:
+        """Tries fixed numbers that would be cheaper than the plans that reach a further goal."""
+        reached = self._reached(goal)
+        most = 2 * self._programme.most if reached is None else int(reached.replicas)
+        self._try_numbers(goal, most, most, near=ROUGHLY)
 
-    def _splice(self, goal: float, rounds: int) -> None:
+    def _try_numbers(self, goal: float, guess: int, most: int, near: float = 0.0) -> None:
+        while (number := next_number(self._numbers(), goal, guess=guess, most=most, near=near)) is not None:
+            self._replay([self._constant(number)])
+
+    def _numbers(self) -> dict[int, float]:
+        return {point.plan[0]: point.attainment for point in self._points.values() if point.fixed}
+
+    def _splice(self, goal: float) -> None:
         """Prices reach no plan between two that are equally dear, so those are pieced together.
 
         Up to some window the plan that just fails is followed, from there on the one that reaches the
         goal; the window is found by trying.
         """
-        for _ in range(rounds):
-            reached = min(
-                (one for one in self._points.values() if one.attainment >= goal), key=_cost, default=None
-            )
-            below = (
-                one
-                for one in self._points.values()
-                if one.attainment < goal and reached and _cost(one) < _cost(reached)
-            )
+        for _ in range(_SPLICES):
+            reached = self._reached(goal)
+            if reached is None:
+                return
+            below = (p for p in self._points.values() if p.attainment < goal and _cost(p) < _cost(reached))
             failed = max(below, key=lambda one: (one.attainment, -one.replica_hours), default=None)
-            if reached is None or failed is None:
+            if failed is None or reached.replica_hours < _NEAR * failed.replica_hours:
                 return
             self._replay(list(_pieced(failed.plan, reached.plan)))
-
-    def _bracket(self, goal: float) -> tuple[float | None, float | None]:
-        """The dearest price that failed and the cheapest dearer one that reached the goal."""
-        reached = [price for price, attained in self._attained.items() if attained >= goal]
-        high = min(reached, default=None)
-        failed = [p for p, a in self._attained.items() if a < goal and (high is None or p < high)]
-        return max(failed, default=None), high
-
-    def _plans(self, prices: Iterable[float]) -> list[Plan]:
-        return [self._programme.cheapest(price, self._seen) for price in prices]
 
     def _replay(self, plans: Sequence[Plan]) -> list[FrontierPoint]:
         """Full replays of plans; a plan that was replayed before is not replayed again."""
@@ -222,20 +218,22 @@ class _Search:
         return drain_s if not self._programme.drain_s else (self._programme.drain_s + drain_s) / 2
 
     def _expected(self, plan: Plan) -> float:
+        """The attainment; 0 where the table does not go down to so few replicas."""
         avoidable = self._workload.avoidable
-        return 1.0 - self._programme.misses(plan, self._seen) / avoidable if avoidable else 1.0
+        return max(0.0, 1.0 - self._programme.misses(plan, self._seen) / avoidable) if avoidable else 1.0
 
     def _constant(self, replicas: int) -> Plan:
         return (replicas,) * self._windows
 
     def result(self, goal: float) -> Bound:
         """What was found."""
-        points = sorted(self._points.values(), key=lambda point: (point.replica_hours, point.plan))
-        reached = [point for point in points if point.attainment >= goal]
+        points = sorted(self._points.values(), key=_cost)
         return Bound(
             goal=goal,
-            best=next(iter(reached), None),
-            cheapest_fixed=next((point for point in reached if point.fixed), None),
+            best=self._reached(goal),
+            cheapest_fixed=next(
+                (point for point in points if point.fixed and point.attainment >= goal), None
+            ),
             points=tuple(points),
             requests=len(self._workload.requests),
             unavoidable=self._workload.unavoidable,
@@ -246,23 +244,14 @@ def _cost(point: FrontierPoint) -> tuple[float, Plan]:
     return point.replica_hours, point.plan
 
 
+def _excess(goal: float, point: FrontierPoint) -> float:
+    """How many times the misses are that a point a little above the goal would have."""
+    return max(1.0 - point.attainment, _TINY) / ((1.0 - _SETTLED / 2) * (1.0 - goal))
+
+
 def _pieced(failed: Plan, reached: Plan) -> Iterator[Plan]:
     """Two plans that go over from the one to the other after a third and two thirds of what differs."""
     different = [index for index in range(len(failed)) if failed[index] != reached[index]]
     for part in (1, 2):
         seam = different[len(different) * part // 3]
         yield failed[:seam] + reached[seam:]
-
-
-def _between(low: float | None, high: float | None, goal: float) -> list[float]:
-    """Two prices to try next, evenly apart on a logarithmic scale."""
-    if low is None and high is None:
-        usual = 0.25 / max(1.0 - goal, 1e-5)
-        return [usual / 2, usual * 2]
-    if low is None:
-        assert high is not None
-        return [max(_CHEAPEST, high / 6), max(_CHEAPEST, high / 2.5)]
-    if high is None:
-        return [min(_DEAREST, low * 2.5), min(_DEAREST, low * 6)]
-    third = log(high / low) / 3
-    return [low * exp(third), low * exp(2 * third)]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from math import sqrt
+from typing import NamedTuple, TypeAlias
 
 from simulator.bound.workload import BoundWorkload, avoidable_misses
 from simulator.run.scenario import Scenario
@@ -34,6 +35,18 @@ Misses: TypeAlias = dict[int, int]
 """Avoidable misses of one window by the number of replicas."""
 
 
+class Band(NamedTuple):
+    """Prices of a miss, in replica-seconds, for which a table is made."""
+
+    low_s: float
+    high_s: float
+
+    @property
+    def middle_s(self) -> float:
+        """Between the two on a logarithmic scale."""
+        return sqrt(self.low_s * self.high_s)
+
+
 @dataclass(frozen=True, slots=True)
 class TraceWindow:
     """The requests of one window with those of its warm-up before them.
@@ -51,12 +64,17 @@ class TraceWindow:
         return self.requests[self.warm_up :]
 
 
+def window_count(workload: BoundWorkload) -> int:
+    """How many windows the trace has; at least one."""
+    return int(workload.requests[-1][0] // WINDOW_S) + 1
+
+
 def windows(workload: BoundWorkload) -> list[TraceWindow]:
     """The whole trace in windows of ``WINDOW_S``; at least one."""
     rows = workload.requests
     times = [row[0] for row in rows]
     found = []
-    for index in range(int(times[-1] // WINDOW_S) + 1):
+    for index in range(window_count(workload)):
         begin_s = max(0.0, index * WINDOW_S - WARM_UP_S)
         warm = bisect_left(times, begin_s)
         first = bisect_left(times, index * WINDOW_S)
@@ -66,41 +84,72 @@ def windows(workload: BoundWorkload) -> list[TraceWindow]:
 
 
 def window_misses(
-    parts: Sequence[TraceWindow], scenario: Scenario, hopeless: frozenset[Shape]
+    parts: Sequence[tuple[TraceWindow, Misses]], scenario: Scenario, hopeless: frozenset[Shape], band: Band
 ) -> list[Misses]:
-    """For neighbouring windows, the misses with every number of replicas that may be worth its cost.
+    """For neighbouring windows, what is known of each and the misses that a price in the band may want.
 
-    The search in each begins where the one before it ended.
+    The search in a new window begins where that in the one before it was cheapest.
     """
+    step_s = WINDOW_S + scenario.startup.total_s(scenario.profile)
     found: list[Misses] = []
     guess = _FIRST_GUESS
-    for window in parts:
-        known = _search(window, scenario, hopeless, guess)
+    for window, before in parts:
+        known = dict(before)
+        _extend(_Row(window, scenario, hopeless, known), guess, band, step_s)
         found.append(known)
-        guess = min((n for n, missed in known.items() if n and missed <= _LASTING), default=guess)
+        guess = max(1, min(known, key=lambda n: n * WINDOW_S + band.middle_s * known[n]))
     return found
 
 
-def _search(window: TraceWindow, scenario: Scenario, hopeless: frozenset[Shape], guess: int) -> Misses:
-    own = len(window.own)
-    if not own:
-        return {0: 0}
-    known: Misses = {}
+class _Row:
+    """The misses of one window, simulated when they are asked for."""
 
-    def at(replicas: int) -> int:
-        if replicas not in known:
-            known[replicas] = _simulate(window, scenario, hopeless, replicas)
-        return known[replicas]
+    def __init__(
+        self, window: TraceWindow, scenario: Scenario, hopeless: frozenset[Shape], known: Misses
+    ) -> None:
+        self.window, self.known = window, known
+        self.own = len(window.own)
+        self._scenario, self._hopeless = scenario, hopeless
 
-    replicas = guess
-    most = min(MOST_REPLICAS, max(guess, len(window.requests)))
-    while at(replicas) and replicas < most and not _is_flat(known, replicas):
+    def at(self, replicas: int) -> int:
+        """Avoidable misses with so many replicas."""
+        if replicas not in self.known:
+            self.known[replicas] = _simulate(self.window, self._scenario, self._hopeless, replicas)
+        return self.known[replicas]
+
+
+def _extend(row: _Row, guess: int, band: Band, step_s: float) -> None:
+    """Looks at more replicas, then at fewer, until no others can be the cheapest at a price of the band.
+
+    ``step_s``: the most that one replica costs in one window: it starts for that one alone.
+    """
+    known = row.known
+    if not row.own:
+        known[0] = 0
+        return
+    replicas = max(known, default=guess)
+    most = min(MOST_REPLICAS, max(replicas, len(row.window.requests)))
+    while row.at(replicas) and replicas < min(most, _most_wanted(known, band)):
+        if _is_flat(known, replicas):
+            break
         replicas += 1
     replicas = min(known)
-    while replicas > 1 and at(replicas) < _TOO_MANY * own:
+    while replicas > 1 and row.at(replicas) < _TOO_MANY * row.own:
+        if _fewest_wanted(known, band, step_s) < 1.0:
+            break
         replicas -= 1
-    at(replicas)
-    return known
+        row.at(replicas)
+
+
+def _most_wanted(known: Misses, band: Band) -> int:
+    """More replicas would cost more than all misses that some of the known ones leave."""
+    return int(min(n + band.high_s * missed / WINDOW_S for n, missed in known.items()))
+
+
+def _fewest_wanted(known: Misses, band: Band, step_s: float) -> float:
+    """Fewer replicas than the least known miss no less: they would save less than that costs."""
+    worst = max(known.values())
+    return min(n - band.low_s * (worst - missed) / step_s for n, missed in known.items())
 
 
 def _is_flat(known: Misses, replicas: int) -> bool:

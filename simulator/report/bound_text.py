@@ -14,6 +14,9 @@ _WIDTH = 80
 CHECKED_UP_TO = 0.995
 """The highest goal for which bounds were held against all plans (docs/bound.md)."""
 
+_GAP = 0.25
+"""Of the misses that the goal allows: where the plan and its replay differ by more, it is said."""
+
 
 def render_bound(document: dict[str, Any], *, frontier: bool) -> str:
     """The goal's plan in a few sentences; with ``frontier``, what each goal of the frontier takes."""
@@ -36,12 +39,17 @@ def sentences(document: dict[str, Any]) -> Iterator[str]:
     else:
         cost = formats.dollars(document["goal_cost_usd"])
         yield (
-            f"{goal} takes {document['goal_replicas']:.2f} replicas on average when the future is known: "
-            f"{formats.decimal(document['goal_gpu_hours'])} GPU-hours"
+            f"Reaching {goal} takes {document['goal_replicas']:.2f} replicas on average when the future "
+            f"is known: {formats.decimal(document['goal_gpu_hours'])} GPU-hours"
             + (f", {cost}" if document["goal_cost_usd"] else "")
             + f". Planned {formats.share(best['planned_attainment'])}, "
             f"replayed {formats.share(best['attainment'])}."
         )
+        if abs(best["planned_attainment"] - best["attainment"]) > _GAP * (1.0 - document["goal"]):
+            yield (
+                f"The two differ by more than {formats.goal(_GAP)} of the misses that the goal "
+                "allows: leftover queues and start-ups count much here, and a cheaper plan may well exist."
+            )
         if document["goal"] > CHECKED_UP_TO:
             yield (
                 f"Above {formats.goal(CHECKED_UP_TO)} a handful of misses decides: how much cheaper another "

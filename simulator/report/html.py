@@ -68,7 +68,7 @@ def _page(results: Sequence[RunResult], summaries: Sequence[dict[str, Any]]) -> 
         (
             _header(results),
             element("p", class_="failure", role="alert", hidden=True),
-            element("main", _opening(summaries), _comparison(summaries) if several else "", *runs),
+            element("main", *_opening(summaries), _comparison(summaries) if several else "", *runs),
             _toolbar(),
         )
     )
@@ -83,9 +83,8 @@ def _header(results: Sequence[RunResult]) -> Markup:
     return element("header", element("p", "autoscale simulate", class_="kicker"), heading, navigation)
 
 
-def _opening(summaries: Sequence[dict[str, Any]]) -> Markup | str:
-    sentences = opening(summaries)
-    return element("p", sentences, class_="opening") if sentences else ""
+def _opening(summaries: Sequence[dict[str, Any]]) -> Iterator[Markup]:
+    yield from (element("p", sentence, class_="opening") for sentence in opening(summaries))
 
 
 def _remarks(summary: dict[str, Any]) -> Iterator[Markup]:

@@ -33,7 +33,10 @@ class Review:
 
 
 def verdict_document(review: Review, result: RunResult) -> dict[str, Any]:
-    """JSON-ready. ``margin``: attainment less the goal; ``regret``: replica-hours over the bound's."""
+    """JSON-ready. ``margin``: attainment less the goal.
+
+    ``regret``: replica-hours over the bound's; None for a run that misses: it spent less and served less.
+    """
     verdict = review.verdict
     attainment = verdict.attainment
     hours = replica_seconds(result.replicas) / SECONDS_PER_HOUR
@@ -50,7 +53,7 @@ def verdict_document(review: Review, result: RunResult) -> dict[str, Any]:
         "baseline_sought": review.baseline_sought,
         "cheapest_fixed": _fixed(review.baseline, result),
         "bound_replica_hours": rounded(bound),
-        "regret": rounded(hours / bound if bound else None),
+        "regret": rounded(hours / bound if bound and verdict.holds else None),
         "findings": [asdict(finding) for finding in review.findings],
     }
 

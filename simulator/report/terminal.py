@@ -37,7 +37,7 @@ def render_terminal(
     paint = _Paint(color)
     lines: list[str] = []
     if sentences := opening(summaries):
-        lines += [*_wrapped("", sentences), ""]
+        lines += [*(line for sentence in sentences for line in _wrapped("", sentence)), ""]
     for start in range(0, len(results), _RUNS_ABREAST):
         lines += _table(summaries, range(start, min(start + _RUNS_ABREAST, len(results))), paint)
         lines.append("")

@@ -10,12 +10,11 @@ from simulator import figures as formats
 Summary = dict[str, Any]
 
 
-def opening(summaries: Sequence[Summary]) -> str:
-    """One sentence on all runs and the cheapest fixed number; empty where no run was held to a goal."""
+def opening(summaries: Sequence[Summary]) -> list[str]:
+    """One sentence a run and one on what is cheapest; none where no run was held to a goal."""
     if not summaries or summaries[0]["verdict"] is None or summaries[0]["slo_attainment"] is None:
-        return ""
-    clauses = "; ".join(_run_clause(summary) for summary in summaries)
-    return f"{clauses}. {_cheapest(summaries)}"
+        return []
+    return [*(f"{_run_clause(summary)}." for summary in summaries), _cheapest(summaries)]
 
 
 def _run_clause(summary: Summary) -> str:
@@ -47,11 +46,12 @@ def _cheapest(summaries: Sequence[Summary]) -> str:
     fixed = verdict["cheapest_fixed"]
     holding = [(_price(one), one["label"]) for one in summaries if one["verdict"]["holds"]]
     if fixed is not None:
-        name = _replicas(fixed["replicas"])
+        name = formats.counted(fixed["replicas"], "replica")
         told = f"The fewest fixed replicas that hold: {fixed['replicas']}, for {_spent(fixed)}. "
         candidates = [*holding, (_price(fixed), f"{name} fixed")]
     else:
-        told = "No fixed number of replicas holds. " if verdict["baseline_sought"] else ""
+        told = f"No fixed number of replicas{_within_nodes(summaries[0])} holds. "
+        told = told if verdict["baseline_sought"] else ""
         candidates = holding
     if not candidates:
         return f"{told}None of the runs holds."
@@ -60,8 +60,9 @@ def _cheapest(summaries: Sequence[Summary]) -> str:
     return f"{told}Cheapest that holds: {' and '.join(winners)}."
 
 
-def _replicas(count: int) -> str:
-    return f"{count} replica{'' if count == 1 else 's'}"
+def _within_nodes(summary: Summary) -> str:
+    nodes = summary["inputs"].get("nodes")
+    return "" if nodes is None else f" within {formats.counted(nodes['most'], 'node')}"
 
 
 def remarks(summary: Summary) -> Iterator[str]:
@@ -76,10 +77,14 @@ def remarks(summary: Summary) -> Iterator[str]:
             f"Unavoidable: {verdict['unavoidable']:,} of {verdict['missed']:,} misses would have missed on "
             f"an idle replica too; {without}of all {formats.share(summary['slo_attainment'])}"
         )
-    if verdict["regret"] is not None:
-        bound = formats.decimal(verdict["bound_replica_hours"])
-        but = "" if verdict["holds"] else ", and the goal is missed"
-        yield f"Regret: {verdict['regret']:.2f} times the {bound} replica-hours of the clairvoyant bound{but}"
+    if verdict["bound_replica_hours"] is not None:
+        bound = (
+            f"the {formats.decimal(verdict['bound_replica_hours'])} replica-hours of the clairvoyant bound"
+        )
+        if verdict["regret"] is None:
+            yield f"Regret: -, as the goal is missed; {bound} reach it"
+        else:
+            yield f"Regret: {verdict['regret']:.2f} times {bound}"
 
 
 def findings(summary: Summary) -> Sequence[dict[str, str]]:

@@ -10,12 +10,17 @@ from autoscaler.decision.types import Decision, Reason
 
 
 class Moment(NamedTuple):
-    """One sync in short. ``held_back``: why fewer replicas were added than the metrics asked for, or None."""
+    """One sync in short.
+
+    ``held_back``: why fewer replicas were added than the metrics asked for, or None. ``reason``: the
+    decision's own.
+    """
 
     now: float
     current: int
     desired: int
     held_back: Reason | None
+    reason: Reason
 
 
 class DecisionCounts:
@@ -45,7 +50,7 @@ class DecisionCounts:
         self.ups += desired > current
         self.downs += desired < current
         self.reasons[str(decision.reason)] += 1
-        self.course.append(Moment(now, current, desired, _held_back(decision)))
+        self.course.append(Moment(now, current, desired, _held_back(decision), decision.reason))
         for proposal in decision.proposals:
             usage = proposal.usage_milli
             if usage is not None and usage > self.highest.get(proposal.metric, (-1, 0))[0]:

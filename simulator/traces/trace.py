@@ -43,6 +43,9 @@ def resolve_trace(argument: str) -> Path:
     """
     path = Path(argument)
     if argument not in _BUNDLED and not path.exists():
+        if argument == "-":
+            message = "is not a file: standard input is /dev/stdin"
+            raise TraceError([Diagnostic(argument, None, "", message)])
         message = f"no such file, and no bundled trace (there are: {', '.join(trace_names())})"
         raise TraceError([Diagnostic(argument, None, "", message)])
     return bundled_trace(argument) if argument in _BUNDLED and not path.is_file() else path

@@ -10,11 +10,16 @@ from itertools import pairwise
 
 from autoscaler.api.models import Role, Spec
 from autoscaler.decision.types import Reason
+from simulator.figures import counted, latency
 from simulator.run.decision_counts import DecisionCounts, Moment
+from simulator.startup.replica_life import ReplicaLife
 from simulator.verdict.goal import Verdict
 
 REGRET_S = 600.0
 """A replica that is ordered so soon after one was removed could have stayed."""
+
+BLIND_S = 60.0
+"""Shorter is no time for a fallback: before the first scrapes there are no metrics."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,23 +32,36 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Course:
-    """A policy's run: what it decided, how its requests did, and how long a replica takes to start."""
+    """A policy's run: what it decided, how its requests did, and how long a replica takes to start.
+
+    ``lives``: the replicas that were ordered.
+    """
 
     spec: Spec
     counts: DecisionCounts
     verdict: Verdict
     startup_s: float
+    lives: Sequence[ReplicaLife] = ()
+
+    def missed_between(self, begin_s: float, end_s: float) -> bool:
+        """Whether avoidable requests that arrived then missed."""
+        missed = self.verdict.avoidable_misses_s
+        return bisect_right(missed, end_s) > bisect_left(missed, begin_s)
+
+    def would_have_helped(self, moment: Moment) -> bool:
+        """Whether requests missed while a replica of this sync would serve, and one of the next not yet."""
+        ready_s = moment.now + self.startup_s
+        return self.missed_between(ready_s, ready_s + self.spec.sync_period_seconds)
 
 
 def findings(course: Course) -> list[Finding]:
-    """Everything that was found, in the order in which the rules stand here."""
-    rules = (
-        _periods_shorter_than_a_start,
-        _targets_never_reached,
-        _most_replicas_reached,
-        _held_back_while_requests_missed,
-        _removed_too_early,
-    )
+    """Everything that was found, in the order in which the rules stand here.
+
+    Without writing, nothing is ordered or removed: what came of that is not asked.
+    """
+    of_decisions = (_targets_never_reached, _most_replicas_reached, _held_back, _without_metrics)
+    of_orders = (_periods_shorter_than_a_start, _waited_for_nodes, _removed_too_early)
+    rules = of_decisions + (of_orders if course.counts.written else ())
     return [finding for rule in rules for finding in rule(course)]
 
 
@@ -64,6 +82,9 @@ def _periods_shorter_than_a_start(course: Course) -> Iterator[Finding]:
 
 
 def _targets_never_reached(course: Course) -> Iterator[Finding]:
+    """A run that holds its goal has no use for a lower target."""
+    if course.verdict.holds:
+        return
     for index, metric in enumerate(course.spec.metrics):
         highest, target = course.counts.highest.get(metric.name, (0, 0))
         if metric.role is Role.DRIVER and highest < target:
@@ -77,10 +98,11 @@ def _targets_never_reached(course: Course) -> Iterator[Finding]:
 def _most_replicas_reached(course: Course) -> Iterator[Finding]:
     reached = sum(moment.held_back is Reason.TOO_MANY_REPLICAS for moment in course.counts.course)
     if reached:
-        minutes = reached * course.spec.sync_period_seconds / 60
+        asked = "asked" if course.counts.written else "would have asked"
+        minutes = counted(max(1.0, reached * course.spec.sync_period_seconds / 60), "minute")
         yield Finding(
             "spec.maxReplicas",
-            f"the metrics asked for more than {course.spec.max_replicas} replicas for {minutes:.0f} minutes",
+            f"the metrics {asked} for more than {counted(course.spec.max_replicas, 'replica')} for {minutes}",
         )
 
 
@@ -91,18 +113,71 @@ _FIELDS = {
 }
 
 
-def _held_back_while_requests_missed(course: Course) -> Iterator[Finding]:
-    missed = course.verdict.avoidable_misses_s
-    period_s = float(course.spec.sync_period_seconds)
-    held: Counter[Reason] = Counter()
-    for moment in course.counts.course:
-        reason = moment.held_back
-        if reason in _FIELDS and bisect_right(missed, moment.now) > bisect_left(
-            missed, moment.now - period_s
-        ):
-            held[reason] += 1
+def _held_back(course: Course) -> Iterator[Finding]:
+    held = Counter(
+        moment.held_back
+        for moment in course.counts.course
+        if moment.held_back in _FIELDS and course.would_have_helped(moment)
+    )
+    kept = "held back" if course.counts.written else "would have held back"
     for reason, count in held.most_common():
-        yield Finding(_FIELDS[reason], f"{reason} held back replicas {_times(count)} while requests missed")
+        if reason is not None:
+            message = (
+                f"{reason} {kept} replicas {_times(count)}, and requests missed when they would have served"
+            )
+            yield Finding(_FIELDS[reason], message)
+
+
+_UNREAD = frozenset(
+    {
+        *(Reason.FAILED_PODS_METRIC, Reason.FAILED_OBJECT_METRIC, Reason.FAILED_EXTERNAL_METRIC),
+        *(Reason.STALE_METRIC, Reason.AMBIGUOUS_SELECTOR),
+    }
+)
+
+
+def _without_metrics(course: Course) -> Iterator[Finding]:
+    """At 0 replicas no pod has metrics; elsewhere the policy's fallback could say how many to run."""
+    blind = [
+        moment
+        for moment in course.counts.course
+        if moment.reason in _UNREAD and moment.desired <= moment.current and course.would_have_helped(moment)
+    ]
+    at_zero = sum(moment.current == 0 for moment in blind)
+    if at_zero:
+        yield Finding(
+            "spec.metrics",
+            f"{_times(at_zero)} at 0 replicas no metric could be read, and requests missed: a metric from "
+            "outside of the pods, such as gatewayQueue, sees those that wait there; or set minReplicas to 1",
+        )
+    others = len(blind) - at_zero
+    if others * course.spec.sync_period_seconds >= BLIND_S:
+        yield Finding(
+            "spec.fallback",
+            f"{_times(others)} no metric could be read and the replicas were kept, and requests missed",
+        )
+
+
+def _waited_for_nodes(course: Course) -> Iterator[Finding]:
+    waits = [
+        life.start.waiting_s
+        for life in course.lives
+        if life.start is not None and _missed_in_wait(course, life)
+    ]
+    if waits:
+        yield Finding(
+            "--nodes",
+            f"{counted(len(waits), 'replica')} waited for a node, up to {latency(max(waits))}, and requests "
+            "missed when they would have served: the cluster has too few nodes",
+        )
+
+
+def _missed_in_wait(course: Course, life: ReplicaLife) -> bool:
+    """Whether requests missed that a replica would have served, had it not waited for a node."""
+    if life.start is None or life.start.waiting_s <= 0.0:
+        return False
+    ready_s = life.ordered_s + course.startup_s
+    return course.missed_between(ready_s, ready_s + life.start.waiting_s)
 
 
 def _removed_too_early(course: Course) -> Iterator[Finding]:
@@ -110,7 +185,8 @@ def _removed_too_early(course: Course) -> Iterator[Finding]:
     if count:
         yield Finding(
             "spec.behavior.scaleDown.stabilizationWindowSeconds",
-            f"{_times(count)} a replica was removed and ordered again within {REGRET_S / 60:.0f} minutes",
+            f"{_times(count)} a replica was removed and ordered again "
+            f"within {counted(REGRET_S / 60, 'minute')}",
         )
 
 

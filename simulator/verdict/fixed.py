@@ -26,12 +26,14 @@ class FixedReplicas:
     attainment: float | None
 
 
-def fewest_fixed(replay: Replay, guess: int) -> FixedReplicas | None:
-    """The fewest replicas that reach the goal; None where ``MOST_REPLICAS`` do not.
+def fewest_fixed(replay: Replay, guess: int, most: int = MOST_REPLICAS) -> FixedReplicas | None:
+    """The fewest replicas that reach the goal; None where ``most`` do not.
 
-    ``guess``: where to begin, at least 1. More replicas are taken never to be worse. Where no request
-    can meet the SLO, one replay tells.
+    ``guess``: where to begin. More replicas are taken never to be worse. Where no request can meet the
+    SLO, one replay tells.
     """
+    if most < 1:
+        return None
     found: dict[int, FixedReplicas | None] = {}
 
     def reaches(replicas: int) -> bool:
@@ -39,12 +41,12 @@ def fewest_fixed(replay: Replay, guess: int) -> FixedReplicas | None:
             found[replicas] = _held(replicas, *replay(replicas))
         return found[replicas] is not None
 
-    first = min(max(1, guess), MOST_REPLICAS)
+    first = min(max(1, guess), most)
     result, verdict = replay(first)
     found[first] = _held(first, result, verdict)
     if verdict.hopeless:
         return None
-    low, high = _bracket(reaches, first)
+    low, high = _bracket(reaches, first, most)
     if high is None:
         return None
     while high - low > 1:
@@ -53,7 +55,7 @@ def fewest_fixed(replay: Replay, guess: int) -> FixedReplicas | None:
     return found[high]
 
 
-def _bracket(reaches: Callable[[int], bool], guess: int) -> tuple[int, int | None]:
+def _bracket(reaches: Callable[[int], bool], guess: int, most: int) -> tuple[int, int | None]:
     """The most replicas known not to reach it, and the fewest known to; 0 reach nothing."""
     if reaches(guess):
         high = guess
@@ -61,8 +63,8 @@ def _bracket(reaches: Callable[[int], bool], guess: int) -> tuple[int, int | Non
             high //= 2
         return high // 2, high
     low = guess
-    while low < MOST_REPLICAS:
-        more = min(MOST_REPLICAS, low + max(1, low // 2))
+    while low < most:
+        more = min(most, low + max(1, low // 2))
         if reaches(more):
             return low, more
         low = more

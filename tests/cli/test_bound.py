@@ -42,13 +42,24 @@ def test_it_says_what_the_goal_takes_and_writes_the_plan(tmp_path):
     out = tmp_path / "bound.json"
     result = run(*SHORT, "--json", out)
     assert result.exit_code == 0
-    assert result.stdout.startswith("99% takes 1.00 replicas on average when the future is known: ")
+    assert result.stdout.startswith("Reaching 99% takes 1.00 replicas on average when the future is known: ")
     assert "The fewest fixed replicas that reach it: 1 (100%)." in result.stdout
     document = json.loads(out.read_text())
     assert list(document) == KEYS
     assert document["goal_replicas"] == document["best"]["replicas"] == 1
     assert document["best"]["plan"] == 1
     assert document["inputs"]["trace"] == "azure-conv"
+
+
+def test_without_a_terminal_the_work_ahead_is_said_once():
+    result = run(*SHORT, "--json", "-")
+    assert " in 1 window, each window with several replicas, then whole plans" in result.stderr
+    assert "bound: replaying" not in run(*SHORT, "--json", "-").stderr, "what was kept takes no time"
+
+
+def test_standard_input_has_a_name():
+    with pytest.raises(InputError, match="standard input is /dev/stdin"):
+        CliRunner().invoke(cli, ["bound", "-"], catch_exceptions=False)
 
 
 def test_the_document_goes_to_standard_output_and_the_text_aside():
@@ -95,7 +106,7 @@ def test_the_page_draws_the_plan_and_the_frontier_without_a_script(tmp_path):
     busy = ("azure-conv", "--span", "240", "--rate-scale", "12", "--processes", "1", "--frontier")
     result = run(*busy, "--html", page)
     html = page.read_text()
-    assert " ".join(result.stdout.split("\n\n")[0].split()).startswith("99% takes")
+    assert " ".join(result.stdout.split("\n\n")[0].split()).startswith("Reaching 99% takes")
     assert html.count("<svg") == 2
     assert html.count('class="fixed"') >= 1
     assert "<script" not in html
@@ -151,8 +162,10 @@ def test_a_goal_that_cannot_be_is_refused(given, problem):
 def test_a_trace_from_a_pipe_is_read_and_not_kept(cache):
     command = [sys.executable, "-m", "autoscaler", "bound", "/dev/stdin", "--processes", "1"]
     done = subprocess.run(command, input=HEADER + "0.5,10,10\n", capture_output=True, text=True, check=True)
-    assert done.stdout.startswith("99% takes 1.00 replicas")
-    assert done.stderr == ""
+    assert done.stdout.startswith("Reaching 99% takes 1.00 replicas")
+    assert done.stderr.splitlines() == [
+        "bound: replaying 1 request in 1 window, each window with several replicas, then whole plans"
+    ]
     assert not cache.exists()
 
 
@@ -171,7 +184,7 @@ def test_on_a_terminal_a_bar_runs_to_its_end():
                 break
             seen += part
         assert process.stdout is not None
-        assert process.stdout.read().startswith(b"99% takes 1.00 replicas")
+        assert process.stdout.read().startswith(b"Reaching 99% takes 1.00 replicas")
     os.close(ours)
     assert process.returncode == 0
     assert b"100%" in seen.split(b"\r")[-2] or b"100%" in seen[-200:]

@@ -104,6 +104,35 @@ def test_the_same_policy_twice_gets_a_number(tmp_path):
     assert [one["label"] for one in json.loads(file.read_text())["runs"]] == ["mine", "mine (2)"]
 
 
+def test_two_policies_of_one_name_are_told_apart_by_their_files(tmp_path):
+    file = tmp_path / "out.json"
+    one, other = write_policy(tmp_path), tmp_path / "other.yaml"
+    other.write_text(one.read_text())
+    run("azure-conv", *SHORT, "--policy", one, "--policy", other, "--json", file)
+    labels = [run["label"] for run in json.loads(file.read_text())["runs"]]
+    assert labels == [f"mine ({one.name})", "mine (other.yaml)"]
+
+
+def test_a_file_has_the_name_of_its_run_where_that_can_be_one(tmp_path):
+    first, second = write_policy(tmp_path), tmp_path / "second.yaml"
+    second.write_text(first.read_text().replace("name: mine", "name: mine-2"))
+    policies = ("--policy", first, "--policy", first, "--policy", second)
+    run("azure-conv", *SHORT, *policies, "--timeline", tmp_path / "out.csv")
+    written = {file.name for file in tmp_path.glob("out.*")}
+    assert written == {"out.mine.csv", "out.mine-2.2.csv", "out.mine-2.csv"}
+
+
+@pytest.mark.parametrize("mode", ["DryRun", "Paused"])
+def test_check_says_that_a_policy_which_writes_nothing_is_not_what_it_judges(tmp_path, mode):
+    mine = write_policy(tmp_path)
+    quiet = run("azure-conv", *SHORT, "--policy", mine, "--check", "--baseline", "off")
+    assert "--check" not in quiet.stderr
+    mine.write_text(mine.read_text() + f"  mode: {mode}\n")
+    result = run("azure-conv", *SHORT, "--policy", mine, "--check", "--baseline", "off")
+    warned = " ".join(result.stderr.split())
+    assert f"--check: mine has mode: {mode}, so none of its decisions is carried out" in warned
+
+
 def test_same_inputs_give_the_same_bytes(tmp_path):
     files = [tmp_path / "one.json", tmp_path / "two.json"]
     for file in files:

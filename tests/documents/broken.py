@@ -66,6 +66,13 @@ WRONG_LINES: list[tuple[str, str]] = [
         "behavior.scaleUp.policies[0].periodSeconds: must be at most 1800, is 1801",
     ),
     ("zeroRule: v1.37", "zeroRule: goes with semantics: HPA only: remove it, or set semantics"),
+    *(
+        (
+            f"semantics: HPA\n  zeroRule: {given}",
+            f'zeroRule: must be one of v1.36, v1.37, not the string "{given}"; did you mean {meant}?',
+        )
+        for given, meant in (("v1.35", "v1.36"), ("v1.9", "v1.36"), ("v1.40", "v1.37"))
+    ),
     ("fallback: {}", "fallback.replicas: is missing: set it to an integer from 0 to 2147483647"),
     (
         "schedules: [{name: a, cron: 0 25 * * *, durationSeconds: 60, minReplicas: 1}]",

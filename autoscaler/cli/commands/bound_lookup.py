@@ -56,10 +56,16 @@ def find_bound(
         if (kept := cache.read()) is not None:
             return kept
     with _progress() as progress:
-        document = bound_of(requests(), scenario, goals, processes, progress)
+        document = bound_of(requests(), scenario, goals, processes, progress, _announce)
     if cache is not None:
         cache.write(document)
     return document
+
+
+def _announce(work: str) -> None:
+    """Without a terminal there is no bar, and work of minutes says at least that it has begun."""
+    if not sys.stderr.isatty():
+        click.echo(f"bound: replaying {work}, then whole plans", err=True)
 
 
 @contextmanager

@@ -6,8 +6,9 @@ from random import Random
 import pytest
 
 from simulator.bound.follow import follow
+from simulator.bound.programme import Programme
 from simulator.bound.search import search_bound
-from simulator.bound.trace_windows import window_misses, windows
+from simulator.bound.trace_windows import Band, window_misses, windows
 from simulator.bound.workload import prepare
 from simulator.run.scenario import Scenario
 from simulator.startup.choices import load_startup
@@ -87,6 +88,38 @@ def test_a_load_of_many_replicas_is_not_taken_for_one_that_none_would_save():
     rows = [(index / 20, 2000, 100) for index in range(180 * 20)]
     workload = prepare(rows, scenario())
     window = windows(workload)[1]
-    [misses] = window_misses([window], workload.scenario, workload.hopeless)
+    every_price = Band(1e-3, 1e6)
+    [misses] = window_misses([(window, {})], workload.scenario, workload.hopeless, every_price)
     assert misses[4] == misses[7] == len(window.own)
     assert min(misses.values()) < 0.02 * len(window.own)
+
+
+@pytest.mark.parametrize("price_s", [2.0, 12.0, 70.0])
+def test_a_table_for_a_price_finds_the_plan_that_the_whole_table_finds(price_s):
+    workload = prepare(swings(7, (0.5, 3.0, 1.5, 0.4)), scenario())
+    parts = [(window, {}) for window in windows(workload)]
+    needed, whole = (
+        window_misses(parts, workload.scenario, workload.hopeless, band)
+        for band in (Band(price_s, price_s), Band(1e-3, 1e6))
+    )
+    assert sum(map(len, needed)) < sum(map(len, whole))
+    plans = {Programme(table, workload.startup_s).cheapest(price_s, {}) for table in (needed, whole)}
+    assert len(plans) == 1
+
+
+def test_few_replicas_that_no_table_goes_down_to_promise_nothing():
+    workload = prepare(swings(9, (6.0, 0.3)), scenario())
+    bound = search_bound(workload, [0.97, 0.3], processes=1)
+    assert bound.cheapest_fixed is not None
+    assert min(point.plan for point in bound.points) < bound.cheapest_fixed.plan
+    assert all(0.0 <= point.planned <= 1.0 for point in bound.points)
+
+
+def test_a_frontier_reaches_its_goals_and_leaves_the_first_one_as_it_is():
+    workload = prepare(swings(8, (0.5, 2.5, 1.0)), scenario())
+    alone = search_bound(workload, [0.97], processes=1)
+    bound = search_bound(workload, [0.97, 0.9, 0.97, 0.995], processes=1)
+    assert bound.best is not None
+    assert alone.best is not None
+    assert bound.best.replica_hours <= alone.best.replica_hours
+    assert max(point.attainment for point in bound.frontier) >= 0.995

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from simulator import figures as formats
 from simulator.report.comparison_rows import ROWS, best
 from simulator.report.html import render_html
 from simulator.report.review import Review
@@ -41,13 +42,13 @@ MISSES = Review(verdict(100), [FINDING], baseline=TWO, baseline_sought=True)
 
 
 def sentence(*reviews: Review) -> str:
-    return opening(reviewed(*reviews)[1])
+    return " ".join(opening(reviewed(*reviews)[1]))
 
 
 def test_the_opening_says_who_holds_by_how_much_and_what_is_cheapest() -> None:
     text = sentence(HOLDS, MISSES)
     assert text.startswith("chat holds 99%: 99.50%, 0.50 points above, for ")
-    assert "; queue-size misses 99%: 90.00%, 9.00 points below, for " in text
+    assert ". queue-size misses 99%: 90.00%, 9.00 points below, for " in text
     assert text.endswith(
         "The fewest fixed replicas that hold: 2, for 2.00 GPU-hours. Cheapest that holds: 2 replicas fixed."
     )
@@ -74,7 +75,7 @@ def test_the_cheapest_is_who_costs_least_idle_nodes_included() -> None:
     _, summaries = reviewed(HOLDS)
     summaries[0] |= {"gpu_hours": 1.0, "cost_usd": 50.0}
     summaries[0]["verdict"]["cheapest_fixed"]["cost_usd"] = 20.0
-    assert opening(summaries).endswith("Cheapest that holds: 2 replicas fixed.")
+    assert opening(summaries)[-1].endswith("Cheapest that holds: 2 replicas fixed.")
 
 
 def test_where_every_request_misses_on_an_idle_replica_too_there_is_no_margin() -> None:
@@ -86,12 +87,14 @@ def test_where_every_request_misses_on_an_idle_replica_too_there_is_no_margin() 
 
 
 def test_without_a_goal_there_is_no_opening() -> None:
-    assert opening([summarize(RESULTS[0])]) == ""
+    assert opening([summarize(RESULTS[0])]) == []
 
 
 def test_the_terminal_opens_with_it_in_80_columns_and_numbers_the_findings() -> None:
     results, summaries = reviewed(HOLDS, MISSES)
     text = render_terminal(results, summaries)
+    starts = ("chat holds", "queue-size misses", "The fewest")
+    assert all(any(line.startswith(start) for line in text.splitlines()) for start in starts)
     assert " ".join(text.split("\n\n")[0].split()) == sentence(HOLDS, MISSES)
     assert max(map(len, text.splitlines())) <= WIDTH
     told = " ".join(text.split())
@@ -107,7 +110,9 @@ def test_green_holds_and_red_misses_and_nothing_else_is_coloured_so() -> None:
 
 def test_the_page_opens_with_it_marks_the_rows_and_lists_the_findings() -> None:
     html = render_html(*reviewed(HOLDS, MISSES))
-    assert f'<p class="opening">{sentence(HOLDS, MISSES)}</p>' in html
+    shown = re.findall(r'<p class="opening">(.*?)</p>', html)
+    assert " ".join(shown) == sentence(HOLDS, MISSES)
+    assert len(shown) == 3
     assert html.count('class="number reached"') == html.count('class="number failed"') == 2
     assert 'class="value reached"' in html
     assert 'class="value failed"' in html
@@ -123,10 +128,30 @@ def test_the_bound_has_a_row_and_a_remark_only_where_a_run_was_compared_with_it(
         assert "Over the bound" in render(*reviewed(*bounded))
     _, [summary] = reviewed(Review(verdict(100), bound_replica_hours=2.0))
     [remark] = remarks(summary)
-    regret = summary["replica_hours"] / 2
+    assert summary["verdict"]["regret"] is None
     assert remark == (
-        f"Regret: {regret:.2f} times the 2.00 replica-hours of the clairvoyant bound, and the goal is missed"
+        "Regret: -, as the goal is missed; the 2.00 replica-hours of the clairvoyant bound reach it"
     )
+    _, [summary] = reviewed(Review(verdict(5), bound_replica_hours=2.0))
+    [remark] = remarks(summary)
+    regret = summary["replica_hours"] / 2
+    assert remark == f"Regret: {regret:.2f} times the 2.00 replica-hours of the clairvoyant bound"
+
+
+def test_a_baseline_that_nodes_limit_says_so() -> None:
+    _, summaries = reviewed(Review(verdict(100), baseline_sought=True))
+    summaries[0]["inputs"] = {"nodes": {"most": 1, "warm": 0, "idle_s": 600.0}}
+    assert opening(summaries)[-1].startswith("No fixed number of replicas within 1 node holds.")
+
+
+@pytest.mark.parametrize(
+    ("share", "text"),
+    [(0.99, "99%"), (0.999, "99.9%"), (0.07, "7%"), (0.9999999999, "99.99999999%"), (1 - 1e-13, None)],
+)
+def test_a_goal_is_never_rounded_up_to_100(share: float, text: str | None) -> None:
+    shown = formats.goal(share)
+    assert shown != "100%"
+    assert text is None or shown == text
 
 
 def test_a_run_that_misses_is_not_the_cheapest() -> None:

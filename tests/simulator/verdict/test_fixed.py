@@ -38,6 +38,14 @@ def test_it_finds_the_fewest_wherever_it_begins(enough, guess):
     assert len(replays.tried) == len(set(replays.tried)), "each number is replayed once"
 
 
+@given(enough=st.integers(1, 40), guess=st.integers(0, 60), most=st.integers(0, 40))
+def test_no_more_replicas_are_tried_than_there_are_nodes(enough, guess, most):
+    replays = Replays(enough)
+    found = fewest_fixed(replays, guess, most)
+    assert (None if found is None else found.replicas) == (enough if enough <= most else None)
+    assert max(replays.tried, default=0) <= most
+
+
 @pytest.mark.parametrize("guess", [1, 40, 512])
 def test_a_goal_out_of_reach_is_not_looked_for_forever(guess):
     replays = Replays(MOST_REPLICAS + 1)

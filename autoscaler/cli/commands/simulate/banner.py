@@ -5,11 +5,15 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from autoscaler.cli.commands.simulate.options import DEFAULT_POLICY, FOR_POLICIES, SimulateOptions
 from simulator.figures import goal as goal_text
 from simulator.run.scenario import Scenario
 from simulator.verdict.fixed import FixedReplicas
+
+if TYPE_CHECKING:
+    from autoscaler.api.models import Spec
 
 
 def defaults_text(options: SimulateOptions) -> str:
@@ -49,6 +53,17 @@ def beginning_text(begun: Mapping[str, int], fewest: FixedReplicas | None, goal:
         if set(begun.values()) != {fewest.replicas}:
             why += ", and each policy's bounds and the nodes limit it"
     return textwrap.fill(f"Runs begin with {shown} ready: {why}", 80, subsequent_indent="  ")
+
+
+def unwritten_text(label: str, spec: Spec) -> str:
+    """What ``--check`` judges where a policy's mode writes nothing; empty where it does."""
+    if spec.mode == "Active":
+        return ""
+    text = (
+        f"--check: {label} has mode: {spec.mode}, so none of its decisions is carried out: judged are the "
+        "replicas that it begins with. Set mode: Active to check the policy"
+    )
+    return textwrap.fill(text, 80, subsequent_indent="  ")
 
 
 PIPE_TEXT = "A pipe is read once: no baseline is sought, and runs begin with minReplicas"

@@ -111,7 +111,8 @@ def _series(_ctx: click.Context, param: click.Parameter, values: tuple[str, ...]
     "--bound",
     type=click.Choice(["on", "off"]),
     default="off",
-    help="Whether each run is compared with the clairvoyant bound (see `autoscale bound`).",
+    help="Whether each run is compared with the clairvoyant bound (see `autoscale bound`), which is over "
+    "avoidable requests: not with --count all.",
 )
 @click.option("--check", is_flag=True, help="End with status 3 when a run misses the goal.")
 @click.option(

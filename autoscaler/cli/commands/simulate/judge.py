@@ -12,7 +12,7 @@ from simulator.run.billing import replica_seconds
 from simulator.run.event_loop import simulate
 from simulator.run.result import RunResult
 from simulator.run.scenario import FixedScaling, Scenario
-from simulator.verdict.fixed import FixedReplicas, fewest_fixed
+from simulator.verdict.fixed import MOST_REPLICAS, FixedReplicas, fewest_fixed
 from simulator.verdict.goal import Goal, Verdict, judge
 from simulator.verdict.unavoidable import IdleReplica
 
@@ -50,9 +50,11 @@ class Judge:
         return fewest_fixed(lambda replicas: self._fixed(replicas, BEGINNING_S), guess=2)
 
     def baseline(self, results: Sequence[RunResult]) -> FixedReplicas | None:
-        """The fewest fixed replicas that reach the goal; the search begins at what the runs had."""
+        """The fewest fixed replicas within the nodes that reach the goal; the runs' mean is a first guess."""
         means = (replica_seconds(one.replicas) / one.end_s for one in results if one.end_s > 0)
-        return fewest_fixed(lambda replicas: self._fixed(replicas, None), guess=ceil(min(means, default=1.0)))
+        guess, nodes = ceil(min(means, default=1.0)), self.scenario.nodes
+        most = MOST_REPLICAS if nodes is None else min(MOST_REPLICAS, nodes.most - nodes.warm)
+        return fewest_fixed(lambda replicas: self._fixed(replicas, None), guess, most)
 
     def verdict(self, result: RunResult) -> Verdict:
         """A run against the goal."""
@@ -80,7 +82,7 @@ def review(
         from simulator.verdict.findings import Course, findings
 
         startup_s = judge_.scenario.startup.total_s(judge_.scenario.profile)
-        found = findings(Course(policy.spec, result.counts, verdict, startup_s))
+        found = findings(Course(policy.spec, result.counts, verdict, startup_s, result.replicas))
     return Review(verdict, found, baseline, baseline_sought, bound_replica_hours)
 
 

@@ -74,14 +74,13 @@ def _files(option: str, path: Path, labels: Sequence[str]) -> list[Path]:
     if option not in _PER_RUN or len(labels) == 1:
         return [path]
     stem, dot, suffixes = path.name.partition(".")
-    files = []
-    seen: Counter[str] = Counter()
-    for label in labels:
-        name = re.sub("[^A-Za-z0-9-]+", "-", label).strip("-") or "run"
-        seen[name] += 1
-        number = "" if seen[name] == 1 else f".{seen[name]}"
-        files.append(path.with_name(f"{stem}.{name}{number}{dot}{suffixes}"))
-    return files
+    names = [re.sub("[^A-Za-z0-9-]+", "-", label).strip("-") or "run" for label in labels]
+    seen = Counter(name for name, label in zip(names, labels, strict=True) if name == label)
+    for index, (name, label) in enumerate(zip(tuple(names), labels, strict=True)):
+        if name != label:  # a label that is a file name as it stands keeps it
+            seen[name] += 1
+            names[index] = name if seen[name] == 1 else f"{name}.{seen[name]}"
+    return [path.with_name(f"{stem}.{name}{dot}{suffixes}") for name in names]
 
 
 def _json(_results: Sequence[RunResult], summaries: Summaries) -> str:

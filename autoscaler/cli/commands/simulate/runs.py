@@ -13,13 +13,19 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from autoscaler.cli.commands.simulate.banner import PIPE_TEXT, beginning_text, defaults_text, startup_text
+from autoscaler.cli.commands.simulate.banner import (
+    PIPE_TEXT,
+    beginning_text,
+    defaults_text,
+    startup_text,
+    unwritten_text,
+)
 from autoscaler.cli.commands.simulate.checks import check_effect, check_nodes, check_pipe, check_queries
 from autoscaler.cli.commands.simulate.judge import Judge, initial_replicas, review
 from autoscaler.cli.commands.simulate.options import DEFAULT_POLICY, STDOUT, PlannedRun, SimulateOptions
 from autoscaler.cli.commands.simulate.result_files import check_outputs, outputs, write_outputs
 from autoscaler.cli.options.replicas import read_profile, read_requests
-from simulator.figures import goal
+from simulator.figures import counted, goal
 from simulator.report.summary import summarize
 from simulator.report.terminal import render_terminal
 from simulator.run.event_loop import simulate
@@ -60,6 +66,9 @@ def run(options: SimulateOptions) -> int:
     trace = Trace(resolve_trace(options.trace), options.bad_rows)
     check_pipe(trace.path, runs, options)
     click.echo(defaults_text(options), err=True)
+    for run_ in runs if options.check else ():
+        if run_.policy is not None and (warning := unwritten_text(run_.label, run_.policy.policy.spec)):
+            click.echo(warning, err=True)
     judge = _judge(trace, scenario, options)
     if any(run.policy for run in runs):  # fixed replicas are there from the start
         click.echo(startup_text(scenario), err=True)
@@ -167,17 +176,26 @@ def _policies(options: SimulateOptions) -> Iterator[LoadedPolicy]:
 
 
 def _labelled(scalings: Sequence[LoadedPolicy | FixedScaling]) -> list[PlannedRun]:
-    """A label for each run; a name that comes again is numbered."""
-    runs: list[PlannedRun] = []
+    """A label for each run: policies of one name have their files beside it, what is left is numbered."""
+    names = [_name(scaling) for scaling in scalings]
+    for index, (name, scaling) in enumerate(zip(tuple(names), scalings, strict=True)):
+        others = [one for one in scalings if not isinstance(one, FixedScaling) and _name(one) == name]
+        if not isinstance(scaling, FixedScaling) and len({one.file for one in others}) > 1:
+            names[index] = f"{name} ({Path(scaling.file).name})"
     seen: Counter[str] = Counter()
-    for scaling in scalings:
-        if isinstance(scaling, FixedScaling):
-            name = f"{scaling.replicas} replica{'' if scaling.replicas == 1 else 's'}"
-        else:
-            name = scaling.policy.metadata.name
+    labels = []
+    for name in names:
         seen[name] += 1
-        runs.append(PlannedRun(name if seen[name] == 1 else f"{name} ({seen[name]})", scaling))
-    return runs
+        labels.append(name if seen[name] == 1 else f"{name} ({seen[name]})")
+    return [PlannedRun(label, scaling) for label, scaling in zip(labels, scalings, strict=True)]
+
+
+def _name(scaling: LoadedPolicy | FixedScaling) -> str:
+    return (
+        counted(scaling.replicas, "replica")
+        if isinstance(scaling, FixedScaling)
+        else scaling.policy.metadata.name
+    )
 
 
 def _scenario(options: SimulateOptions) -> Scenario:

@@ -1,0 +1,44 @@
+"""Which fixed number of replicas to try next, from what others attained."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import ceil, log
+
+ROUGHLY = 1 / 16
+"""A share of the number that is near enough for a further goal of a frontier."""
+
+
+def next_number(
+    attained: Mapping[int, float], goal: float, *, guess: int, most: int, near: float = 0.0
+) -> int | None:
+    """A number between those that fail and those that reach the goal; None when the fewest is found.
+
+    ``guess``: where to begin. ``most``: more are of no use. ``near``: how far from the fewest, as a share
+    of the number, is near enough.
+    """
+    low = max((number for number, share in attained.items() if share < goal), default=0)
+    reaching = [number for number, share in attained.items() if share >= goal and low < number <= most]
+    high = min(reaching, default=most + 1)
+    if high - low <= max(1.0, near * high):
+        return None
+    if not reaching:
+        return min(_beyond(attained, low, goal) if low else guess, most)
+    return (low + high) // 2 if low else high - max(1, high // 8)
+
+
+def _beyond(attained: Mapping[int, float], low: int, goal: float) -> int:
+    """More than the most that fail: an eighth at least, at most twice as many."""
+    other = min((number for number in attained if number < low), key=lambda n: abs(n - low / 2), default=None)
+    least = low + max(1, low // 8)
+    if other is None:
+        return least
+    fall = log(_misses(attained[other]) / _misses(attained[low])) / log(low / other)
+    if fall <= 0.0:
+        return least
+    enough: float = low * (_misses(attained[low]) / _misses(goal)) ** min(1.0 / fall, 10.0)
+    return max(least, min(ceil(enough), 2 * low))
+
+
+def _misses(attainment: float) -> float:
+    return max(1.0 - attainment, 1e-7)

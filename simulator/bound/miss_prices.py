@@ -1,0 +1,67 @@
+"""Which price of a miss to try next, from what earlier ones attained."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import log
+
+CHEAPEST, DEAREST = 0.01, 1e6
+"""Prices of a miss in replica-seconds beyond which no plan changes."""
+
+_SPREAD = 1.04
+"""Between a price and its neighbours in a pair."""
+
+_FALL = 0.8
+"""Misses fall about as the price's power of so much, where nothing is known yet."""
+
+_LEAST = 1.2
+"""A price is changed by so much at least while the goal is on one side of all."""
+
+_EDGE = 0.2
+"""Of a bracket, on a logarithmic scale: nearer to its ends nothing new is learnt."""
+
+
+def usual_price(goal: float) -> float:
+    """A first guess at the price that reaches a goal."""
+    return 0.25 / max(1.0 - goal, 1e-5)
+
+
+def bracket(attained: Mapping[float, float], goal: float) -> tuple[float | None, float | None]:
+    """The dearest price that failed and the cheapest dearer one that reached the goal."""
+    high = min((price for price, share in attained.items() if share >= goal), default=None)
+    failed = [p for p, share in attained.items() if share < goal and (high is None or p < high)]
+    return max(failed, default=None), high
+
+
+def next_price(attained: Mapping[float, float], goal: float) -> float:
+    """The price that should just reach the goal, inside of the bracket."""
+    low, high = bracket(attained, goal)
+    if low is None and high is None:
+        return usual_price(goal)
+    if low is None or high is None:
+        one = high if low is None else low
+        assert one is not None
+        return _within(one * _times(_misses(attained[one]) / _misses(goal)))
+    fallen = log(_misses(attained[low]) / _misses(attained[high]))
+    part = log(_misses(attained[low]) / _misses(goal)) / fallen if fallen > 0.0 else 0.5
+    price: float = low * (high / low) ** min(max(part, _EDGE), 1.0 - _EDGE)
+    return price
+
+
+def pair(price_s: float) -> list[float]:
+    """Two prices about one: two processes replay their plans at once."""
+    return [_within(price_s / _SPREAD), _within(price_s * _SPREAD)]
+
+
+def _misses(attainment: float) -> float:
+    return max(1.0 - attainment, 1e-7)
+
+
+def _times(ratio: float) -> float:
+    """By what to multiply a price so that misses fall by a ratio, or rise; never by almost nothing."""
+    change: float = ratio ** (1.0 / _FALL)
+    return max(change, _LEAST) if ratio >= 1.0 else min(change, 1.0 / _LEAST)
+
+
+def _within(price_s: float) -> float:
+    return min(max(price_s, CHEAPEST), DEAREST)
