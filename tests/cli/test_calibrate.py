@@ -94,10 +94,10 @@ def test_signals_of_the_profile_that_made_them_are_exact():
         (HEADER, ": has no request that succeeded; at least one is needed"),
         ("sent_s,prompt_tokens\n0,1\n", ":1: output_tokens: no such column"),
         (HEADER + "0,10,5,0.1\n", ":2: has 4 fields; the header has 5"),
-        (HEADER + "0,ten,5,0.1,0.2\n", ":2: prompt_tokens: 'ten' is no number"),
-        (HEADER + "0,10,5,nan,0.2\n", ":2: ttft_s: 'nan' is not zero or more"),
+        (HEADER + "0,ten,5,0.1,0.2\n", ":2: prompt_tokens: 'ten' is not a number"),
+        (HEADER + "0,10,5,nan,0.2\n", ":2: ttft_s: 'nan' is not a number from 0 up"),
         (HEADER + "0,10,5,0.3,0.2\n", ":2: ttft_s: 0.3 is not within 0 and e2e_s (0.2)"),
-        (HEADER + "0,10,0,0.1,0.2\n", ":2: output_tokens: '0' is no whole number of tokens from 1 up"),
+        (HEADER + "0,10,0,0.1,0.2\n", ":2: output_tokens: '0' is not a whole number of tokens from 1 up"),
     ],
 )
 def test_a_wrong_recording_is_named_by_line_and_column(tmp_path, text, problem):

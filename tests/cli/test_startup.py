@@ -94,7 +94,11 @@ def test_the_components_are_listed_with_their_sources(capsys):
     [
         (["--model-size", "18"], 2, "write it like 18GiB"),
         (["--model-size", "0GB"], 2, "is no size"),
-        (["--node", "gcsfuse"], 1, "gcsfuse: --node: is no node: must be one of warm-node, standby-buffer,"),
+        (
+            ["--node", "gcsfuse"],
+            1,
+            "gcsfuse: --node: is not a node: must be one of warm-node, standby-buffer,",
+        ),
         (["slow"], 1, "slow: NAME: 'slow' is not known"),
         (["pd-ssd+gcsfuse"], 1, "are both weights components"),
         (["--price", "free"], 1, "must be dollars a GPU-hour"),
