@@ -1,8 +1,10 @@
 """The house is in order: what no compiler checks and every reader trips over."""
 
+import ast
 import re
 import subprocess
 import tomllib
+from collections.abc import Iterable
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -222,6 +224,71 @@ def test_works_of_others_are_named_in_the_notice():
 def test_data_folders_hold_no_code():
     code = [path for path in files() if path.suffix == ".py"]
     assert [path for path in code if path.relative_to(ROOT).parts[0] in {"policies", "deploy"}] == []
+
+
+TWO_SIDES = {"goal", "policies", "profile", "replay", "schema", "status", "trace"}
+"""A command or its options, and the module that does the work: one thing seen from two sides."""
+TWO_MEANINGS = {"cluster", "replicas", "server"}
+"""Modules of one name that mean different things. This list only shrinks."""
+
+MOST_LINES = 300
+LONG_FILES = {
+    "simulator/vllm/engine.py": "one compiled object; split, each step would pay for calls between parts"
+}
+"""Why a file is longer than that."""
+
+
+@cache
+def product() -> dict[Path, ast.Module]:
+    """Every module that is shipped, parsed."""
+    folders = (ROOT / "autoscaler", ROOT / "simulator")
+    ours = (path for path in files() if path.suffix == ".py" and set(folders) & set(path.parents))
+    return {path: ast.parse(path.read_text()) for path in ours}
+
+
+def twice(pairs: Iterable[tuple[str, Path]]) -> dict[str, list[str]]:
+    """The names that several places have."""
+    places: dict[str, list[str]] = {}
+    for name, path in pairs:
+        places.setdefault(name, []).append(str(path.relative_to(ROOT)))
+    return {name: found for name, found in places.items() if len(found) > 1}
+
+
+def lines_of_code(text: str, module: ast.Module) -> int:
+    """Lines that are not blank, a comment or a docstring."""
+    of_docstrings = {
+        line
+        for node in ast.walk(module)
+        if isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, str)
+        for line in range(node.lineno, (node.end_lineno or node.lineno) + 1)
+    }
+    return sum(
+        number not in of_docstrings and bool(line.strip()) and not line.lstrip().startswith("#")
+        for number, line in enumerate(text.splitlines(), start=1)
+    )
+
+
+def test_a_public_class_name_has_one_meaning():
+    classes = (
+        (node.name, path)
+        for path, module in product().items()
+        for node in ast.walk(module)
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
+    )
+    assert twice(classes) == {}
+
+
+def test_a_module_name_has_one_meaning():
+    modules = ((path.stem, path) for path in product() if not path.stem.startswith("__"))
+    assert twice(modules).keys() == TWO_SIDES | TWO_MEANINGS
+
+
+def test_no_file_is_too_long():
+    lines = {path: lines_of_code(path.read_text(), module) for path, module in product().items()}
+    long = {str(path.relative_to(ROOT)) for path, count in lines.items() if count > MOST_LINES}
+    assert long == LONG_FILES.keys()
 
 
 def test_every_module_is_named_for_what_it_holds():
