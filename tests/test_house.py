@@ -226,8 +226,8 @@ def test_data_folders_hold_no_code():
     assert [path for path in code if path.relative_to(ROOT).parts[0] in {"policies", "deploy"}] == []
 
 
-TWO_SIDES = {"goal", "policies", "profile", "replay", "schema", "status", "trace"}
-"""A command or its options, and the module that does the work: one thing seen from two sides."""
+TWO_SIDES = {"goal", "metrics", "policies", "profile", "replay", "schema", "status", "trace"}
+"""A command, options or a port, and the module that does the work: one thing seen from two sides."""
 TWO_MEANINGS = {"cluster", "replicas", "server"}
 """Modules of one name that mean different things. This list only shrinks."""
 

@@ -18,13 +18,14 @@ from autoscaler.lint.compared import MONITORS, Compared, ComparedTarget, togethe
 from autoscaler.lint.pod_templates import containers, labels_of, templates
 from autoscaler.lint.rule import Rules
 from autoscaler.selectors import Requirements, matches, selector_of
+from autoscaler.workload_kinds import WORKLOAD_KINDS
 
 LONG_ANSWER_SECONDS = 120
 """About 2,000 tokens at 60 ms each: what a replica that leaves should be able to finish."""
 DEFAULT_GRACE_SECONDS = 30
 
-_WORKLOADS = {"Deployment", "ReplicaSet", "StatefulSet", "DaemonSet", "LeaderWorkerSet"}
-"""Kinds whose pods live as long as those of a target."""
+_WORKLOADS = {kind.name for kind in WORKLOAD_KINDS if kind.compared} | {"ReplicaSet"}
+"""Kinds whose pods live as long as those of a target. A ReplicaSet without an owner is in files alone."""
 _QUANTITIES = {"averageValue", "value", "tolerance", "kvCacheUsage", "waiting"}
 _QUEUE_CAP = re.compile(r"--max[-_]num[-_]queued[-_](reqs|tokens)[= ]+\d+")
 _SINGLE_NODE = {"ReadWriteOnce", "ReadWriteOncePod"}

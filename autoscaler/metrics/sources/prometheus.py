@@ -15,7 +15,7 @@ from autoscaler.metrics.promql import Area, render, render_query
 from autoscaler.metrics.sources.bounded_queries import RetryPolicy, query_all
 from autoscaler.metrics.sources.connection import PrometheusConnection, QueryResult
 from autoscaler.metrics.sources.vectors import exporters, pod_buckets, pod_points, query_points, unrated
-from autoscaler.ports.metrics import Answer, CloudQuestion, PromqlQuestion, Question, SignalQuestion
+from autoscaler.ports.metrics import Answer, PromqlQuestion, Question, SignalQuestion
 
 
 class PrometheusSource:
@@ -53,13 +53,10 @@ class PrometheusSource:
         }
 
     def _queries(self, question: Question, namespaces: Collection[str]) -> tuple[str, ...]:
-        match question:
-            case SignalQuestion(signal, window_seconds):
-                return render(signal, window_seconds, self._area, namespaces)
-            case PromqlQuestion(query):
-                return (render_query(query),)
-            case CloudQuestion():
-                raise TypeError("Prometheus is not registered for questions to Cloud Monitoring")
+        if isinstance(question, SignalQuestion):
+            return render(question.signal, question.window_seconds, self._area, namespaces)
+        assert isinstance(question, PromqlQuestion)  # the other kind that it is registered for
+        return (render_query(question.query),)
 
     def _ask(self, query: str, deadline: float) -> QueryResult:
         """One query, until it is answered or refused, or there is no time for another try."""
