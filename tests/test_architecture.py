@@ -19,7 +19,7 @@ OUTSIDE = {
     *("aiohttp", "asyncio", "concurrent", "http", "kubernetes", "logging", "multiprocessing", "queue"),
     *("requests", "secrets", "signal", "socket", "ssl", "subprocess", "threading", "time", "urllib3"),
 }
-"""What a room without clock, network, thread or log does not import."""
+"""Modules that a room without clock, network, thread or log does not import."""
 
 
 def rooms(top: str) -> list[str]:
