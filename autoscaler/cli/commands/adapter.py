@@ -6,9 +6,7 @@ import asyncio
 import logging
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -22,9 +20,10 @@ from autoscaler.adapter.registry_provider import ExportFiles, RegistryProvider
 from autoscaler.adapter.server import serve_until_told
 from autoscaler.adapter.tls import KeyPair, LiveContext
 from autoscaler.cli.commands.api_service_owners import owner_lines, service_option
-from autoscaler.cli.options.cluster import cluster_options, folder_option
-from autoscaler.cli.options.metrics import metric_options, metric_settings
-from autoscaler.cli.options.telemetry import serve_telemetry, telemetry_options
+from autoscaler.cli.options.cluster import WatchOptions
+from autoscaler.cli.options.declared import Options, group, option, takes
+from autoscaler.cli.options.metrics import MetricOptions
+from autoscaler.cli.options.telemetry import TelemetryOptions, serve_telemetry
 from autoscaler.errors import ClusterError
 from autoscaler.kube.adapter_ports import AdapterPorts
 from autoscaler.kube.api_services import ApiServices, ServiceRef
@@ -38,66 +37,46 @@ from autoscaler.threads import PROCESS
 FIRST_READ_SECONDS = 30.0
 """How long to wait for the cluster before listening all the same: readiness tells the rest."""
 
-_File = click.Path(exists=True, dir_okay=False, path_type=Path)
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _log = logging.getLogger("autoscaler.adapter")
 
 
-@dataclass(frozen=True, slots=True)
-class AdapterOptions:
-    """What the command line says, metrics apart. See the options' own help."""
+class AdapterOptions(Options):
+    """The command line."""
 
-    kubeconfig: str | None
-    context: str | None
-    namespaces: tuple[str, ...]
-    folder: Path | None
-    exports: tuple[Path, ...]
-    allow_queries_in: tuple[str, ...]
-    tls_cert_file: Path
-    tls_key_file: Path
-    service: ServiceRef
-    scrape_interval: float
-    address: str
-    port: int
-    metrics_address: str
-    metrics_port: int
-    log_format: str
-    log_level: str
+    cluster: WatchOptions = group(WatchOptions)
+    metrics: MetricOptions = group(MetricOptions)
+    exports: tuple[Path, ...] = option(
+        type=click.Path(exists=True, path_type=Path),
+        multiple=True,
+        metavar="FILE|DIR",
+        help="MetricExports to serve besides the policies' metrics; followed while it runs. May be repeated.",
+    )
+    allow_queries_in: tuple[str, ...] = option(
+        multiple=True,
+        metavar="NAMESPACE",
+        help="Policies of this namespace may serve free queries, which can read every namespace's metrics; "
+        "* is all. May be repeated.  [default: none]",
+    )
+    tls_cert_file: Path = option(
+        type=_FILE, required=True, help="The serving certificate, PEM; see `autoscale certs`."
+    )
+    tls_key_file: Path = option(type=_FILE, required=True, help="Its key.")
+    service: ServiceRef = service_option()
+    scrape_interval: float = option(
+        type=click.FloatRange(6.0, 300.0),
+        default=15.0,
+        metavar="SECONDS",
+        help="How often pods are scraped. An answer is never older than that; all callers share it.",
+    )
+    address: str = option(default="0.0.0.0", metavar="ADDRESS", help="Where to listen.")
+    port: int = option(type=click.IntRange(0, 65535), default=10250, metavar="PORT", help="For HTTPS.")
+    telemetry: TelemetryOptions = group(TelemetryOptions)
 
 
 @click.command(context_settings={"show_default": True})
-@cluster_options
-@folder_option
-@metric_options
-@click.option(
-    "--exports",
-    type=click.Path(exists=True, path_type=Path),
-    multiple=True,
-    metavar="FILE|DIR",
-    help="MetricExports to serve besides the policies' metrics; followed while it runs. May be repeated.",
-)
-@click.option(
-    "--allow-queries-in",
-    multiple=True,
-    metavar="NAMESPACE",
-    help="Policies of this namespace may serve free queries, which can read every namespace's metrics; "
-    "* is all. May be repeated.  [default: none]",
-)
-@click.option(
-    "--tls-cert-file", type=_File, required=True, help="The serving certificate, PEM; see `autoscale certs`."
-)
-@click.option("--tls-key-file", type=_File, required=True, help="Its key.")
-@service_option
-@click.option(
-    "--scrape-interval",
-    type=click.FloatRange(6.0, 300.0),
-    default=15.0,
-    metavar="SECONDS",
-    help="How often pods are scraped. An answer is never older than that; all callers share it.",
-)
-@click.option("--address", default="0.0.0.0", metavar="ADDRESS", help="Where to listen.")
-@click.option("--port", type=click.IntRange(0, 65535), default=10250, metavar="PORT", help="For HTTPS.")
-@telemetry_options
-def adapter(**given: Any) -> None:
+@takes(AdapterOptions)
+def adapter(options: AdapterOptions) -> None:
     """Serve the custom and external metrics APIs, so that a stock HorizontalPodAutoscaler can read them.
 
     \b
@@ -107,9 +86,8 @@ def adapter(**given: Any) -> None:
     The metrics are those of the ScalingPolicies and of the MetricExports; see docs/adapter.md. Stops on
     SIGTERM or Ctrl-C.
     """  # noqa: D301 (click wants the character, not a backslash)
-    settings = metric_settings(given)
-    options = AdapterOptions(**given)
-    set_up_logs(options.log_format, options.log_level)
+    settings = options.metrics.settings()
+    set_up_logs(options.telemetry.log_format, options.telemetry.log_level)
     with assembled(options, settings) as (app, tls):
         _log.info("running", extra={"version": __version__})
         try:
@@ -130,8 +108,9 @@ def assembled(options: AdapterOptions, settings: MetricSettings) -> Iterator[tup
     with ExitStack() as ending:
         source = open_source(settings, options.scrape_interval - LEEWAY_SECONDS)
         ending.callback(source.close)
-        api = connect(options.kubeconfig, options.context)
-        extension = AdapterPorts(api, options.namespaces, options.folder)
+        watched = options.cluster
+        api = connect(watched.kubeconfig, watched.context)
+        extension = AdapterPorts(api, watched.namespaces, watched.folder)
         ending.callback(extension.stop)
         extension.start()
         if not extension.wait(FIRST_READ_SECONDS):
@@ -145,7 +124,7 @@ def assembled(options: AdapterOptions, settings: MetricSettings) -> Iterator[tup
         telemetry = AdapterMetrics()
         telemetry.watch_usable("Certificates", lambda: tls.problem)
         telemetry.watch_usable("Authorities", lambda: extension.trust.problem)
-        address, port = options.metrics_address, options.metrics_port
+        address, port = options.telemetry.metrics_address, options.telemetry.metrics_port
         own = serve_telemetry(address, port, telemetry.registry, PROCESS.fault, lambda: None)
         ending.callback(own.close)
         gate = Authorizer(extension.reviews, tls)

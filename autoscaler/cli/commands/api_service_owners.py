@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import click
 
 from autoscaler.adapter.wire import VERSIONS
+from autoscaler.cli.options.declared import option
 from autoscaler.kube.api_services import ApiService, ApiServices, ServiceRef
 from autoscaler.kube.controller_ports import own_namespace
 
@@ -26,15 +28,15 @@ def _service(_context: click.Context, _parameter: click.Parameter, value: str) -
     return found
 
 
-service_option = click.option(
-    "--service",
-    callback=_service,
-    metavar="[NAMESPACE/]NAME",
-    default=SERVICE,
-    help="The Service in front of the adapter; its namespace is this pod's or, outside of a cluster, "
-    f"{HOME}.",
-)
-"""Adds ``service`` to a click command."""
+def service_option() -> Any:
+    """The field ``service`` of a command's options."""
+    return option(
+        callback=_service,
+        metavar="[NAMESPACE/]NAME",
+        default=SERVICE,
+        help="The Service in front of the adapter; its namespace is this pod's or, outside of a cluster, "
+        f"{HOME}.",
+    )
 
 
 def owner_lines(services: ApiServices, ours: ServiceRef) -> Iterator[str]:

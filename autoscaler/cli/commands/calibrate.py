@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from autoscaler.cli.options.declared import Options, argument, option, takes
 from autoscaler.cli.options.finite import FiniteRange
 from autoscaler.cli.options.output_files import check_files
 from autoscaler.cli.options.shell_completion import complete_profile
@@ -23,38 +24,37 @@ if TYPE_CHECKING:
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
 
+class CalibrateOptions(Options):
+    """The command line."""
+
+    requests: tuple[Path, ...] = argument(nargs=-1, required=True, type=_FILE)
+    metrics: tuple[Path, ...] = option(
+        multiple=True,
+        type=_FILE,
+        metavar="FILE",
+        help="The scrape series of each requests file, in the same order: says how large the KV cache is.",
+    )
+    base: str = option(
+        required=True,
+        metavar="NAME|FILE",
+        shell_complete=complete_profile,
+        help="The profile to begin with: step times are fitted, and the KV cache with --metrics; the rest "
+        "stays.",
+    )
+    until: float | None = option(
+        type=FiniteRange(0, min_open=True),
+        metavar="S",
+        help="Fit what had ended by second S of the last file only, and judge its rest.",
+    )
+    output: Path = option(
+        "-o", "--output", required=True, type=_FILE, metavar="FILE", help="The profile to write."
+    )
+    name: str | None = option(metavar="NAME", help="The profile's name.  [default: the output file's]")
+
+
 @click.command()
-@click.argument("requests", nargs=-1, required=True, type=_FILE)
-@click.option(
-    "--metrics",
-    multiple=True,
-    type=_FILE,
-    metavar="FILE",
-    help="The scrape series of each requests file, in the same order: says how large the KV cache is.",
-)
-@click.option(
-    "--base",
-    required=True,
-    metavar="NAME|FILE",
-    shell_complete=complete_profile,
-    help="The profile to begin with: step times are fitted, and the KV cache with --metrics; the rest stays.",
-)
-@click.option(
-    "--until",
-    type=FiniteRange(0, min_open=True),
-    metavar="S",
-    help="Fit what had ended by second S of the last file only, and judge its rest.",
-)
-@click.option("-o", "--output", required=True, type=_FILE, metavar="FILE", help="The profile to write.")
-@click.option("--name", metavar="NAME", help="The profile's name.  [default: the output file's]")
-def calibrate(
-    requests: tuple[Path, ...],
-    metrics: tuple[Path, ...],
-    base: str,
-    until: float | None,
-    output: Path,
-    name: str | None,
-) -> None:
+@takes(CalibrateOptions)
+def calibrate(options: CalibrateOptions) -> None:
     """Fit a profile's step times to recorded REQUESTS, by simulating them.
 
     REQUESTS is a CSV with sent_s, prompt_tokens, output_tokens, ttft_s and e2e_s, one request a row.
@@ -65,11 +65,12 @@ def calibrate(
     from simulator.calibration.recording import read_recording
     from simulator.vllm.profile import load_profile, profile_yaml
 
+    requests, metrics, until = options.requests, options.metrics, options.until
     if metrics and len(metrics) != len(requests):
         message = f"--metrics goes with each requests file: {len(metrics)} of them with {len(requests)} files"
         raise click.UsageError(message)
-    check_files([("--output", output)], [*requests, *metrics])
-    given = load_profile(base)
+    check_files([("--output", options.output)], [*requests, *metrics])
+    given = load_profile(options.base)
     scrapes: tuple[Path | None, ...] = metrics or (None,) * len(requests)
     recordings = [read_recording(*files) for files in zip(requests, scrapes, strict=True)]
     known = [*recordings[:-1], recordings[-1] if until is None else recordings[-1].until(until)]
@@ -77,14 +78,14 @@ def calibrate(
     start = _with_measured_cache(given, known)
     with _progress() as progress:
         step_time = fit(start, known, progress)
-    fitted = _named(given, start, step_time, name or output.stem, known)
+    fitted = _named(given, start, step_time, options.name or options.output.stem, known)
     for recording in known:
         _report(fitted, recording, "fitted")
     if until is not None:
         _report_rest(fitted, recordings[-1], until)
-    with atomic_writer(output, "--output") as file:
+    with atomic_writer(options.output, "--output") as file:
         file.write(profile_yaml(fitted))
-    click.echo(f"Wrote {output}")
+    click.echo(f"Wrote {options.output}")
 
 
 def _check_until(recording: Recording, until: float | None) -> None:

@@ -15,7 +15,8 @@ from prometheus_client import CollectorRegistry
 from autoscaler.adapter.certificates import Keys, utc_now, with_authority, with_certificate
 from autoscaler.adapter.renewals import Renewals
 from autoscaler.cli.commands.api_service_owners import NAMES, described, owner_lines, service_option
-from autoscaler.cli.options.cluster import connection_options
+from autoscaler.cli.options.cluster import ConnectionOptions
+from autoscaler.cli.options.declared import Options, group, option, takes
 from autoscaler.cli.options.telemetry import serve_telemetry
 from autoscaler.errors import ClusterError
 from autoscaler.kube.api_services import ApiServices, ServiceRef
@@ -25,34 +26,30 @@ from autoscaler.kube.secrets import Secret
 RETRY_SECONDS = 60.0
 
 
+class CertsOptions(Options):
+    """The command line."""
+
+    connection: ConnectionOptions = group(ConnectionOptions)
+    service: ServiceRef = service_option()
+    secret: str = option(
+        default="vllm-autoscaler-adapter-tls", metavar="NAME", help="Where the keys are kept."
+    )
+    every: float | None = option(
+        type=click.FloatRange(1.0, 30 * 86400.0),
+        metavar="SECONDS",
+        help="Look again and again.  [default: once]",
+    )
+    health_port: int | None = option(
+        type=click.IntRange(0, 65535),
+        metavar="PORT",
+        help="With --every: serve /healthz and /readyz, for probes.  [default: none]",
+    )
+    owners: bool = option(is_flag=True, help="Only print who serves each metrics API now.")
+
+
 @click.command(context_settings={"show_default": True})
-@connection_options
-@service_option
-@click.option(
-    "--secret", default="vllm-autoscaler-adapter-tls", metavar="NAME", help="Where the keys are kept."
-)
-@click.option(
-    "--every",
-    type=click.FloatRange(1.0, 30 * 86400.0),
-    metavar="SECONDS",
-    help="Look again and again.  [default: once]",
-)
-@click.option(
-    "--health-port",
-    type=click.IntRange(0, 65535),
-    metavar="PORT",
-    help="With --every: serve /healthz and /readyz, for probes.  [default: none]",
-)
-@click.option("--owners", is_flag=True, help="Only print who serves each metrics API now.")
-def certs(
-    kubeconfig: str | None,
-    context: str | None,
-    service: ServiceRef,
-    secret: str,
-    every: float | None,
-    health_port: int | None,
-    owners: bool,
-) -> None:
+@takes(CertsOptions)
+def certs(options: CertsOptions) -> None:
     """Issue and renew the adapter's serving certificate, by an authority of its own.
 
     \b
@@ -64,21 +61,25 @@ def certs(
     are left alone, and so are those that cert-manager injects. A new authority joins the old one before
     anything is signed with it. Running again changes nothing until a renewal is due.
     """  # noqa: D301 (click wants the character, not a backslash)
-    if health_port is not None and every is None:
+    if options.health_port is not None and options.every is None:
         raise click.UsageError("--health-port needs --every: there is nothing to probe afterwards")
-    api = connect(kubeconfig, context)
-    services, keys = ApiServices(api), Secret(api, service.namespace, secret)
+    service = options.service
+    api = connect(options.connection.kubeconfig, options.connection.context)
+    services, keys = ApiServices(api), Secret(api, service.namespace, options.secret)
 
     def look() -> None:
-        lines = owner_lines(services, service) if owners else renew(keys, services, service, utc_now())
+        if options.owners:
+            lines = owner_lines(services, service)
+        else:
+            lines = renew(keys, services, service, utc_now())
         for line in lines:
             click.echo(line)
         sys.stdout.flush()
 
-    if every is None:
+    if options.every is None:
         look()
     else:
-        _again_and_again(look, every, health_port)
+        _again_and_again(look, options.every, options.health_port)
 
 
 def _again_and_again(look: Callable[[], None], every: float, health_port: int | None) -> None:
@@ -88,7 +89,7 @@ def _again_and_again(look: Callable[[], None], every: float, health_port: int | 
     with ExitStack() as ending:
         if health_port is not None:
             served = serve_telemetry(
-                "", health_port, CollectorRegistry(), renewals.alive, renewals.ready, option="--health-port"
+                "", health_port, CollectorRegistry(), renewals.alive, renewals.ready, flag="--health-port"
             )
             ending.callback(served.close)
         while True:

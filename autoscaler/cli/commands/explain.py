@@ -7,7 +7,8 @@ from pathlib import Path
 import click
 
 from autoscaler.api.status import PolicyStatus, read_status
-from autoscaler.cli.options.cluster import cluster_options
+from autoscaler.cli.options.cluster import ClusterOptions
+from autoscaler.cli.options.declared import Options, argument, group, option, takes
 from autoscaler.errors import AutoscalerError
 from autoscaler.history.decision_status import troubles_of
 from autoscaler.history.explanation import Explanation, explanation_of_log, explanation_of_status, render
@@ -15,26 +16,24 @@ from autoscaler.history.records import read_decisions_jsonl
 from autoscaler.ports.policies import AnyPolicy
 
 
+class ExplainOptions(Options):
+    """The command line."""
+
+    name: str = argument(metavar="NAMESPACE/NAME", default="")
+    log: Path | None = option(
+        type=click.Path(dir_okay=False, path_type=Path),
+        metavar="FILE",
+        help="Tell it from a decision log instead of the cluster.",
+    )
+    last: int = option(
+        type=click.IntRange(1), default=10, show_default=True, help="With --log: at most so many lines."
+    )
+    cluster: ClusterOptions = group(ClusterOptions)
+
+
 @click.command()
-@click.argument("name", metavar="NAMESPACE/NAME", default="")
-@click.option(
-    "--log",
-    type=click.Path(dir_okay=False, path_type=Path),
-    metavar="FILE",
-    help="Tell it from a decision log instead of the cluster.",
-)
-@click.option(
-    "--last", type=click.IntRange(1), default=10, show_default=True, help="With --log: at most so many lines."
-)
-@cluster_options
-def explain(
-    name: str,
-    log: Path | None,
-    last: int,
-    kubeconfig: str | None,
-    context: str | None,
-    namespaces: tuple[str, ...],
-) -> None:
+@takes(ExplainOptions)
+def explain(options: ExplainOptions) -> None:
     """Tell the last decisions of a policy: what each metric said, each stage, and what became of it.
 
     From the policy's status in the cluster, or from a decision log; NAMESPACE/NAME is not needed for
@@ -44,25 +43,24 @@ def explain(
     autoscale explain chat/vllm
     autoscale explain chat/vllm --log decisions.jsonl
     """  # noqa: D301 (click wants the character, not a backslash)
-    if log is not None:
-        story = explanation_of_log(read_decisions_jsonl(log), name, last, str(log))
+    if options.log is not None:
+        records = read_decisions_jsonl(options.log)
+        story = explanation_of_log(records, options.name, options.last, str(options.log))
     else:
-        story = _from_cluster(name, kubeconfig, context, namespaces)
+        story = _from_cluster(options.name, options.cluster)
     for line in render(story):
         click.echo(line)
 
 
-def _from_cluster(
-    name: str, kubeconfig: str | None, context: str | None, namespaces: tuple[str, ...]
-) -> Explanation:
+def _from_cluster(name: str, cluster: ClusterOptions) -> Explanation:
     from autoscaler.kube.client.api import connect
     from autoscaler.kube.watched_policies import read_policies
 
     namespace, _, own = name.rpartition("/")
-    namespace = namespace or (namespaces[0] if len(namespaces) == 1 else "")
+    namespace = namespace or (cluster.namespaces[0] if len(cluster.namespaces) == 1 else "")
     if not namespace or not own:
         raise click.UsageError("which policy? Name it as NAMESPACE/NAME, or give --log FILE")
-    there = read_policies(connect(kubeconfig, context), [namespace])
+    there = read_policies(connect(cluster.kubeconfig, cluster.context), [namespace])
     policy = next((one for one in there if one.name == own), None)
     if policy is None:
         names = ", ".join(one.name for one in there) or "none"

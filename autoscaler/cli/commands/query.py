@@ -6,12 +6,12 @@ import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
-from typing import Any
 
 import click
 
 from autoscaler.api.models import QUANTILE_SIGNALS, Metric, ScalingPolicy, Semantics, Signal, Spec
-from autoscaler.cli.options.metrics import metric_options, metric_settings, names_source
+from autoscaler.cli.options.declared import Options, argument, group, option, takes
+from autoscaler.cli.options.metrics import MetricOptions
 from autoscaler.cli.options.shell_completion import complete_policy
 from autoscaler.decision.samples import SampleFilter, bounds_of, fault
 from autoscaler.decision.types import Pod, Sample
@@ -24,13 +24,23 @@ from autoscaler.ports.metrics import Answer, CloudQuestion, PromqlQuestion, Ques
 _NOT_EXPORTED = "no replica counts refused requests, as before vLLM 0.32"
 
 
+class QueryOptions(Options):
+    """The command line."""
+
+    file: str = argument(metavar="FILE|NAME", shell_complete=complete_policy)
+    namespace: str = option(
+        "-n",
+        "--namespace",
+        default="default",
+        show_default=True,
+        help="Of policies that name none themselves.",
+    )
+    metrics: MetricOptions = group(MetricOptions)
+
+
 @click.command()
-@click.argument("file", metavar="FILE|NAME", shell_complete=complete_policy)
-@click.option(
-    "-n", "--namespace", default="default", show_default=True, help="Of policies that name none themselves."
-)
-@metric_options
-def query(file: str, namespace: str, **options: Any) -> None:
+@takes(QueryOptions)
+def query(options: QueryOptions) -> None:
     """Show what each metric of the policies in FILE (- for standard input) asks, guards' included.
 
     NAME is one of `autoscale policies`.
@@ -44,22 +54,24 @@ def query(file: str, namespace: str, **options: Any) -> None:
     kubectl get scalingpolicy chat -o yaml | autoscale query -
     autoscale query chat.yaml -n models --prometheus-url http://localhost:9090
     """  # noqa: D301 (click wants the character, not a backslash)
-    policies = [loaded.policy for loaded in _load(file)]
-    area = Area(options["cluster"], options["location"], options["cluster_project"])
-    namespaces = {_namespace(policy, namespace) for policy in policies}
-    answers = _answers(policies, namespaces, options) if names_source(options) else None
+    policies = [loaded.policy for loaded in _load(options.file)]
+    metrics, default = options.metrics, options.namespace
+    area = Area(metrics.cluster, metrics.location, metrics.cluster_project)
+    namespaces = {_namespace(policy, default) for policy in policies}
+    answers = _answers(policies, namespaces, metrics) if metrics.names_source else None
     shown: list[bool | None] = []
     for policy in policies:
-        click.secho(f"{_namespace(policy, namespace)}/{policy.metadata.name}", bold=True)
-        for asked, metrics in _asked(policy).items():
-            click.echo(f"\n  {', '.join(metric.name for metric in metrics)}")
-            for line in _text(asked, area, _namespace(policy, namespace)):
+        namespace = _namespace(policy, default)
+        click.secho(f"{namespace}/{policy.metadata.name}", bold=True)
+        for asked, askers in _asked(policy).items():
+            click.echo(f"\n  {', '.join(metric.name for metric in askers)}")
+            for line in _text(asked, area, namespace):
                 click.secho(f"    {line}", dim=answers is not None)
             if answers is not None:
-                shown.append(_show(policy.spec, metrics, answers[asked], _namespace(policy, namespace)))
+                shown.append(_show(policy.spec, askers, answers[asked], namespace))
         click.echo()
     if shown and not any(shown) and any(policy.metadata.namespace is None for policy in policies):
-        click.echo(f"Asked in the namespace {namespace}; -n names another", err=True)
+        click.echo(f"Asked in the namespace {default}; -n names another", err=True)
     sys.exit(1 if False in shown else 0)
 
 
@@ -93,12 +105,12 @@ def _text(asked: Question, area: Area, namespace: str) -> Iterator[str]:
 
 
 def _answers(
-    policies: Iterable[ScalingPolicy], namespaces: set[str], options: dict[str, Any]
+    policies: Iterable[ScalingPolicy], namespaces: set[str], metrics: MetricOptions
 ) -> Mapping[Question, Answer]:
     # The sources bring HTTP and Google's libraries, which printing queries does without.
     from autoscaler.metrics.sources.factory import open_source
 
-    with closing(open_source(metric_settings(options))) as source:
+    with closing(open_source(metrics.settings())) as source:
         return source.answers({asked for policy in policies for asked in _asked(policy)}, namespaces)
 
 

@@ -13,6 +13,7 @@ import click
 
 from autoscaler.api.models import ScalingPolicy
 from autoscaler.cli.commands.decision_diff import first_difference
+from autoscaler.cli.options.declared import Options, argument, option, takes
 from autoscaler.cli.options.shell_completion import complete_policy
 from autoscaler.cli.options.times import TimeType
 from autoscaler.decision.types import Decision
@@ -27,26 +28,28 @@ SHOWN = 40
 Differ: TypeAlias = Callable[[Decision, Decision], bool]
 
 
+class ReplayOptions(Options):
+    """The command line."""
+
+    file: Path = argument(type=click.Path(dir_okay=False, path_type=Path))
+    policy: str | None = option(
+        metavar="FILE|NAME",
+        shell_complete=complete_policy,
+        help="What this policy would have ordered instead.",
+    )
+    name: str | None = option(metavar="NAMESPACE/NAME", help="Only this policy of the log.")
+    clock_start: float = option(
+        type=TimeType(),
+        default=0.0,
+        metavar="TIME",
+        help="With --policy: when second 0 of a simulator's log was, for schedules.",
+    )
+    show_all: bool = option("--all", is_flag=True, help=f"Show every difference, not only {SHOWN}.")
+
+
 @click.command("replay")
-@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
-@click.option(
-    "--policy",
-    metavar="FILE|NAME",
-    shell_complete=complete_policy,
-    help="What this policy would have ordered instead.",
-)
-@click.option("--name", metavar="NAMESPACE/NAME", help="Only this policy of the log.")
-@click.option(
-    "--clock-start",
-    type=TimeType(),
-    default=0.0,
-    metavar="TIME",
-    help="With --policy: when second 0 of a simulator's log was, for schedules.",
-)
-@click.option("--all", "show_all", is_flag=True, help=f"Show every difference, not only {SHOWN}.")
-def replay_command(
-    file: Path, policy: str | None, name: str | None, clock_start: float, show_all: bool
-) -> None:
+@takes(ReplayOptions)
+def replay_command(options: ReplayOptions) -> None:
     """Decide again what a decision log holds: FILE of `run --decision-log` or `simulate --decisions`.
 
     Without --policy every decision must come out as it was logged; exits with 1 if one does not. With
@@ -57,19 +60,19 @@ def replay_command(
     autoscale replay decisions.jsonl
     autoscale replay decisions.jsonl --name chat/vllm --policy other.yaml
     """  # noqa: D301 (click wants the character, not a backslash)
-    tally = _Tally()
-    records = _counting_gaps(_records(file, name), tally)
-    if policy is None:
-        _tell(replay(records), ne, show_all, tally)
+    file, tally = options.file, _Tally()
+    records = _counting_gaps(_records(file, options.name), tally)
+    if options.policy is None:
+        _tell(replay(records), ne, options.show_all, tally)
         _require_one(tally, file)
         click.echo(tally.summary("as logged", "not"))
         sys.exit(1 if tally.different else 0)
-    other = _load(policy)
-    replayed = replay_with(_of_one(records, file, other), other, clock_start)
-    _tell(replayed, _is_other_order, show_all, tally)
+    other = _load(options.policy)
+    replayed = replay_with(_of_one(records, file, other), other, options.clock_start)
+    _tell(replayed, _is_other_order, options.show_all, tally)
     _require_one(tally, file)
     click.echo(tally.summary("the same", "different"))
-    click.echo(f"replicas wanted, on average: {tally.logged:.2f} logged, {tally.now:.2f} by {policy}")
+    click.echo(f"replicas wanted, on average: {tally.logged:.2f} logged, {tally.now:.2f} by {options.policy}")
 
 
 def _require_one(tally: _Tally, file: Path) -> None:

@@ -12,15 +12,15 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import Any
 
 import click
 
 from autoscaler import __version__
 from autoscaler.api.vocabulary import Action
-from autoscaler.cli.options.cluster import cluster_options, folder_option
-from autoscaler.cli.options.metrics import metric_options, metric_settings
-from autoscaler.cli.options.telemetry import serve_telemetry, telemetry_options
+from autoscaler.cli.options.cluster import WatchOptions
+from autoscaler.cli.options.declared import Options, group, option, takes
+from autoscaler.cli.options.metrics import MetricOptions
+from autoscaler.cli.options.telemetry import TelemetryOptions, serve_telemetry
 from autoscaler.controller.actuator import Actuator
 from autoscaler.controller.clock import Clock
 from autoscaler.controller.decision_log import DecisionLog
@@ -54,67 +54,43 @@ Deployment's terminationGracePeriodSeconds is longer than both together."""
 _log = logging.getLogger("autoscaler.run")
 
 
-@dataclass(frozen=True, slots=True)
-class RunOptions:
-    """What the command line says, metrics apart. See the options' own help."""
+class RunOptions(Options):
+    """The command line."""
 
-    kubeconfig: str | None
-    context: str | None
-    namespaces: tuple[str, ...]
-    folder: Path | None
-    allow_queries_in: tuple[str, ...]
-    leader_election: bool
-    lease_namespace: str | None
-    lease_name: str
-    lease_seconds: int
-    deletion_costs: bool
-    dry_run: bool
-    once: bool
-    workers: int
-    decision_log: Path | None
-    metrics_address: str
-    metrics_port: int
-    log_format: str
-    log_level: str
+    cluster: WatchOptions = group(WatchOptions)
+    metrics: MetricOptions = group(MetricOptions)
+    allow_queries_in: tuple[str, ...] = option(
+        multiple=True,
+        metavar="NAMESPACE",
+        help="Policies of this namespace may ask free queries, which can read every namespace's metrics; "
+        "* is all. May be repeated.  [default: none]",
+    )
+    dry_run: bool = option(is_flag=True, help="Decide and record, but never write replicas.")
+    once: bool = option(is_flag=True, help="Sync every policy once, print what came of it, and exit.")
+    leader_election: bool = option(
+        "--leader-election/--no-leader-election", default=True, help="Sync only while holding a Lease."
+    )
+    lease_namespace: str | None = option(metavar="NAME", help="Where the Lease is.  [default: our own]")
+    lease_name: str = option(default="vllm-autoscaler", metavar="NAME", help="The Lease's name.")
+    lease_seconds: int = option(
+        type=click.IntRange(10, 3600), default=15, metavar="S", help="How long a dead leader keeps it."
+    )
+    deletion_costs: bool = option(
+        is_flag=True,
+        help="Before a scale-down mark the idlest pods to go first. Needs the right to patch pods.",
+    )
+    decision_log: Path | None = option(
+        type=click.Path(dir_okay=False, path_type=Path),
+        metavar="FILE",
+        help="Append every decision as a line of JSON; see `autoscale replay`.",
+    )
+    workers: int = option(type=click.IntRange(1, 256), default=16, help="How many targets at a time.")
+    telemetry: TelemetryOptions = group(TelemetryOptions)
 
 
 @click.command(context_settings={"show_default": True})
-@cluster_options
-@folder_option
-@metric_options
-@click.option(
-    "--allow-queries-in",
-    multiple=True,
-    metavar="NAMESPACE",
-    help="Policies of this namespace may ask free queries, which can read every namespace's metrics; "
-    "* is all. May be repeated.  [default: none]",
-)
-@click.option("--dry-run", is_flag=True, help="Decide and record, but never write replicas.")
-@click.option("--once", is_flag=True, help="Sync every policy once, print what came of it, and exit.")
-@click.option("--leader-election/--no-leader-election", default=True, help="Sync only while holding a Lease.")
-@click.option("--lease-namespace", metavar="NAME", help="Where the Lease is.  [default: our own]")
-@click.option("--lease-name", default="vllm-autoscaler", metavar="NAME", help="The Lease's name.")
-@click.option(
-    "--lease-seconds",
-    type=click.IntRange(10, 3600),
-    default=15,
-    metavar="S",
-    help="How long a dead leader keeps it.",
-)
-@click.option(
-    "--deletion-costs",
-    is_flag=True,
-    help="Before a scale-down mark the idlest pods to go first. Needs the right to patch pods.",
-)
-@click.option(
-    "--decision-log",
-    type=click.Path(dir_okay=False, path_type=Path),
-    metavar="FILE",
-    help="Append every decision as a line of JSON; see `autoscale replay`.",
-)
-@click.option("--workers", type=click.IntRange(1, 256), default=16, help="How many targets at a time.")
-@telemetry_options
-def run(**given: Any) -> None:
+@takes(RunOptions)
+def run(options: RunOptions) -> None:
     """Keep the replicas of every ScalingPolicy's target where its metrics want them.
 
     \b
@@ -125,9 +101,8 @@ def run(**given: Any) -> None:
     Stops on SIGTERM or Ctrl-C: finishes the writes in flight, waits for no metrics, gives the lease
     back, exits with 0. A process that is stuck gives the lease back, says why and exits with 70.
     """  # noqa: D301 (click wants the character, not a backslash)
-    settings = metric_settings(given)
-    options = RunOptions(**given)
-    logs = set_up_logs(options.log_format, options.log_level)
+    settings = options.metrics.settings()
+    logs = set_up_logs(options.telemetry.log_format, options.telemetry.log_level)
     with build_controller(options, settings, logs) as parts:
         if options.once:
             sys.exit(parts.once())
@@ -240,10 +215,9 @@ def build_controller(
             ending.callback(decisions.close)
         source = open_source(settings)
         ending.callback(source.close)
-        identity = own_identity()
-        cluster = ControllerPorts(
-            connect(options.kubeconfig, options.context), identity, options.namespaces, options.folder
-        )
+        identity, watched = own_identity(), options.cluster
+        api = connect(watched.kubeconfig, watched.context)
+        cluster = ControllerPorts(api, identity, watched.namespaces, watched.folder)
         ending.callback(cluster.stop)
         cluster.start()
         fence = _fence(options, cluster, identity, ending)
@@ -288,7 +262,7 @@ def _fence(
 def _serve(
     options: RunOptions, metrics: ControllerMetrics, parts: ControllerProcess, ending: ExitStack
 ) -> None:
-    address, port = options.metrics_address, options.metrics_port
+    address, port = options.telemetry.metrics_address, options.telemetry.metrics_port
     server = serve_telemetry(address, port, metrics.registry, parts.alive, parts.ready)
     ending.callback(server.close)
     _log.info("serving telemetry", extra={"port": server.port})

@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from autoscaler.cli.options.declared import Options, argument, option, takes
 from autoscaler.cli.options.shell_completion import complete_profile, complete_startup
 from autoscaler.files import atomic_writer, check_output
 
@@ -37,83 +38,89 @@ class SizeType(click.ParamType[float]):
         return float(match[1]) * float(step ** _POWERS.get(unit[0], 0))
 
 
+class StartupOptions(Options):
+    """The command line."""
+
+    names: tuple[str, ...] = argument(nargs=-1, metavar="[NAME[+NAME…]]…", shell_complete=complete_startup)
+    model_size: float | None = option(type=SizeType(), metavar="SIZE", help="Bytes of weights, like 18GiB.")
+    layers: int | None = option(
+        type=click.IntRange(1, 10_000),
+        metavar="N",
+        help="The model's layers.  [default: as usual for the size]",
+    )
+    profile: str | None = option(
+        metavar="NAME|FILE",
+        shell_complete=complete_profile,
+        help="Take size, layers, GPU and GPUs from a profile.  [default: gemma2-9b-h100]",
+    )
+    gpus: int | None = option(type=click.IntRange(1, 64), metavar="N", help="GPUs of one replica.")
+    pods: int = option(
+        type=click.IntRange(1, 10_000), default=1, metavar="K", help="Pods that start at once."
+    )
+    image_size: float | None = option(
+        type=SizeType(), metavar="SIZE", help="The container image.  [default: 16GB]"
+    )
+    node: str = option(
+        default="standard-node",
+        metavar="NAME",
+        help="The node of the rows that name none; its usual image and engine come along.",
+    )
+    price: str | None = option(
+        metavar="USD|machine=NAME|spot", help="Dollars a GPU-hour, or whose list price."
+    )
+    json_file: Path | None = option(
+        "--json",
+        type=click.Path(dir_okay=False, path_type=Path),
+        metavar="FILE",
+        help="Write the rows with all sources; - for standard output.",
+    )
+    components: bool = option(is_flag=True, help="List every component with its numbers' source.")
+
+
 @click.command(context_settings={"show_default": True})
-@click.argument("names", nargs=-1, metavar="[NAME[+NAME…]]…", shell_complete=complete_startup)
-@click.option("--model-size", type=SizeType(), metavar="SIZE", help="Bytes of weights, like 18GiB.")
-@click.option(
-    "--layers",
-    type=click.IntRange(1, 10_000),
-    metavar="N",
-    help="The model's layers.  [default: as usual for the size]",
-)
-@click.option(
-    "--profile",
-    metavar="NAME|FILE",
-    shell_complete=complete_profile,
-    help="Take size, layers, GPU and GPUs from a profile.  [default: gemma2-9b-h100]",
-)
-@click.option("--gpus", type=click.IntRange(1, 64), metavar="N", help="GPUs of one replica.")
-@click.option(
-    "--pods", type=click.IntRange(1, 10_000), default=1, metavar="K", help="Pods that start at once."
-)
-@click.option("--image-size", type=SizeType(), metavar="SIZE", help="The container image.  [default: 16GB]")
-@click.option(
-    "--node",
-    default="standard-node",
-    metavar="NAME",
-    help="The node of the rows that name none; its usual image and engine come along.",
-)
-@click.option("--price", metavar="USD|machine=NAME|spot", help="Dollars a GPU-hour, or whose list price.")
-@click.option(
-    "--json",
-    "json_file",
-    type=click.Path(dir_okay=False, path_type=Path),
-    metavar="FILE",
-    help="Write the rows with all sources; - for standard output.",
-)
-@click.option("--components", is_flag=True, help="List every component with its numbers' source.")
-def startup(names: tuple[str, ...], json_file: Path | None, components: bool, **given: Any) -> None:
+@takes(StartupOptions)
+def startup(options: StartupOptions) -> None:
     """Compare ways of starting a replica: node, image, weights, engine.
 
     A NAME is a list of components joined by +, as for `autoscale simulate --startup`; without any,
     every way of loading weights is compared. Numbers are measured, reported or assumed: each has
     its source in --components and --json.
     """
-    if components:
+    if options.components:
         click.echo(_listing(), nl=False)
         return
-    if json_file:
-        check_output(json_file, "--json")
-    document = _document(names, given)
-    if json_file:
-        with atomic_writer(json_file, "--json") as file:
+    if options.json_file:
+        check_output(options.json_file, "--json")
+    document = _document(options)
+    if options.json_file:
+        with atomic_writer(options.json_file, "--json") as file:
             file.write(json.dumps(document, indent=2) + "\n")
-    click.echo("\n".join(_table(document)), err=json_file == Path("-"))
+    click.echo("\n".join(_table(document)), err=options.json_file == Path("-"))
 
 
-def _document(names: Sequence[str], given: dict[str, Any]) -> dict[str, Any]:
+def _document(options: StartupOptions) -> dict[str, Any]:
     from simulator.startup.alternatives import COMPARED, StartConditions, compare
     from simulator.startup.plan import profile_model, sized
     from simulator.startup.prices import find_price
     from simulator.vllm.profile import load_profile
 
-    profile = load_profile(given["profile"] or "gemma2-9b-h100")
-    gpus = given["gpus"] or profile.gpus_per_replica
+    profile = load_profile(options.profile or "gemma2-9b-h100")
+    gpus = options.gpus or profile.gpus_per_replica
     model = profile_model(profile)
-    if given["model_size"]:
-        model = sized(given["model_size"], profile.layers if given["profile"] else None)
-    if given["layers"]:
-        model = replace(model, layers=given["layers"])
-    image = given["image_size"] and given["image_size"] / 1e9
-    price = find_price(profile.gpu, gpus, given["price"])
-    question = StartConditions(model, image, gpus, given["pods"], price)
-    rows = compare(names or COMPARED, given["node"], question)
+    if options.model_size:
+        model = sized(options.model_size, profile.layers if options.profile else None)
+    if options.layers:
+        model = replace(model, layers=options.layers)
+    image = options.image_size and options.image_size / 1e9
+    price = find_price(profile.gpu, gpus, options.price)
+    question = StartConditions(model, image, gpus, options.pods, price)
+    rows = compare(options.names or COMPARED, options.node, question)
     return {
         "model_bytes": round(model.weights_bytes),
         "layers": round(model.layers),
         "gpu": profile.gpu,
         "gpus": gpus,
-        "pods": given["pods"],
+        "pods": options.pods,
         "price": None
         if price is None
         else {"usd_per_gpu_hour": price.usd_per_gpu_hour, "machine": price.machine, "as_of": price.as_of},

@@ -11,7 +11,8 @@ import click
 
 from autoscaler.api.status import PolicyStatus, read_status
 from autoscaler.api.vocabulary import Action
-from autoscaler.cli.options.cluster import cluster_options
+from autoscaler.cli.options.cluster import ClusterOptions
+from autoscaler.cli.options.declared import Options, group, option, takes
 from autoscaler.errors import ClusterError
 from autoscaler.history.decision_status import LOOKING_ON, remarks_of
 from autoscaler.kube.client.api import connect
@@ -22,13 +23,17 @@ HEAD = ("POLICY", "TARGET", "MIN", "MAX", "CURRENT", "READY", "DESIRED", "MODE",
 _NUMBERS = frozenset({2, 3, 4, 5, 6})
 
 
+class StatusOptions(Options):
+    """The command line."""
+
+    cluster: ClusterOptions = group(ClusterOptions)
+    watch: bool = option(is_flag=True, help="Show it again and again, until Ctrl-C.")
+    interval: float = option(type=click.FloatRange(0.5), default=2.0, show_default=True, metavar="S")
+
+
 @click.command()
-@cluster_options
-@click.option("--watch", is_flag=True, help="Show it again and again, until Ctrl-C.")
-@click.option("--interval", type=click.FloatRange(0.5), default=2.0, show_default=True, metavar="S")
-def status(
-    kubeconfig: str | None, context: str | None, namespaces: tuple[str, ...], watch: bool, interval: float
-) -> None:
+@takes(StatusOptions)
+def status(options: StatusOptions) -> None:
     """Show all policies: the target, its bounds and replicas, and the last decision.
 
     What is wrong with a policy stands below it, and who scales the target that it only looks at.
@@ -37,23 +42,23 @@ def status(
     autoscale status
     autoscale status -n chat --watch
     """  # noqa: D301 (click wants the character, not a backslash)
-    api = connect(kubeconfig, context)
+    api = connect(options.cluster.kubeconfig, options.cluster.context)
     for turn in count():
         try:
-            policies = read_policies(api, namespaces)
+            policies = read_policies(api, options.cluster.namespaces)
             lines = list(table(policies, time.time()))
         except ClusterError as error:
-            if not watch or not turn:
+            if not options.watch or not turn:
                 raise
             lines = [str(error)]
-        if watch and sys.stdout.isatty():
+        if options.watch and sys.stdout.isatty():
             click.clear()
         elif turn:
             click.echo()
         click.echo("\n".join(lines))
-        if not watch:
+        if not options.watch:
             return
-        time.sleep(interval)
+        time.sleep(options.interval)
 
 
 def table(policies: Sequence[AnyPolicy], now: float) -> Iterator[str]:

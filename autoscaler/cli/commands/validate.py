@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from autoscaler.cli.options.declared import Options, argument, option, takes
 from autoscaler.documents.document_checks import read_file
 from autoscaler.documents.exports import LoadedExport, is_export, load_export_text
 from autoscaler.documents.policies import LoadedPolicy, duplicates, load_policy_text
@@ -20,42 +21,36 @@ STDIN = "-"
 _SUFFIXES = (".yaml", ".yml")
 
 
+class ValidateOptions(Options):
+    """The command line."""
+
+    paths: tuple[str, ...] = argument(nargs=-1, required=True, type=click.Path(), metavar="FILE|DIR...")
+    strict: bool = option(is_flag=True, help="Exit with 1 on warnings too.")
+    workloads: tuple[Path, ...] = option(
+        "--with",
+        multiple=True,
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help="Compare each policy with the manifests of its workload in FILE; may be repeated.",
+    )
+    cluster: bool = option(is_flag=True, help="Compare each policy with what the cluster has.")
+    kubeconfig: str | None = option(
+        type=click.Path(), metavar="FILE", help="With --cluster: how to reach it.  [default: kubectl's]"
+    )
+    context: str | None = option(metavar="NAME", help="With --cluster: which context of the kubeconfig.")
+    namespace: str = option(
+        "-n",
+        "--namespace",
+        default="default",
+        metavar="NAME",
+        show_default=True,
+        help="With --cluster: the namespace of policies that name none.",
+    )
+
+
 @click.command()
-@click.argument("paths", nargs=-1, required=True, type=click.Path(), metavar="FILE|DIR...")
-@click.option("--strict", is_flag=True, help="Exit with 1 on warnings too.")
-@click.option(
-    "--with",
-    "workloads",
-    multiple=True,
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Compare each policy with the manifests of its workload in FILE; may be repeated.",
-)
-@click.option("--cluster", is_flag=True, help="Compare each policy with what the cluster has.")
-@click.option(
-    "--kubeconfig",
-    type=click.Path(),
-    metavar="FILE",
-    help="With --cluster: how to reach it.  [default: kubectl's]",
-)
-@click.option("--context", metavar="NAME", help="With --cluster: which context of the kubeconfig.")
-@click.option(
-    "-n",
-    "--namespace",
-    default="default",
-    metavar="NAME",
-    show_default=True,
-    help="With --cluster: the namespace of policies that name none.",
-)
-def validate(
-    paths: tuple[str, ...],
-    strict: bool,
-    workloads: tuple[Path, ...],
-    cluster: bool,
-    kubeconfig: str | None,
-    context: str | None,
-    namespace: str,
-) -> None:
+@takes(ValidateOptions)
+def validate(options: ValidateOptions) -> None:
     """Check files of policies or MetricExports: FILE, every *.yaml and *.yml in DIR, or - for standard input.
 
     Problems go to standard output as FILE:LINE: FIELD: MESSAGE, one a line. Warnings are legal but
@@ -67,18 +62,18 @@ def validate(
     autoscale validate chat.yaml --with deployment.yaml --with podmonitoring.yaml
     autoscale validate chat.yaml --cluster --namespace chat
     """  # noqa: D301 (click wants the character, not a backslash)
-    policies, exports, errors = _load_all(paths)
+    policies, exports, errors = _load_all(options.paths)
     errors += duplicates(policies)
     warnings = [problem for loaded in policies for problem in lint(loaded)]
     try:
-        warnings += _fit_files(policies, workloads)
+        warnings += _fit_files(policies, options.workloads)
     except PolicyError as error:
         errors += error.problems
-    if cluster:
-        warnings += _fit_cluster(policies, kubeconfig, context, namespace)
+    if options.cluster:
+        warnings += _fit_cluster(policies, options)
     for problem in _in_order(errors + warnings):
         click.echo(_one_line(problem))
-    failed = bool(errors) or (strict and bool(warnings))
+    failed = bool(errors) or (options.strict and bool(warnings))
     counted = _summary(policies, exports, errors, warnings)
     click.echo(f"{counted}: {'not valid' if failed else 'valid'}", err=failed)
     sys.exit(1 if failed else 0)
@@ -94,18 +89,16 @@ def _fit_files(policies: list[LoadedPolicy], workloads: tuple[Path, ...]) -> lis
     return list(dict.fromkeys(problem for loaded in policies for problem in fit(loaded, manifests)))
 
 
-def _fit_cluster(
-    policies: list[LoadedPolicy], kubeconfig: str | None, context: str | None, namespace: str
-) -> list[Diagnostic]:
+def _fit_cluster(policies: list[LoadedPolicy], options: ValidateOptions) -> list[Diagnostic]:
     from autoscaler.kube.client.api import connect
     from autoscaler.kube.related_objects import surroundings
     from autoscaler.lint.workload_rules import fit
 
-    api = connect(kubeconfig, context)
+    api = connect(options.kubeconfig, options.context)
     found: list[Diagnostic] = []
     for loaded in policies:
         metadata, spec = loaded.policy.metadata, loaded.policy.spec
-        manifests = surroundings(api, metadata.namespace or namespace, spec.scale_target_ref)
+        manifests = surroundings(api, metadata.namespace or options.namespace, spec.scale_target_ref)
         found += fit(loaded, manifests)
     return list(dict.fromkeys(found))
 

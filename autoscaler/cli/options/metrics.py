@@ -1,74 +1,69 @@
-"""The options of every command that reads metrics, and the source that they describe."""
+"""The options of every command that reads metrics."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import fields
 from pathlib import Path
-from typing import Any
 
 import click
 
-from autoscaler.cli.options.option_group import option_group
+from autoscaler.cli.options.declared import Options, option
 from autoscaler.settings import MetricSettings
 
-_File = click.Path(exists=True, dir_okay=False, path_type=Path)
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
-metric_options = option_group(
-    click.option(
-        "--prometheus-url",
+
+class MetricOptions(Options):
+    """Where metrics are, who asks, and what belongs to this cluster: the fields of ``MetricSettings``."""
+
+    prometheus_url: str | None = option(
         metavar="URL",
         envvar="PROMETHEUS_URL",
         help="A Prometheus-compatible server, e.g. http://prometheus.monitoring:9090. [env: PROMETHEUS_URL]",
-    ),
-    click.option(
-        "--google-project",
+    )
+    google_project: str | None = option(
         metavar="PROJECT",
         help="Managed Service for Prometheus of this project, with application default credentials or "
         "Workload Identity.",
-    ),
-    click.option(
-        "--cloud-monitoring-project",
+    )
+    cloud_monitoring_project: str | None = option(
         metavar="PROJECT",
         help="Cloud Monitoring of this project, for cloudMonitoring metrics. [default: --google-project]",
-    ),
-    click.option("--cluster", help="Only series with this label cluster. Needed with --google-project."),
-    click.option("--location", help="Only series with this label location."),
-    click.option("--cluster-project", metavar="PROJECT", help="Only series with this label project_id."),
-    click.option(
-        "--prometheus-token-file", "token_file", type=_File, help="Bearer token, read for each query."
-    ),
-    click.option("--prometheus-username", "username", metavar="NAME", help="User name, for basic login."),
-    click.option("--prometheus-password-file", "password_file", type=_File, help="Its password."),
-    click.option("--prometheus-ca-file", "ca_file", type=_File, help="CA certificates to trust, PEM."),
-    click.option("--prometheus-cert-file", "cert_file", type=_File, help="Client certificate, PEM."),
-    click.option("--prometheus-key-file", "key_file", type=_File, help="Its key, unless in the same file."),
-    click.option(
+    )
+    cluster: str | None = option(help="Only series with this label cluster. Needed with --google-project.")
+    location: str | None = option(help="Only series with this label location.")
+    cluster_project: str | None = option(metavar="PROJECT", help="Only series with this label project_id.")
+    token_file: Path | None = option(
+        "--prometheus-token-file", type=_FILE, help="Bearer token, read for each query."
+    )
+    username: str | None = option("--prometheus-username", metavar="NAME", help="User name, for basic login.")
+    password_file: Path | None = option("--prometheus-password-file", type=_FILE, help="Its password.")
+    ca_file: Path | None = option("--prometheus-ca-file", type=_FILE, help="CA certificates to trust, PEM.")
+    cert_file: Path | None = option("--prometheus-cert-file", type=_FILE, help="Client certificate, PEM.")
+    key_file: Path | None = option(
+        "--prometheus-key-file", type=_FILE, help="Its key, unless in the same file."
+    )
+    deadline_seconds: float = option(
         "--metrics-deadline",
-        "deadline_seconds",
         type=click.FloatRange(min=0.1, max=300.0),
         default=MetricSettings.__dataclass_fields__["deadline_seconds"].default,
         show_default=True,
         metavar="SECONDS",
         help="How long one round of queries may take, tries included.",
-    ),
-)
-"""Adds options to a click command, which passes its ``**options`` to ``metric_settings``."""
+    )
 
+    @property
+    def names_source(self) -> bool:
+        """True where they say where metrics are."""
+        return bool(self.prometheus_url or self.google_project)
 
-def names_source(options: Mapping[str, Any]) -> bool:
-    """Whether the options say where metrics are."""
-    return bool(options["prometheus_url"] or options["google_project"])
+    def settings(self) -> MetricSettings:
+        """The same for a source of metrics.
 
-
-def metric_settings(options: dict[str, Any]) -> MetricSettings:
-    """Takes what is about metrics out of a command's options.
-
-    Raises:
-        click.UsageError: the options do not fit together.
-    """
-    settings = MetricSettings(**{field.name: options.pop(field.name) for field in fields(MetricSettings)})
-    faults = settings.faults()
-    if faults:
-        raise click.UsageError("; ".join(faults))
-    return settings
+        Raises:
+            click.UsageError: the options do not fit together.
+        """
+        settings = MetricSettings(**vars(self))
+        faults = settings.faults()
+        if faults:
+            raise click.UsageError("; ".join(faults))
+        return settings
