@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import signal
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from autoscaler.cli.options.declared import Options, argument, group, option, takes
 from autoscaler.cli.options.finite import FiniteRange
 from autoscaler.cli.options.output_files import check_files
-from autoscaler.cli.options.server import server_options
+from autoscaler.cli.options.server import ServerOptions
 
 if TYPE_CHECKING:
     from autoscaler.batch.journal import Journal
@@ -33,27 +32,6 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 _INTERRUPTED = 130
 MOST_REASONS = 3
 """So many of the errors' reasons are shown; all are in the file."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BatchOptions:
-    """The command's options, as given."""
-
-    input_file: Path
-    url: str
-    output: Path
-    model: str | None
-    endpoint: Form
-    prompt_column: str
-    parameters: Mapping[str, Any]
-    concurrency: int
-    attempts: int
-    request_timeout: float
-    patience: float
-    retry_errors: bool
-    metrics_port: int | None
-    linger: float
-    api_key_env: str
 
 
 def _parameters(_ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> dict[str, Any]:
@@ -72,65 +50,66 @@ def _parameters(_ctx: click.Context, param: click.Parameter, values: tuple[str, 
     return given
 
 
+class BatchOptions(Options):
+    """The command line."""
+
+    input_file: Path = argument(metavar="INPUT", type=_FILE)
+    server: ServerOptions = group(ServerOptions)
+    output: Path = option(
+        "-o",
+        "--output",
+        required=True,
+        type=_FILE,
+        metavar="FILE",
+        help="Where results go: .jsonl as they come; .csv and .parquet at the end, from a .jsonl beside "
+        "them.",
+    )
+    endpoint: Form = option(
+        type=click.Choice(["chat", "completions"]), default="chat", help="What a prompt becomes."
+    )
+    prompt_column: str = option(default="prompt", metavar="NAME", help="The column that holds the prompt.")
+    parameters: Mapping[str, Any] = option(
+        "--param",
+        multiple=True,
+        callback=_parameters,
+        metavar="NAME=VALUE",
+        help="A parameter of every request, like max_tokens=256 or temperature=0.",
+    )
+    concurrency: int = option(
+        type=click.IntRange(1, 10_000),
+        default=64,
+        metavar="N",
+        help="At most N requests in flight; fewer while the server refuses some.",
+    )
+    attempts: int = option(
+        type=click.IntRange(1, 1000),
+        default=5,
+        metavar="N",
+        help="Send a row that fails N times; then it gets an error.",
+    )
+    patience: float = option(
+        type=FiniteRange(0),
+        default=1800.0,
+        metavar="S",
+        help="Give up after so long without any answer; a server that scales from zero needs minutes.",
+    )
+    retry_errors: bool = option(is_flag=True, help="Send the rows again that have an error.")
+    metrics_port: int | None = option(
+        type=click.IntRange(0, 65535),
+        metavar="PORT",
+        help="Serve /metrics: what waits, which is the signal gatewayQueue.",
+    )
+    linger: float = option(
+        type=FiniteRange(0, 86400),
+        default=0.0,
+        metavar="S",
+        help="With --metrics-port: serve it for so long after the end, so that a policy sees an empty queue.",
+    )
+
+
 @click.command(context_settings={"show_default": True})
-@click.argument("input_file", metavar="INPUT", type=_FILE)
-@server_options
-@click.option(
-    "-o",
-    "--output",
-    required=True,
-    type=_FILE,
-    metavar="FILE",
-    help="Where results go: .jsonl as they come; .csv and .parquet at the end, from a .jsonl beside them.",
-)
-@click.option(
-    "--endpoint", type=click.Choice(["chat", "completions"]), default="chat", help="What a prompt becomes."
-)
-@click.option("--prompt-column", default="prompt", metavar="NAME", help="The column that holds the prompt.")
-@click.option(
-    "--param",
-    "parameters",
-    multiple=True,
-    callback=_parameters,
-    metavar="NAME=VALUE",
-    help="A parameter of every request, like max_tokens=256 or temperature=0.",
-)
-@click.option(
-    "--concurrency",
-    type=click.IntRange(1, 10_000),
-    default=64,
-    metavar="N",
-    help="At most N requests in flight; fewer while the server refuses some.",
-)
-@click.option(
-    "--attempts",
-    type=click.IntRange(1, 1000),
-    default=5,
-    metavar="N",
-    help="Send a row that fails N times; then it gets an error.",
-)
-@click.option(
-    "--patience",
-    type=FiniteRange(0),
-    default=1800.0,
-    metavar="S",
-    help="Give up after so long without any answer; a server that scales from zero needs minutes.",
-)
-@click.option("--retry-errors", is_flag=True, help="Send the rows again that have an error.")
-@click.option(
-    "--metrics-port",
-    type=click.IntRange(0, 65535),
-    metavar="PORT",
-    help="Serve /metrics: what waits, which is the signal gatewayQueue.",
-)
-@click.option(
-    "--linger",
-    type=FiniteRange(0, 86400),
-    default=0.0,
-    metavar="S",
-    help="With --metrics-port: serve it for so long after the end, so that a policy sees an empty queue.",
-)
-def batch(**given: Any) -> int:
+@takes(BatchOptions)
+def batch(options: BatchOptions) -> int:
     """Send every row of INPUT to an OpenAI-compatible server, and keep each answer exactly once.
 
     \b
@@ -141,7 +120,7 @@ def batch(**given: Any) -> int:
     in any way, kill -9 included, the same command goes on where it was. Status 1: a row has an
     error, or the server was gone for too long.
     """  # noqa: D301 (click wants the character, not a backslash)
-    return asyncio.run(_interruptible(BatchOptions(**given)))
+    return asyncio.run(_interruptible(options))
 
 
 async def _interruptible(options: BatchOptions) -> int:
@@ -159,7 +138,6 @@ async def _interruptible(options: BatchOptions) -> int:
 async def _run(options: BatchOptions) -> int:
     from autoscaler.batch.journal import Journal
     from autoscaler.batch.tables import TABLES, check_table
-    from autoscaler.client.endpoint import Endpoint
 
     check_table(options.output)
     if options.linger and options.metrics_port is None:
@@ -168,12 +146,11 @@ async def _run(options: BatchOptions) -> int:
     if path.suffix in TABLES:
         path = path.with_name(path.name + ".jsonl")
     check_files([("--output", file) for file in {options.output, path}], [options.input_file])
-    key = os.environ.get(options.api_key_env)
     with Journal(path, retry_errors=options.retry_errors) as journal:
         if journal.lost:
             message = "rows of an earlier run have an aborted answer, or none; they are sent again"
             click.echo(f"{path}: {journal.lost:,} {message}", err=True)
-        async with Endpoint(options.url, api_key=key, timeout_s=options.request_timeout) as endpoint:
+        async with options.server.endpoint() as endpoint:
             await _send(endpoint, journal, options)
         return int(journal.failed > 0)
 
@@ -183,11 +160,12 @@ async def _send(endpoint: Endpoint, journal: Journal, options: BatchOptions) -> 
     from autoscaler.batch.request_builder import RequestBuilder
     from autoscaler.batch.runner import BatchRun
 
-    chosen = {"model": options.model} if options.model is not None else {}
+    model = options.server.model
+    chosen = {"model": model} if model is not None else {}
     asking = RequestBuilder(options.endpoint, options.prompt_column, {**chosen, **options.parameters})
     total, left = _count(asking.read(options.input_file), journal)
     window = CongestionWindow(options.concurrency, Random())
-    run = BatchRun(endpoint, journal, window, options.model, options.attempts, options.patience)
+    run = BatchRun(endpoint, journal, window, model, options.attempts, options.patience)
     run.on_wait = lambda error: click.echo(f"Waiting for up to {options.patience:g} s: {error}", err=True)
     async with _queue_told(run, total, options):
         if left:

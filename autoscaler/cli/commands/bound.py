@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
 from autoscaler.cli.commands.bound_lookup import find_bound
+from autoscaler.cli.options.declared import Options, argument, group, left_out, option, takes
 from autoscaler.cli.options.goal import goal_option
 from autoscaler.cli.options.output_files import check_files
-from autoscaler.cli.options.replicas import read_profile, read_requests, replica_options
+from autoscaler.cli.options.replicas import ReplicaOptions, read_requests
 from autoscaler.cli.options.shell_completion import complete_trace
-from autoscaler.cli.options.trace import trace_options
+from autoscaler.cli.options.trace import TraceOptions
 from autoscaler.files import atomic_writer
 
 if TYPE_CHECKING:
@@ -23,79 +23,55 @@ if TYPE_CHECKING:
     from simulator.run.scenario import Scenario
     from simulator.traces.trace import Trace
 
+_FILE = click.Path(dir_okay=False, path_type=Path)
 _STDOUT = Path("-")
 
 
-@dataclass(frozen=True, slots=True)
-class BoundOptions:
+class BoundOptions(Options):
     """The command line."""
 
-    trace: str
-    goal: float
-    frontier: bool
-    profile: str
-    prefix_caching: Literal["on", "off"] | None
-    hash_block_tokens: int
-    startup: str
-    price: str | None
-    routing: Literal["least-loaded", "round-robin", "random"]
-    seed: int
-    rate_scale: float
-    start: float
-    span: float | None
-    bad_rows: Literal["stop", "skip"]
-    slo: Mapping[str, float]
-    json_file: Path | None
-    html_file: Path | None
-    processes: int | None
-    cache: Literal["on", "off"]
+    trace: str = argument(shell_complete=complete_trace)
+    goal: float = goal_option()
+    frontier: bool = option(is_flag=True, help="Also what 90% to 99.99% would take: minutes for a day.")
+    replica: ReplicaOptions = group(ReplicaOptions)
+    replay: TraceOptions = group(TraceOptions)
+    json_file: Path | None = option(
+        "--json",
+        type=_FILE,
+        metavar="FILE",
+        help="Write the plan and the frontier; - for standard output.",
+    )
+    html_file: Path | None = option(
+        "--html",
+        type=_FILE,
+        metavar="FILE",
+        help="Write a page with the plan beside the demand, and the frontier.",
+    )
+    processes: int | None = option(
+        type=click.IntRange(1, 1024),
+        metavar="N",
+        help="Processes that share the work.  [default: one for each processor]",
+    )
+    cache: Literal["on", "off"] = option(
+        type=click.Choice(["on", "off"]),
+        default="on",
+        help="Whether a bound that was computed before is taken from the user's cache folder.",
+    )
+    defaults: Mapping[str, Any] = left_out()
+    """Options that the command line does not have, and the defaults that were taken."""
 
 
 @click.command(context_settings={"show_default": True})
-@click.argument("trace", shell_complete=complete_trace)
-@goal_option
-@click.option("--frontier", is_flag=True, help="Also what 90% to 99.99% would take: minutes for a day.")
-@replica_options
-@trace_options
-@click.option(
-    "--json",
-    "json_file",
-    type=click.Path(dir_okay=False, path_type=Path),
-    metavar="FILE",
-    help="Write the plan and the frontier; - for standard output.",
-)
-@click.option(
-    "--html",
-    "html_file",
-    type=click.Path(dir_okay=False, path_type=Path),
-    metavar="FILE",
-    help="Write a page with the plan beside the demand, and the frontier.",
-)
-@click.option(
-    "--processes",
-    type=click.IntRange(1, 1024),
-    metavar="N",
-    help="Processes that share the work.  [default: one for each processor]",
-)
-@click.option(
-    "--cache",
-    type=click.Choice(["on", "off"]),
-    default="on",
-    help="Whether a bound that was computed before is taken from the user's cache folder.",
-)
-def bound(**given: Any) -> None:
+@takes(BoundOptions)
+def bound(options: BoundOptions) -> None:
     """Find the fewest replica-hours with which TRACE reaches a goal when the future is known.
 
     Start-ups take their time here too. The result is a plan of replicas, replayed in full, and a
     reference for policies: not a proof that nothing cheaper exists.
     """
-    _run(BoundOptions(**given))
-
-
-def _run(options: BoundOptions) -> None:
     from simulator.report.bound_text import render_bound
 
-    check_files(_outputs(options), [options.trace, options.profile])
+    check_files(_outputs(options), [options.trace, options.replica.profile])
     document = _document(options)
     _write(document, options)
     aside = any(path == _STDOUT for _, path in _outputs(options))
@@ -120,15 +96,13 @@ def _write(document: Document, options: BoundOptions) -> None:
 
 def _document(options: BoundOptions) -> Document:
     from simulator.bound.search import FRONTIER
-    from simulator.traces.trace import Trace, resolve_trace
 
-    trace = Trace(resolve_trace(options.trace), options.bad_rows)
+    trace = options.replay.open(options.trace)
     scenario = _scenario(options)
     goals = (options.goal, *FRONTIER) if options.frontier else (options.goal,)
-    window = {"start_s": options.start, "span_s": options.span, "rate_scale": options.rate_scale}
     document = find_bound(
         trace,
-        window,
+        options.replay.window,
         scenario,
         goals,
         lambda: _rows(trace, scenario, options),
@@ -144,42 +118,33 @@ def _scenario(options: BoundOptions) -> Scenario:
     from simulator.startup.prices import find_price
     from simulator.vllm.request_table import Slo
 
-    profile = read_profile(options.profile, options.prefix_caching)
+    replica = options.replica
+    profile = replica.read_profile()
     return Scenario(
         profile=profile,
-        startup=load_startup(options.startup),
-        price=find_price(profile.gpu, profile.gpus_per_replica, options.price),
-        slo=Slo(**options.slo),
-        routing=options.routing,
-        seed=options.seed,
-        hash_block_tokens=options.hash_block_tokens,
+        startup=load_startup(replica.startup),
+        price=find_price(profile.gpu, profile.gpus_per_replica, replica.price),
+        slo=Slo(**options.replay.slo),
+        routing=replica.routing,
+        seed=replica.seed,
+        hash_block_tokens=replica.hash_block_tokens,
     )
 
 
 def _rows(trace: Trace, scenario: Scenario, options: BoundOptions) -> Iterator[Any]:
-    context = click.get_current_context()
-    source = context.get_parameter_source("hash_block_tokens")
-    given = source is not None and source.name != "DEFAULT"
-    return read_requests(
-        trace,
-        scenario.profile,
-        options.hash_block_tokens if given else None,
-        start_s=options.start,
-        span_s=options.span,
-        rate_scale=options.rate_scale,
-    )
+    given = "hash_block_tokens" not in options.defaults
+    tokens = options.replica.hash_block_tokens if given else None
+    return read_requests(trace, scenario.profile, tokens, options.replay.window)
 
 
 def _inputs(options: BoundOptions, scenario: Scenario) -> dict[str, Any]:
     return {
         "trace": Path(options.trace).name,
-        "start_s": options.start,
-        "span_s": options.span,
-        "rate_scale": options.rate_scale,
-        "bad_rows": options.bad_rows,
+        **options.replay.window,
+        "bad_rows": options.replay.bad_rows,
         "profile": scenario.profile.name,
         "startup": scenario.startup.name,
-        "routing": options.routing,
-        "seed": options.seed,
-        "price": options.price,
+        "routing": options.replica.routing,
+        "seed": options.replica.seed,
+        "price": options.replica.price,
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING
@@ -14,6 +14,7 @@ from simulator.bound.cache import BoundCache, cache_folder, digest
 from simulator.bound.compute import bound_of
 
 if TYPE_CHECKING:
+    from autoscaler.cli.options.trace import Window
     from simulator.bound.document import Document
     from simulator.bound.search import Progress
     from simulator.run.scenario import Scenario
@@ -25,7 +26,7 @@ _STAGES = ("requests", "windows", "plans")
 
 def find_bound(
     trace: Trace,
-    window: Mapping[str, float | None],
+    window: Window,
     scenario: Scenario,
     goals: Sequence[float],
     requests: Callable[[], Iterable[Request] | Iterable[HashedRequest]],

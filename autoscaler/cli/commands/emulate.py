@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import click
 
+from autoscaler.cli.options.declared import Options, option, takes
 from autoscaler.cli.options.finite import FiniteRange
 from autoscaler.cli.options.profile import profile_option
 from autoscaler.cli.options.shell_completion import complete_startup
@@ -17,78 +17,59 @@ MAX_PORT = 65535
 _PORT = click.IntRange(0, MAX_PORT)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EmulateOptions:
-    """The command's options, as given."""
+class EmulateOptions(Options):
+    """The command line."""
 
-    profile: str
-    host: str
-    port: int
-    pods: int
-    name: str
-    model: tuple[str, ...]
-    startup: str
-    speed: float
-    mean_output_tokens: float
-    shutdown_timeout: float
-    dcgm_port: int | None
-    dcgm_labels: Literal["pod", "exported"]
-    namespace: str
+    profile: str = profile_option()
+    host: str = option(default="127.0.0.1", metavar="ADDRESS", help="The address to listen on.")
+    port: int = option(
+        type=_PORT, default=8000, help="The first pod's port; the others take the next ones. 0: any."
+    )
+    pods: int = option(type=click.IntRange(1, 1000), default=1, metavar="N", help="How many pods.")
+    name: str = option(default="vllm", help="What pods are called: NAME-0, NAME-1…")
+    model: tuple[str, ...] = option(
+        multiple=True,
+        metavar="NAME",
+        help="What clients call the model; may be repeated.  [default: the profile's]",
+    )
+    startup: str = option(
+        default="0",
+        metavar="NAME[+NAME…]|SECONDS",
+        shell_complete=complete_startup,
+        help="How long a pod says 503 first: seconds, or components as in `autoscale startup`.",
+    )
+    speed: float = option(
+        type=FiniteRange(0, 1e4, min_open=True),
+        default=1.0,
+        metavar="X",
+        help="Let time pass X times as fast in the pods.",
+    )
+    mean_output_tokens: float = option(
+        type=FiniteRange(1, 1e6),
+        default=200.0,
+        metavar="N",
+        help="Mean length of answers without ignore_eos, which end by themselves.",
+    )
+    shutdown_timeout: float = option(
+        type=FiniteRange(0, 86400),
+        default=0.0,
+        metavar="S",
+        help="On SIGTERM, let requests end for so many seconds; new ones are aborted, as by vLLM.",
+    )
+    dcgm_port: int | None = option(
+        type=_PORT, metavar="PORT", help="Also serve the GPUs' metrics, as DCGM's exporter."
+    )
+    dcgm_labels: Literal["pod", "exported"] = option(
+        type=click.Choice(["pod", "exported"]),
+        default="pod",
+        help="Whether they name the workload in pod or in exported_pod.",
+    )
+    namespace: str = option(default="default", metavar="NAME", help="The namespace in the GPUs' metrics.")
 
 
 @click.command(context_settings={"show_default": True})
-@profile_option
-@click.option("--host", default="127.0.0.1", metavar="ADDRESS", help="The address to listen on.")
-@click.option(
-    "--port", type=_PORT, default=8000, help="The first pod's port; the others take the next ones. 0: any."
-)
-@click.option("--pods", type=click.IntRange(1, 1000), default=1, metavar="N", help="How many pods.")
-@click.option("--name", default="vllm", help="What pods are called: NAME-0, NAME-1…")
-@click.option(
-    "--model",
-    multiple=True,
-    metavar="NAME",
-    help="What clients call the model; may be repeated.  [default: the profile's]",
-)
-@click.option(
-    "--startup",
-    default="0",
-    metavar="NAME[+NAME…]|SECONDS",
-    shell_complete=complete_startup,
-    help="How long a pod says 503 first: seconds, or components as in `autoscale startup`.",
-)
-@click.option(
-    "--speed",
-    type=FiniteRange(0, 1e4, min_open=True),
-    default=1.0,
-    metavar="X",
-    help="Let time pass X times as fast in the pods.",
-)
-@click.option(
-    "--mean-output-tokens",
-    type=FiniteRange(1, 1e6),
-    default=200.0,
-    metavar="N",
-    help="Mean length of answers without ignore_eos, which end by themselves.",
-)
-@click.option(
-    "--shutdown-timeout",
-    type=FiniteRange(0, 86400),
-    default=0.0,
-    metavar="S",
-    help="On SIGTERM, let requests end for so many seconds; new ones are aborted, as by vLLM.",
-)
-@click.option(
-    "--dcgm-port", type=_PORT, metavar="PORT", help="Also serve the GPUs' metrics, as DCGM's exporter."
-)
-@click.option(
-    "--dcgm-labels",
-    type=click.Choice(["pod", "exported"]),
-    default="pod",
-    help="Whether they name the workload in pod or in exported_pod.",
-)
-@click.option("--namespace", default="default", metavar="NAME", help="The namespace in the GPUs' metrics.")
-def emulate(**given: Any) -> None:
+@takes(EmulateOptions)
+def emulate(options: EmulateOptions) -> None:
     """Serve like vLLM without a GPU: OpenAI's API, /health and /metrics, at a profile's speed.
 
     \b
@@ -99,7 +80,7 @@ def emulate(**given: Any) -> None:
     simulator's engine. SIGTERM ends it as vLLM ends. docs/emulator.md has the details.
     """  # noqa: D301 (click wants the character, not a backslash)
     try:
-        asyncio.run(_serve(EmulateOptions(**given)))
+        asyncio.run(_serve(options))
     except OSError as error:
         raise click.UsageError(f"cannot listen: {error.strerror}; choose another port or host") from None
 

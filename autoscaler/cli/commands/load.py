@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from autoscaler.cli.options.declared import Options, argument, group, option, takes
 from autoscaler.cli.options.output_files import check_files
-from autoscaler.cli.options.server import server_options
+from autoscaler.cli.options.server import ServerOptions
 from autoscaler.cli.options.shell_completion import complete_trace
-from autoscaler.cli.options.trace import trace_options
+from autoscaler.cli.options.trace import TraceOptions
 from autoscaler.files import atomic_writer
 
 if TYPE_CHECKING:
@@ -29,50 +28,35 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 _INTERRUPTED = 130
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LoadOptions:
-    """The command's options, as given."""
+class LoadOptions(Options):
+    """The command line."""
 
-    trace: str
-    url: str
-    model: str | None
-    endpoint: Literal["completions", "chat"]
-    start: float
-    span: float | None
-    rate_scale: float
-    bad_rows: Literal["stop", "skip"]
-    slo: dict[str, float]
-    request_timeout: float
-    api_key_env: str
-    seed: int
-    json_file: Path | None
-    requests_file: Path | None
-    metrics_file: Path | None
+    trace: str = argument(shell_complete=complete_trace)
+    server: ServerOptions = group(ServerOptions)
+    endpoint: Literal["completions", "chat"] = option(
+        type=click.Choice(["completions", "chat"]),
+        default="completions",
+        help="Completions get prompts of exactly the trace's length, as token ids; chats get about that.",
+    )
+    replay: TraceOptions = group(TraceOptions)
+    seed: int = option(type=int, default=0, help="For the prompts' tokens.")
+    json_file: Path | None = option(
+        "--json", type=_FILE, metavar="FILE", help="Write the figures; - for standard output."
+    )
+    requests_file: Path | None = option(
+        "--requests", type=_FILE, metavar="FILE.csv[.gz]", help="Write every request."
+    )
+    metrics_file: Path | None = option(
+        "--metrics",
+        type=_FILE,
+        metavar="FILE.csv[.gz]",
+        help="Scrape the server's /metrics every second and write vLLM's gauges.",
+    )
 
 
 @click.command(context_settings={"show_default": True})
-@click.argument("trace", shell_complete=complete_trace)
-@server_options
-@click.option(
-    "--endpoint",
-    type=click.Choice(["completions", "chat"]),
-    default="completions",
-    help="Completions get prompts of exactly the trace's length, as token ids; chats get about that.",
-)
-@trace_options
-@click.option("--seed", type=int, default=0, help="For the prompts' tokens.")
-@click.option(
-    "--json", "json_file", type=_FILE, metavar="FILE", help="Write the figures; - for standard output."
-)
-@click.option("--requests", "requests_file", type=_FILE, metavar="FILE.csv[.gz]", help="Write every request.")
-@click.option(
-    "--metrics",
-    "metrics_file",
-    type=_FILE,
-    metavar="FILE.csv[.gz]",
-    help="Scrape the server's /metrics every second and write vLLM's gauges.",
-)
-def load(**given: Any) -> int:
+@takes(LoadOptions)
+def load(options: LoadOptions) -> int:
     """Replay the requests of TRACE against an OpenAI-compatible server, open loop.
 
     \b
@@ -84,23 +68,19 @@ def load(**given: Any) -> int:
     this one measures; `autoscale calibrate` reads --requests and --metrics. Ctrl-C reports what there is.
     Status 1: a request failed. One for a wrong model, key or address ends the run at once.
     """  # noqa: D301 (click wants the character, not a backslash)
-    return asyncio.run(_run(LoadOptions(**given)))
+    return asyncio.run(_run(options))
 
 
 async def _run(options: LoadOptions) -> int:
-    from autoscaler.client.endpoint import Endpoint
-    from simulator.traces.trace import Trace, resolve_trace
-
-    trace = Trace(resolve_trace(options.trace), options.bad_rows)
+    trace = options.replay.open(options.trace)
     files = {
         "--json": options.json_file,
         "--requests": options.requests_file,
         "--metrics": options.metrics_file,
     }
     check_files([(name, path) for name, path in files.items() if path is not None], [options.trace])
-    window = trace.window(start_s=options.start, span_s=options.span, rate_scale=options.rate_scale)
-    key = os.environ.get(options.api_key_env)
-    async with Endpoint(options.url, api_key=key, timeout_s=options.request_timeout) as endpoint:
+    window = trace.window(**options.replay.window)
+    async with options.server.endpoint() as endpoint:
         loop = await _open_loop(endpoint, options)
         async with _progress(loop), _scraping(loop, endpoint, options) as scrapes:
             interrupted = await _until_interrupted(asyncio.ensure_future(loop.run(window)))
@@ -112,7 +92,7 @@ async def _open_loop(endpoint: Endpoint, options: LoadOptions) -> OpenLoop:
     from autoscaler.client.load_generator import OpenLoop
     from autoscaler.client.prompts import Prompts
 
-    model = options.model or await endpoint.model()
+    model = options.server.model or await endpoint.model()
     return OpenLoop(endpoint, Prompts(model, options.endpoint, options.seed))
 
 
@@ -171,11 +151,8 @@ def _report(loop: OpenLoop, scrapes: Scrapes | None, options: LoadOptions) -> bo
 
     from autoscaler.cli.commands.load_report import render, summarize, write_metrics, write_requests
 
-    inputs = {
-        name: getattr(options, name)
-        for name in ("url", "trace", "endpoint", "start", "span", "rate_scale", "slo", "seed")
-    }
-    summary = summarize(loop.requests, options.slo, inputs)
+    slo = options.replay.slo
+    summary = summarize(loop.requests, slo, _inputs(options))
     if options.requests_file is not None:
         write_requests(options.requests_file, loop.requests)
     if options.metrics_file is not None and scrapes is not None:
@@ -185,5 +162,20 @@ def _report(loop: OpenLoop, scrapes: Scrapes | None, options: LoadOptions) -> bo
     if options.json_file is not None:
         with atomic_writer(options.json_file, "--json") as file:
             file.write(json.dumps(summary, indent=2, allow_nan=False) + "\n")
-    click.echo("\n".join(render(summary, options.slo)), err=options.json_file == Path("-"))
+    click.echo("\n".join(render(summary, slo)), err=options.json_file == Path("-"))
     return bool(summary["failed"])
+
+
+def _inputs(options: LoadOptions) -> dict[str, Any]:
+    """The command line, as far as it makes the run what it is."""
+    replay = options.replay
+    return {
+        "url": options.server.url,
+        "trace": options.trace,
+        "endpoint": options.endpoint,
+        "start": replay.start,
+        "span": replay.span,
+        "rate_scale": replay.rate_scale,
+        "slo": replay.slo,
+        "seed": options.seed,
+    }

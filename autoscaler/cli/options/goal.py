@@ -6,28 +6,18 @@ from typing import Any, Literal
 
 import click
 
-from autoscaler.cli.options.option_group import option_group
+from autoscaler.cli.options.declared import option
 from autoscaler.cli.options.percent import PercentType
 
-goal_option = click.option(
-    "--goal",
-    type=PercentType(),
-    default="99%",
-    metavar="SHARE",
-    help="The share of requests that shall meet the SLO.",
-)
-"""Adds ``goal`` to a click command."""
 
-goal_options = option_group(
-    goal_option,
-    click.option(
-        "--count",
-        type=click.Choice(["avoidable", "all"]),
-        default="avoidable",
-        help="Which requests the goal is held against: those that an idle replica would not miss, or all.",
-    ),
-)
-"""Adds ``goal`` and ``count`` to a click command."""
+def goal_option() -> Any:
+    """The field ``goal`` of a command's options."""
+    return option(
+        type=PercentType(),
+        default="99%",
+        metavar="SHARE",
+        help="The share of requests that shall meet the SLO.",
+    )
 
 
 class InitialReplicas(click.ParamType["int | str"]):

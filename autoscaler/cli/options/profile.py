@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import click
+from typing import Any
 
+from autoscaler.cli.options.declared import option
 from autoscaler.cli.options.shell_completion import complete_profile
 
-profile_option = click.option(
-    "--profile",
-    default="gemma2-9b-h100",
-    metavar="NAME|FILE",
-    shell_complete=complete_profile,
-    help="Which model on which GPU.",
-)
-"""Adds ``profile`` to a click command."""
+
+def profile_option() -> Any:
+    """The field ``profile`` of a command's options."""
+    return option(
+        default="gemma2-9b-h100",
+        metavar="NAME|FILE",
+        shell_complete=complete_profile,
+        help="Which model on which GPU.",
+    )

@@ -8,83 +8,73 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from autoscaler.cli.options.option_group import option_group
+from autoscaler.cli.options.declared import Options, option
 from autoscaler.cli.options.profile import profile_option
 from autoscaler.cli.options.shell_completion import complete_startup
 
 if TYPE_CHECKING:
+    from autoscaler.cli.options.trace import Window
     from simulator.traces.rows import HashedRequest, Request
     from simulator.traces.trace import Trace
     from simulator.vllm.profile import Profile
+    from simulator.world.cluster import Routing
 
-replica_options = option_group(
-    profile_option,
-    click.option(
-        "--prefix-caching",
+
+class ReplicaOptions(Options):
+    """A simulated replica, and how requests find it."""
+
+    profile: str = profile_option()
+    prefix_caching: Literal["on", "off"] | None = option(
         type=click.Choice(["on", "off"]),
         help="Whether beginnings of prompts are found again, by the trace's hash_ids.  "
         "[default: the profile's]",
-    ),
-    click.option(
-        "--hash-block-tokens",
+    )
+    hash_block_tokens: int = option(
         type=click.IntRange(1, 1_000_000),
         default=512,
         metavar="N",
         help="With prefix caching: how many prompt tokens one of the hash_ids stands for.",
-    ),
-    click.option(
-        "--startup",
+    )
+    startup: str = option(
         default="warm-node",
         metavar="NAME[+NAME…]|SECONDS",
         shell_complete=complete_startup,
         help="How a replica starts: components or a preset, joined by + "
         "(see `autoscale startup --components`).",
-    ),
-    click.option(
-        "--price",
+    )
+    price: str | None = option(
         metavar="USD|machine=NAME|spot",
         help="Dollars a GPU-hour, or whose list price.  [default: on demand, where it is known]",
-    ),
-    click.option(
-        "--routing",
+    )
+    routing: Routing = option(
         type=click.Choice(["least-loaded", "round-robin", "random"]),
         default="least-loaded",
         help="How requests find a replica.",
-    ),
-    click.option("--seed", type=int, default=0, help="For start-up times and --routing random."),
-)
-"""Adds ``profile``, ``prefix_caching``, ``hash_block_tokens``, ``startup``, ``price``, ``routing`` and
-``seed`` to a click command."""
+    )
+    seed: int = option(type=int, default=0, help="For start-up times and --routing random.")
 
+    def read_profile(self) -> Profile:
+        """The profile, with or without prefix caching as the options say.
 
-def read_profile(name: str, prefix_caching: Literal["on", "off"] | None) -> Profile:
-    """The profile, with or without prefix caching as the options say.
+        Raises:
+            ProfileError: there is no such profile.
+            click.BadParameter: it cannot have prefix caching.
+        """
+        from simulator.vllm.profile import load_profile
 
-    Raises:
-        ProfileError: there is no such profile.
-        click.BadParameter: it cannot have prefix caching.
-    """
-    from simulator.vllm.profile import load_profile
-
-    profile = load_profile(name)
-    if prefix_caching is None:
-        return profile
-    try:
-        caching = prefix_caching == "on"
-        return replace(profile, scheduler=replace(profile.scheduler, enable_prefix_caching=caching))
-    except ValueError as error:
-        message = f"{error}: {profile.name} is one"
-        raise click.BadParameter(message, param_hint="--prefix-caching") from None
+        profile = load_profile(self.profile)
+        if self.prefix_caching is None:
+            return profile
+        try:
+            caching = self.prefix_caching == "on"
+            return replace(profile, scheduler=replace(profile.scheduler, enable_prefix_caching=caching))
+        except ValueError as error:
+            message = f"{error}: {profile.name} is one"
+            raise click.BadParameter(message, param_hint="--prefix-caching") from None
 
 
 def read_requests(
-    trace: Trace,
-    profile: Profile,
-    hash_block_tokens: int | None,
-    *,
-    start_s: float,
-    span_s: float | None,
-    rate_scale: float,
+    trace: Trace, profile: Profile, hash_block_tokens: int | None, window: Window
 ) -> Iterator[Request] | Iterator[HashedRequest]:
     """The part of a trace that is replayed; prompts' contents only where they make a difference.
 
@@ -94,9 +84,7 @@ def read_requests(
         click.UsageError: ``hash_block_tokens`` is given, and the profile has no prefix caching.
     """
     if profile.scheduler.enable_prefix_caching:
-        return trace.hashed_window(
-            hash_block_tokens or 512, start_s=start_s, span_s=span_s, rate_scale=rate_scale
-        )
+        return trace.hashed_window(hash_block_tokens or 512, **window)
     if hash_block_tokens is not None:
         raise click.UsageError("--hash-block-tokens needs --prefix-caching on")
-    return trace.window(start_s=start_s, span_s=span_s, rate_scale=rate_scale)
+    return trace.window(**window)

@@ -2,26 +2,38 @@
 
 from __future__ import annotations
 
-import click
+import os
+from typing import TYPE_CHECKING
 
+from autoscaler.cli.options.declared import Options, option
 from autoscaler.cli.options.finite import FiniteRange
-from autoscaler.cli.options.option_group import option_group
 
-server_options = option_group(
-    click.option("--url", required=True, help="The server, like http://localhost:8000."),
-    click.option("--model", metavar="NAME", help="The model to ask for.  [default: the first that it lists]"),
-    click.option(
-        "--api-key-env",
+if TYPE_CHECKING:
+    from autoscaler.client.endpoint import Endpoint
+
+
+class ServerOptions(Options):
+    """A server, and how it is asked."""
+
+    url: str = option(required=True, help="The server, like http://localhost:8000.")
+    model: str | None = option(
+        metavar="NAME", help="The model to ask for.  [default: the first that it lists]"
+    )
+    api_key_env: str = option(
         default="OPENAI_API_KEY",
         metavar="NAME",
         help="The environment variable that holds the API key, if it is set.",
-    ),
-    click.option(
-        "--request-timeout",
+    )
+    request_timeout: float = option(
         type=FiniteRange(0, min_open=True),
         default=600.0,
         metavar="S",
         help="A request that takes longer has failed.",
-    ),
-)
-"""Adds ``url``, ``model``, ``api_key_env`` and ``request_timeout`` to a click command."""
+    )
+
+    def endpoint(self) -> Endpoint:
+        """The server, to be entered and asked."""
+        from autoscaler.client.endpoint import Endpoint
+
+        key = os.environ.get(self.api_key_env)
+        return Endpoint(self.url, api_key=key, timeout_s=self.request_timeout)

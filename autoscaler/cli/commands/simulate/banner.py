@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 def defaults_text(options: SimulateOptions) -> str:
     """What the user left out, and what was taken for it."""
     shown = [
-        f"{name.replace('_', '-')}={_shown(name, getattr(options, name))}"
-        for name in options.defaults
+        f"{name.replace('_', '-')}={_shown(name, value)}"
+        for name, value in options.defaults.items()
         if name not in _NOTHING_BY_DEFAULT and not (options.only_fixed and name in FOR_POLICIES)
     ]
     if not options.names_scaling:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from autoscaler.cli.commands.simulate.options import FOR_POLICIES, PlannedRun, SimulateOptions
+from autoscaler.cli.commands.simulate.options import FOR_POLICIES, SimulateOptions
+from autoscaler.cli.commands.simulate.planned_runs import PlannedRun
 from autoscaler.errors import Diagnostic, PolicyError, TraceError
 from simulator.run.scenario import FixedScaling
 

@@ -50,7 +50,7 @@ def check_outputs(options: SimulateOptions, labels: Sequence[str]) -> None:
             message = f"{option} writes one file a run, and {path} cannot hold {len(labels)}: name a file"
             raise click.UsageError(message)
     files = [(option, file) for option, path in outputs(options) for file in _files(option, path, labels)]
-    named = (options.trace, *options.policies, options.profile, options.startup)
+    named = (options.trace, *options.policies, options.replica.profile, options.replica.startup)
     check_files(files, [*named, *options.series.values()])
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
@@ -22,10 +21,11 @@ from autoscaler.cli.commands.simulate.banner import (
 )
 from autoscaler.cli.commands.simulate.checks import check_effect, check_nodes, check_pipe, check_queries
 from autoscaler.cli.commands.simulate.judge import Judge, initial_replicas, review
-from autoscaler.cli.commands.simulate.options import DEFAULT_POLICY, STDOUT, PlannedRun, SimulateOptions
+from autoscaler.cli.commands.simulate.options import STDOUT, SimulateOptions
+from autoscaler.cli.commands.simulate.planned_runs import PlannedRun, planned_runs
 from autoscaler.cli.commands.simulate.result_files import check_outputs, outputs, write_outputs
-from autoscaler.cli.options.replicas import read_profile, read_requests
-from simulator.figures import counted, goal
+from autoscaler.cli.options.replicas import read_requests
+from simulator.figures import goal
 from simulator.report.summary import summarize
 from simulator.report.terminal import render_terminal
 from simulator.run.event_loop import simulate
@@ -34,13 +34,12 @@ from simulator.run.scenario import FixedScaling, Scenario
 from simulator.startup.choices import load_startup
 from simulator.startup.nodes import NodeLimits
 from simulator.startup.prices import find_price
-from simulator.traces.trace import Trace, resolve_trace
+from simulator.traces.trace import Trace
 from simulator.verdict.goal import Goal
 from simulator.verdict.unavoidable import IdleReplica
 from simulator.vllm.request_table import Slo
 
 if TYPE_CHECKING:
-    from autoscaler.documents.policies import LoadedPolicy
     from simulator.traces.rows import HashedRequest, Request
     from simulator.traces.series import Series
 
@@ -57,13 +56,13 @@ def run(options: SimulateOptions) -> int:
 
     Raises InputError for what is wrong in a file, click's usage errors for the command line.
     """
-    runs = _labelled([*_policies(options), *map(FixedScaling, options.fixed)])
+    runs = planned_runs(options)
     check_outputs(options, [run.label for run in runs])
     check_effect(runs, options)
     check_queries(runs, options)
     check_nodes(runs, options)
     scenario = _scenario(options)
-    trace = Trace(resolve_trace(options.trace), options.bad_rows)
+    trace = options.replay.open(options.trace)
     check_pipe(trace.path, runs, options)
     click.echo(defaults_text(options), err=True)
     for run_ in runs if options.check else ():
@@ -72,7 +71,7 @@ def run(options: SimulateOptions) -> int:
     judge = _judge(trace, scenario, options)
     if any(run.policy for run in runs):  # fixed replicas are there from the start
         click.echo(startup_text(scenario), err=True)
-    if not judge.rereadable and {"initial_replicas", "baseline"} & set(options.defaults):
+    if not judge.rereadable and {"initial_replicas", "baseline"} & options.defaults.keys():
         click.echo(PIPE_TEXT, err=True)
     begun = _begun(runs, judge, options)
     results = [_simulate(run, trace, own, options) for run, own in zip(runs, begun, strict=True)]
@@ -153,70 +152,32 @@ def _summaries(
 def _bound_hours(judge: Judge, options: SimulateOptions) -> float | None:
     from autoscaler.cli.commands.bound_lookup import find_bound
 
-    trace = Trace(resolve_trace(options.trace), options.bad_rows)
-    window = {"start_s": options.start, "span_s": options.span, "rate_scale": options.rate_scale}
+    trace, window = options.replay.open(options.trace), options.replay.window
     document = find_bound(trace, window, judge.scenario, (options.goal,), lambda: judge.requests(None))
     hours: float | None = document["goal_replica_hours"]
     return hours
 
 
-def _policies(options: SimulateOptions) -> Iterator[LoadedPolicy]:
-    names = options.policies if options.names_scaling else (DEFAULT_POLICY,)
-    if not names:
-        return
-    # A fixed number of replicas needs no validators, which are most of the time to start.
-    from autoscaler.documents.library import find_policy
-    from autoscaler.exchange.convert import load_any
-
-    for name in names:
-        policies, remarks = load_any(find_policy(name))
-        for remark in remarks:
-            click.echo(str(remark), err=True)
-        yield from policies
-
-
-def _labelled(scalings: Sequence[LoadedPolicy | FixedScaling]) -> list[PlannedRun]:
-    """A label for each run: policies of one name have their files beside it, what is left is numbered."""
-    names = [_name(scaling) for scaling in scalings]
-    for index, (name, scaling) in enumerate(zip(tuple(names), scalings, strict=True)):
-        others = [one for one in scalings if not isinstance(one, FixedScaling) and _name(one) == name]
-        if not isinstance(scaling, FixedScaling) and len({one.file for one in others}) > 1:
-            names[index] = f"{name} ({Path(scaling.file).name})"
-    seen: Counter[str] = Counter()
-    labels = []
-    for name in names:
-        seen[name] += 1
-        labels.append(name if seen[name] == 1 else f"{name} ({seen[name]})")
-    return [PlannedRun(label, scaling) for label, scaling in zip(labels, scalings, strict=True)]
-
-
-def _name(scaling: LoadedPolicy | FixedScaling) -> str:
-    return (
-        counted(scaling.replicas, "replica")
-        if isinstance(scaling, FixedScaling)
-        else scaling.policy.metadata.name
-    )
-
-
 def _scenario(options: SimulateOptions) -> Scenario:
-    profile = read_profile(options.profile, options.prefix_caching)
-    startup = load_startup(options.startup)
+    replica = options.replica
+    profile = replica.read_profile()
+    startup = load_startup(replica.startup)
     return Scenario(
         profile=profile,
         startup=startup if options.startup_spread == "on" else startup.without_spread(),
         nodes=_nodes(options),
-        price=find_price(profile.gpu, profile.gpus_per_replica, options.price),
-        slo=Slo(**options.slo),
-        routing=options.routing,
+        price=find_price(profile.gpu, profile.gpus_per_replica, replica.price),
+        slo=Slo(**options.replay.slo),
+        routing=replica.routing,
         scrape_interval_s=options.scrape_interval,
         metrics_lag_s=options.metrics_lag,
-        seed=options.seed,
+        seed=replica.seed,
         clock_start=options.clock_start,
         keep_requests=bool(options.requests_file or options.html_file),
         keep_decisions=bool(options.decisions_file or options.html_file),
         timeline_interval_s=options.timeline_interval,
         series=_series(options),
-        hash_block_tokens=options.hash_block_tokens,
+        hash_block_tokens=replica.hash_block_tokens,
     )
 
 
@@ -227,7 +188,7 @@ def _series(options: SimulateOptions) -> dict[str, Series]:
     from simulator.traces.series import read_series
 
     return {
-        name: read_series(file).shifted(options.start, options.rate_scale)
+        name: read_series(file).shifted(options.replay.start, options.replay.rate_scale)
         for name, file in options.series.items()
     }
 
@@ -265,7 +226,7 @@ def _progress(label: str, trace: Trace, options: SimulateOptions) -> Iterator[Ca
         yield None
         return
     # The bar needs the end; reading a trace takes a small part of replaying it.
-    last_s = max(time_s for time_s, _, _ in _window(trace, options))
+    last_s = max(time_s for time_s, _, _ in trace.window(**options.replay.window))
     with click.progressbar(length=max(1, int(last_s)), label=label, file=sys.stderr) as bar:
         yield lambda now: bar.update(int(now) - bar.pos)
         bar.update(int(last_s) - bar.pos)
@@ -275,18 +236,8 @@ def _requests(
     trace: Trace, scenario: Scenario, options: SimulateOptions
 ) -> Iterator[Request] | Iterator[HashedRequest]:
     given = "hash_block_tokens" not in options.defaults
-    return read_requests(
-        trace,
-        scenario.profile,
-        options.hash_block_tokens if given else None,
-        start_s=options.start,
-        span_s=options.span,
-        rate_scale=options.rate_scale,
-    )
-
-
-def _window(trace: Trace, options: SimulateOptions) -> Iterator[tuple[float, int, int]]:
-    return trace.window(start_s=options.start, span_s=options.span, rate_scale=options.rate_scale)
+    tokens = options.replica.hash_block_tokens if given else None
+    return read_requests(trace, scenario.profile, tokens, options.replay.window)
 
 
 def _inputs(run: PlannedRun, options: SimulateOptions, scenario: Scenario) -> dict[str, Any]:
@@ -294,17 +245,15 @@ def _inputs(run: PlannedRun, options: SimulateOptions, scenario: Scenario) -> di
     policy = run.policy.policy if run.policy else None
     return {
         "trace": Path(options.trace).name,
-        "start_s": options.start,
-        "span_s": options.span,
-        "rate_scale": options.rate_scale,
-        "bad_rows": options.bad_rows,
+        **options.replay.window,
+        "bad_rows": options.replay.bad_rows,
         "policy": policy.model_dump(mode="json", by_alias=True, exclude_none=True) if policy else None,
         "replicas": run.scaling.replicas if isinstance(run.scaling, FixedScaling) else None,
         "initial_replicas": scenario.initial_replicas,
         "profile": asdict(scenario.profile),
         "startup": asdict(scenario.startup),
         "nodes": None if scenario.nodes is None else asdict(scenario.nodes),
-        "price": options.price,
+        "price": options.replica.price,
         "routing": scenario.routing,
         "slo": {"ttft_s": scenario.slo.ttft_s, "tpot_s": scenario.slo.tpot_s},
         "scrape_interval_s": scenario.scrape_interval_s,
