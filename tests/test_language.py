@@ -14,6 +14,13 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 
 CLEAN = (
+    "autoscaler/api",
+    "autoscaler/decision",
+    "autoscaler/documents",
+    "autoscaler/exchange",
+    "autoscaler/history",
+    "autoscaler/lint",
+    "autoscaler/metrics",
     "README.md",
     "CONTRIBUTING.md",
     "docs",
@@ -22,15 +29,17 @@ CLEAN = (
     "benchmarks",
     "tools",
     "tests/servers",
+    "simulator/bound",
     "simulator/calibration",
     "simulator/compiled.py",
     "simulator/documents",
     "simulator/emulator",
     "simulator/figures.py",
-    "simulator/report/assets",
+    "simulator/report",
     "simulator/run",
     "simulator/startup",
     "simulator/traces",
+    "simulator/verdict",
     "simulator/vllm",
     "simulator/world",
 )

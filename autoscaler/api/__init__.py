@@ -1,1 +1,1 @@
-"""What users write and read back: the policy's models, rules, schema and status."""
+"""The API of a ScalingPolicy: its models, rules, schema and status."""

@@ -1,8 +1,9 @@
 """The catalogue of signals: each is one entry, and everything else about signals is derived from it.
 
 Pure data, at the bottom of the house: the models, the rules, the queries and the simulator read it.
-Upstream's metric names stand here alone, because upstream renames them. Sources: vLLM's ``vllm/v1/metrics``
-as of 0.26 and 0.33, NVIDIA's DCGM exporter, and the endpoint picker of the Gateway API inference extension.
+Upstream's metric names are in this file only, because upstream renames them. Sources: vLLM's
+``vllm/v1/metrics`` as of 0.26 and 0.33, NVIDIA's DCGM exporter, and the endpoint picker of the Gateway
+API inference extension.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Self
 
 
 class Scope(StrEnum):
-    """Whether a signal has a value for each pod, or one for all of them."""
+    """The scope of a signal's value: one for each pod, or one for all of them."""
 
     POD = "pod"
     CLUSTER = "cluster"
@@ -44,21 +45,21 @@ class SignalSource:
     name: str
     """The metric's name in the newest version."""
     spellings: tuple[str, ...] = ()
-    """Other names of the same that are in use beside it."""
+    """Other names of the same metric that are in use too."""
     formerly: tuple[str, ...] = ()
-    """What older versions called it."""
+    """The metric's names in older versions."""
     scale: float = 1.0
-    """The metric times this is the signal in its own unit."""
+    """The factor from the metric's unit to the signal's."""
     about_other_pods: bool = False
     """The exporter reports on the pods that use its GPUs. The labels are ``pod`` and ``namespace``, or
     ``exported_pod`` and ``exported_namespace`` where a scrape keeps the first for the exporter itself."""
     alongside: tuple[str, ...] = ()
     """Other metrics of the same exporter, where this one has no series before its first request."""
     exporters: str = ""
-    """A regular expression of that exporter's pods, whose ``up`` says the same as ``alongside``."""
+    """A regular expression of that exporter's pods, whose ``up`` proves the same as ``alongside``."""
     labels: tuple[str, ...] = ("model_name", "engine")
-    """The labels that the exporter itself gives the metric, which tell its series apart: series of one pod
-    that agree in them and come from several scrapes are one series."""
+    """The labels that the exporter itself gives the metric, and that distinguish its series: series of one
+    pod that agree in them and come from several scrapes are one series."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -68,13 +69,13 @@ class SignalSource:
 
 @dataclass(frozen=True, slots=True)
 class ValueBounds:
-    """The values that a signal can have, in its unit; NaN and the infinities never are."""
+    """The values that a signal can have, in its unit; never NaN or an infinity."""
 
     low: float = 0.0
     high: float = inf
 
     def hold(self, value: float) -> bool:
-        """Whether the value can be."""
+        """True if the signal can have this value."""
         return self.low <= value <= self.high and value < inf
 
     def __str__(self) -> str:
@@ -92,7 +93,7 @@ _OF_A_SHARE = ValueBounds(high=1.05)
 
 @dataclass(frozen=True, slots=True)
 class SignalInfo:
-    """What a signal is; the sources are added up."""
+    """The entry of a signal; the sources are added up."""
 
     unit: str
     scope: Scope
@@ -101,7 +102,7 @@ class SignalInfo:
     the pods of the cluster."""
     sources: tuple[SignalSource, ...]
     exists_at_zero: bool = False
-    """There is a value while there are no replicas."""
+    """The signal has a value while there are no replicas."""
     counts_ended: bool = False
     """Counts requests that ended. Those that end in a draining pod are as real as any others."""
     optional: bool = False
@@ -109,27 +110,27 @@ class SignalInfo:
 
     @property
     def is_share(self) -> bool:
-        """Whether a value is each pod's own share."""
+        """True if a value is each pod's own share."""
         return self.unit == SHARE
 
     @property
     def is_quantile(self) -> bool:
-        """Whether it is one value over all pods: a quantile cannot be averaged or summed over pods."""
+        """True for one value over all pods: a quantile cannot be averaged or summed over pods."""
         return self.series is Reduction.QUANTILE
 
     @property
     def is_gauge(self) -> bool:
-        """Whether it is a value of the moment, over no window."""
+        """True for an instantaneous value, which has no window."""
         return all(source.kind is Kind.GAUGE for source in self.sources)
 
     @property
     def abstains(self) -> bool:
-        """Whether it has no value without requests, and nothing is wrong then."""
+        """True if the signal has no value without requests, which is then not a fault."""
         return self.is_quantile or any(source.alongside for source in self.sources)
 
     @property
     def bounds(self) -> ValueBounds:
-        """The values that can be; any other is not a sample, and its pod is missing."""
+        """The possible values; any other is not a sample, and its pod is missing."""
         return _OF_A_SHARE if self.is_share else _NOT_NEGATIVE
 
 
@@ -159,10 +160,10 @@ _PICKER = SignalSource(
     exporters="(.+-)?epp(-.+)?",
 )
 """The endpoint picker; the charts of the inference extension and of llm-d call its pods ``NAME-epp-...``.
-llm-d's name comes first; its router says both with one value (llm-d/llm-d-router#1661)."""
+llm-d's name comes first; its router exports both names with one value (llm-d/llm-d-router#1661)."""
 
 GATEWAY_QUEUE = _PICKER.names
-"""What endpoint pickers call their queue. `autoscale batch` exports its own queue under all of them."""
+"""The endpoint pickers' names of their queue. `autoscale batch` exports its own queue under all of them."""
 
 
 class Signal(StrEnum):
@@ -218,7 +219,8 @@ class Signal(StrEnum):
             (SignalSource(Kind.HISTOGRAM, "vllm:time_to_first_token_seconds"),),
         ),
     )
-    """Time to the first token: the quantile over all requests of the window. Abstains while nobody asks."""
+    """Time to the first token: the quantile over all requests of the window. Abstains while there are no
+    requests."""
     ITL = (
         "itl",
         SignalInfo(
@@ -234,8 +236,8 @@ class Signal(StrEnum):
             ),
         ),
     )
-    """Time between output tokens: the quantile over all tokens of the window. Abstains while nobody asks,
-    and blind below 10 ms, the first bucket."""
+    """Time between output tokens: the quantile over all tokens of the window. Abstains while there are no
+    requests, and is blind below 10 ms, the first bucket."""
     PROMPT_TOKENS_RATE = (
         "promptTokensPerSecond",
         SignalInfo(
@@ -294,7 +296,7 @@ RENAMED_METRICS: dict[str, str] = {
     "vllm:gpu_prefix_cache_queries": "vllm:prefix_cache_queries",
     "vllm:gpu_prefix_cache_hits": "vllm:prefix_cache_hits",
 } | {old: source.name for signal in Signal for source in signal.info.sources for old in source.formerly}
-"""vLLM's old name -> its new one. 0.9 and 0.10 export both, later versions the new one only."""
+"""vLLM's old name -> its new one. 0.9 and 0.10 export both names, later versions only the new one."""
 
 REMOVED_METRICS: dict[str, str] = {
     "vllm:num_requests_swapped": "vLLM v1 preempts by computing again; see vllm:num_preemptions_total",
@@ -304,4 +306,4 @@ REMOVED_METRICS: dict[str, str] = {
     ),
     "vllm:time_per_prefill_token_request_seconds": "see vllm:request_prefill_time_seconds",
 }
-"""vLLM's metrics that went without a new name -> what to use instead."""
+"""vLLM's metrics that were removed without a successor -> the advice."""

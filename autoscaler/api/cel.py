@@ -29,14 +29,14 @@ def _entries(rules: FieldRules) -> tuple[CelRule, ...]:
 
 
 CEL_RULES = {rules.of: _entries(rules) for rules in (TARGET_RULES, METRIC_RULES, SCHEDULE_RULES, SPEC_RULES)}
-"""By the name of the model that ``self`` is. Defaults are filled in before a rule is looked at."""
+"""By the name of the model that ``self`` is. Defaults are filled in before a rule is evaluated."""
 
 
 def quantity_rules(above: float | None, least: float | None, most: float | None) -> list[CelRule]:
-    """The limits of a quantity: above one number, at least one, at most one; None is no limit.
+    """The limits of a quantity: above one number, at least one, at most one; None sets no limit.
 
-    A schema can only limit those that are written as integers, and its pattern refuses what is no
-    quantity.
+    A schema can only limit quantities that are written as integers, and its pattern refuses what is not
+    a quantity.
     """
     limits = (
         (above, "isGreaterThan", "{}", "must be above {}"),

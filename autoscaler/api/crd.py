@@ -1,7 +1,7 @@
 """The CustomResourceDefinition of a ScalingPolicy, generated from the models.
 
 The API server wants a structural schema: every ``$ref`` written out, OpenAPI 3.0's words for
-limits, and no type that is one of several but for integer-or-string.
+limits, and no union of types except integer-or-string.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ PLURAL = "scalingpolicies"
 CRD_NAME = f"{PLURAL}.{GROUP}"
 
 _DROPPED = {"$ref", "$defs", "title", "additionalProperties"}
-"""The last is what pruning and strict field validation see to."""
+"""Pruning and strict field validation replace the last."""
 _FIRST = ("description", "type", "default")
 _LIST_KEYS = {"schedules": "name", "conditions": "type"}
 _ATOMIC = {"lastDecision", "history"}
@@ -125,7 +125,7 @@ def _structural(part: dict[str, Any], definitions: dict[str, Any]) -> dict[str, 
 
 
 def _in_order(part: dict[str, Any]) -> dict[str, Any]:
-    """What a reader looks for first, first; a description is one paragraph."""
+    """The part with its most wanted keys first, and its description as one paragraph."""
     if "description" in part:
         part["description"] = " ".join(part["description"].split())
     return {key: part[key] for key in _FIRST if key in part} | part
@@ -156,7 +156,7 @@ def _quantity(part: dict[str, Any]) -> dict[str, Any]:
 
 
 def _without_defaults(part: Any) -> Any:
-    """Nobody but the controller fills in a status."""
+    """The part without defaults: only the controller fills in a status."""
     if isinstance(part, list):
         return [_without_defaults(item) for item in part]
     if not isinstance(part, dict):
@@ -165,7 +165,7 @@ def _without_defaults(part: Any) -> Any:
 
 
 def _openapi_limits(part: dict[str, Any]) -> dict[str, Any]:
-    """OpenAPI 3.0 says in a word of its own that a limit does not belong to the range."""
+    """The limits in OpenAPI 3.0's words, where exclusive limits are booleans beside the limit."""
     result = dict(part)
     for exclusive, limit in (("exclusiveMinimum", "minimum"), ("exclusiveMaximum", "maximum")):
         if exclusive in result:

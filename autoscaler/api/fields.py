@@ -1,4 +1,4 @@
-"""What the fields of our documents are made of: their types, and the class that all parts share."""
+"""The types of the fields in our documents, and the base class of all parts."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ Ratio = Annotated[
 
 
 class ApiModel(BaseModel):
-    """What every part of our documents is like: frozen, camelCase in YAML, no unknown field."""
+    """The base of every part of our documents: frozen, camelCase in YAML, no unknown field."""
 
     model_config = ConfigDict(
         frozen=True,
@@ -106,7 +106,7 @@ class ApiModel(BaseModel):
     )
 
     def enforce(self, rules: FieldRules) -> Self:
-        """Checks the rules between fields; all they find in one error, a ``PydanticCustomError``."""
+        """Checks the rules between fields; raises all their findings as one ``PydanticCustomError``."""
         found: list[str] = []
         rules.check(_plain(self), lambda path, message: found.append(f"{_dotted(path)} {message}".strip()))
         if found:

@@ -39,7 +39,7 @@ DEFAULT_QUANTILE = 0.95
 
 
 class Target(ApiModel):
-    """What the autoscaler steers a metric to, in the shape of HPA's MetricTarget."""
+    """The target of a metric, in the shape of HPA's MetricTarget."""
 
     type: TargetType
     """`PodsAverage`: HPA's Pods metric, the mean over the pods that answer.
@@ -79,7 +79,7 @@ class CloudMonitoring(ApiModel):
     """`ALIGN_NONE` takes each series' newest point at its own time; the others make one of the last
     windowSeconds: a rate of a counter, a percentile of a distribution."""
     cross_series_reducer: Literal["REDUCE_NONE", "REDUCE_SUM", "REDUCE_MEAN", "REDUCE_MAX"] = "REDUCE_NONE"
-    """What makes one series of several; needs an aligner."""
+    """Combines several series into one; needs an aligner."""
 
 
 class Metric(ApiModel):
@@ -101,7 +101,7 @@ class Metric(ApiModel):
     """With `AverageValue` and `Value`: which of HPA's metric types this is. They differ where series
     are negative, and in the reason of a failure. Default: `External`."""
     target: Target
-    """What to steer the metric to."""
+    """The value that the metric should have."""
     role: Role = Role.DRIVER
     """`Guard`: never scales up; keeps a scale-down from going below what this metric needs."""
     max_age_seconds: Annotated[Int, Field(ge=1, le=86400)] | None = None
@@ -211,7 +211,7 @@ class RemainingCapacity(ApiModel):
     """No scale-down below the replicas that could carry the current load."""
 
     enabled: Bool | None = None
-    """Whether this guard is on. Default: true (`LLM`), false (`HPA`)."""
+    """Switches this guard on or off. Default: true (`LLM`), false (`HPA`)."""
     kv_cache_usage: Share = Field(default=800, json_schema_extra={"default": "800m"})
     """The mean KV-cache usage (0 to 1) that the remaining replicas may reach."""
     waiting: Milli = Field(default=1000, json_schema_extra={"default": 1})
@@ -227,14 +227,14 @@ class RejectedRequests(ApiModel):
 
 
 class Guards(ApiModel):
-    """What HPA gets wrong for LLMs. All on with `semantics: LLM`, all off with `HPA`."""
+    """Corrections of HPA for LLM serving. All on with `semantics: LLM`, all off with `HPA`."""
 
     pending_replicas: PendingReplicas = PendingReplicas.model_construct()
-    """Whether replicas that are on their way count."""
+    """Counts replicas that are not ready yet."""
     remaining_capacity: RemainingCapacity = RemainingCapacity.model_construct()
-    """What the remaining replicas must be able to carry after a scale-down."""
+    """The load that the remaining replicas must be able to carry after a scale-down."""
     rejected_requests: RejectedRequests = RejectedRequests.model_construct()
-    """Whether refused requests count as demand."""
+    """Counts refused requests as demand."""
     complete_data_for_scale_down: Bool | None = None
     """A scale-down needs a fresh sample of every ready pod for every metric; metrics whose
     `missingData` is not `Hold` decide for themselves. Default: true (`LLM`), false (`HPA`)."""
@@ -273,7 +273,7 @@ class Schedule(ApiModel):
 
 
 class Spec(ApiModel):
-    """What to scale, between which bounds, on which metrics, how fast."""
+    """The target of a policy, its bounds, its metrics and its speed."""
 
     scale_target_ref: ScaleTargetRef
     """The workload to scale."""
@@ -298,7 +298,7 @@ class Spec(ApiModel):
     guards: Guards = Guards.model_construct()
     """Protection against what HPA gets wrong for LLMs."""
     fallback: Fallback | None = None
-    """What to run when no metric can be used for a while. Default: hold the current replicas."""
+    """The replicas to run when no metric has been usable for a while. Default: hold the current replicas."""
     schedules: Annotated[tuple[Schedule, ...], Field(max_length=32)] = ()
     """While several are open, the highest of their minReplicas and of their maxReplicas count."""
     sync_period_seconds: Annotated[Int, Field(ge=1, le=3600)] = 15
@@ -327,12 +327,12 @@ class Spec(ApiModel):
 
     @property
     def credits_pending(self) -> bool:
-        """Whether guards.pendingReplicas is on."""
+        """True if guards.pendingReplicas is on."""
         return self._by_semantics(self.guards.pending_replicas.credit)
 
     @property
     def needs_complete_data(self) -> bool:
-        """Whether guards.completeDataForScaleDown is on."""
+        """True if guards.completeDataForScaleDown is on."""
         return self._by_semantics(self.guards.complete_data_for_scale_down)
 
     def max_age_seconds(self, metric: Metric) -> float:
@@ -342,7 +342,7 @@ class Spec(ApiModel):
         return LLM_MAX_AGE_SECONDS if self.semantics is Semantics.LLM else float("inf")
 
     def missing_data(self, metric: Metric) -> MissingData:
-        """What a pod without a usable sample means for a metric that may leave it to the guard."""
+        """The meaning of a pod without a usable sample for a metric: its own, or by default the guard's."""
         if metric.missing_data is not None:
             return metric.missing_data
         return MissingData.HOLD if self.needs_complete_data else MissingData.CONSERVATIVE

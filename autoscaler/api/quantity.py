@@ -30,7 +30,7 @@ _SUFFIXES = {
 def parse_quantity(raw: object) -> Fraction:
     """The exact value of a quantity given as a string or a number.
 
-    Raises ``ValueError`` for anything else (a bool is no number), and for NaN and infinities.
+    Raises ``ValueError`` for anything else (a bool is not a number), and for NaN and infinities.
     """
     number = isinstance(raw, int | float | str) and not isinstance(raw, bool)
     match = _NUMBER.fullmatch(str(raw)) if number and len(str(raw)) <= MAX_QUANTITY_LENGTH else None

@@ -99,7 +99,7 @@ def below(path: FieldPath, say: Say) -> Say:
 
 
 def entries(data: Data, key: str) -> list[tuple[int, Data]]:
-    """The objects of a list with their indices; what is no object is the models' to report."""
+    """The objects of a list with their indices; the models report an entry that is not an object."""
     items = data.get(key)
     if not isinstance(items, list):
         return []
@@ -107,5 +107,5 @@ def entries(data: Data, key: str) -> list[tuple[int, Data]]:
 
 
 def is_integer(value: Any) -> TypeGuard[int]:
-    """Whether a value is an integer, which true and false are not."""
+    """True if a value is an integer, which true and false are not."""
     return isinstance(value, int) and not isinstance(value, bool)

@@ -60,7 +60,7 @@ def _zone(name: str) -> ZoneInfo:
 def window_seconds(start: str, end: str, time_zone: str) -> int | None:
     """How long a window lasts that one cron expression opens and another closes.
 
-    None where they are no window: one of them is wrong or never happens, or the window is shorter
+    None where they are not a window: one of them is wrong or never happens, or the window is shorter
     than a minute or longer than a schedule may be.
     """
     try:
@@ -74,13 +74,13 @@ def window_seconds(start: str, end: str, time_zone: str) -> int | None:
 
 
 def cron_fault(cron: str) -> str | None:
-    """What is wrong with a cron expression; None where it is fine."""
+    """The fault of a cron expression; None for a valid one."""
     from cronsim import CronSim, CronSimError
 
     right = f'write five fields: {CRON_FIELDS}, e.g. "0 8 * * MON-FRI"'
     count = len(cron.split())
     if count != 5:
-        return f'is no cron expression, as "{cron}" has {count} field{"" if count == 1 else "s"}: {right}'
+        return f'is not a cron expression, as "{cron}" has {count} field{"" if count == 1 else "s"}: {right}'
     try:
         next(CronSim(cron, datetime(2024, 1, 1, tzinfo=UTC)))
     except CronSimError as error:
@@ -94,7 +94,7 @@ def cron_fault(cron: str) -> str | None:
 
 
 def _is_right_in_some_month(cron: str) -> bool:
-    """Whether a wrong expression is right in other months: CronSim takes 31 February for a wrong day."""
+    """True if a refused expression is right in other months: to CronSim 31 February is a wrong day."""
     from cronsim import CronSim, CronSimError
 
     *fields, month, day_of_week = cron.split()
@@ -108,7 +108,7 @@ def _is_right_in_some_month(cron: str) -> bool:
 
 
 def time_zone_fault(name: str) -> str | None:
-    """What is wrong with the name of a time zone; None where it is fine."""
+    """The fault of a time zone's name; None for a known zone."""
     try:
         _zone(name)
     except ValueError:

@@ -1,7 +1,7 @@
-"""The status of a ScalingPolicy: what a controller tells about a policy, and what it remembers.
+"""The status of a ScalingPolicy: a controller's report on a policy, and its memory.
 
 In Python times are seconds since the epoch; in JSON they are RFC 3339. ``History`` keeps nine
-digits of the second, so that a restart goes on with exactly the memory that was written.
+digits of the second, so that a restart resumes with exactly the memory that was written.
 
 Build one, and ``as_json`` gives what ``PolicyStore.write_status`` takes; ``read_status`` goes the
 other way. Texts and lists that grow with the workload are cut to a bound, so that a status can
@@ -74,7 +74,7 @@ Names = Annotated[tuple[Text, ...], Field(max_length=MAX_NAMES), BeforeValidator
 
 
 class ConditionType(StrEnum):
-    """The conditions of a policy: HPA's four, and what only we can tell."""
+    """The conditions of a policy: HPA's four, and our own."""
 
     ABLE_TO_SCALE = "AbleToScale"
     SCALING_ACTIVE = "ScalingActive"
@@ -135,7 +135,7 @@ class DecisionStep(_Part):
 
 
 class MetricStatus(_Part):
-    """What one metric said, and what became of its samples."""
+    """The result of one metric, and the use of its samples."""
 
     name: Annotated[str, Field(max_length=128)]
     """The metric's name in the policy, or the guard's."""
@@ -144,15 +144,15 @@ class MetricStatus(_Part):
     value: Annotated[str, Field(max_length=32)] | None = None
     """The value as a quantity: per pod, or in all for `Value`. Absent where there was none."""
     target: Annotated[str, Field(max_length=32)]
-    """What it is steered to, as a quantity."""
+    """The metric's target, as a quantity."""
     replicas: Count | None = None
-    """What it proposed; for a guard, what could carry the load. Absent where it was unusable."""
+    """The proposed replicas; for a guard, the replicas that could carry the load. Absent if unusable."""
     reason: Annotated[str, Field(max_length=128)]
     """One word for machines."""
     message: Text = ""
     """One sentence for people."""
     complete: bool
-    """Whether every pod that should have a usable sample has one."""
+    """True if every pod that should have a usable sample has one."""
     used: Count = 0
     """How many samples counted."""
     missing: Count = 0
@@ -175,17 +175,17 @@ class LastDecision(_Part):
     desired_replicas: Count
     """The replicas that it wants."""
     action: Action
-    """What became of it. Only `Scaled` was written to the target."""
+    """The outcome of the decision. Only `Scaled` was written to the target."""
     note: Text = ""
-    """What the target or the cluster said to it."""
+    """The answer of the target or the cluster."""
     reason: Annotated[str, Field(max_length=128)]
-    """The reason of the stage that settled it."""
+    """The reason of the stage that settled the decision."""
     message: Text = ""
     """That stage's sentence."""
     steps: Annotated[tuple[DecisionStep, ...], Field(max_length=MAX_STEPS)] = ()
     """The stages in order."""
     metrics: Annotated[tuple[MetricStatus, ...], Field(max_length=MAX_METRICS)] = ()
-    """What each metric said."""
+    """The result of each metric."""
 
 
 class PastDecision(_Part):
@@ -202,7 +202,7 @@ class PastDecision(_Part):
     desired_replicas: Count
     """The replicas that they wanted."""
     action: Action
-    """What became of them."""
+    """Their outcome."""
     reason: Annotated[str, Field(max_length=128)]
     """The reason of the stage that settled them."""
     message: Text = ""
@@ -213,9 +213,9 @@ class PastRecommendation(_Part):
     """An unstabilized recommendation."""
 
     replicas: Count
-    """What was recommended."""
+    """The recommended replicas."""
     time: ExactTime
-    """When."""
+    """The time of the recommendation."""
 
 
 class PastChange(_Part):
@@ -224,7 +224,7 @@ class PastChange(_Part):
     change: Annotated[int, Field(ge=1, le=MAX_INT32)]
     """By how many; positive in both directions."""
     time: ExactTime
-    """When."""
+    """The time of the recommendation."""
     outdated: bool | None = None
     """True where the next change may take its place although a period that was lengthened reaches it."""
 
@@ -236,10 +236,10 @@ Changes = Annotated[tuple[PastChange, ...], Field(max_length=MAX_HISTORY), Befor
 
 
 class History(_Part):
-    """What the next decision depends on: written so that a restart goes on as if nothing happened."""
+    """The memory that the next decision depends on, so that a restart changes no decision."""
 
     target: Annotated[str, Field(max_length=512)]
-    """Whose history it is, as `apiVersion/kind/name`: that of another target counts for nothing."""
+    """The history's target, as `apiVersion/kind/name`; the history of another target is ignored."""
     recommendations: Recommendations = ()
     """Within the stabilization windows, in the order that the engine keeps them."""
     up_events: Changes = ()
@@ -251,7 +251,7 @@ class History(_Part):
     pending_since: ExactTime | None = None
     """Since when fewer replicas are ready than ordered."""
     scaled_to_zero: bool = False
-    """Whether the 0 replicas are this policy's own doing."""
+    """True if this policy itself scaled to the 0 replicas."""
 
 
 class PolicyStatus(_Part):

@@ -34,7 +34,7 @@ class TargetType(StrEnum):
 
 
 class MissingData(StrEnum):
-    """What a pod without a usable sample means."""
+    """The meaning of a pod without a usable sample."""
 
     HOLD = "Hold"
     CONSERVATIVE = "Conservative"
@@ -42,7 +42,7 @@ class MissingData(StrEnum):
 
 
 class Role(StrEnum):
-    """Whether a metric proposes replicas, or only keeps others from removing them."""
+    """The part of a metric: to propose replicas, or only to limit scale-downs."""
 
     DRIVER = "Driver"
     GUARD = "Guard"
@@ -57,14 +57,14 @@ class SelectPolicy(StrEnum):
 
 
 class Semantics(StrEnum):
-    """Whose rules: HPA's to the bit, or HPA's with the guards that LLM serving needs."""
+    """The rules: HPA's to the bit, or HPA's with the guards that LLM serving needs."""
 
     LLM = "LLM"
     HPA = "HPA"
 
 
 class Mode(StrEnum):
-    """Whether decisions are written."""
+    """The use of decisions: written to the target, or only reported."""
 
     ACTIVE = "Active"
     DRY_RUN = "DryRun"
@@ -72,7 +72,7 @@ class Mode(StrEnum):
 
 
 class Action(StrEnum):
-    """What becomes of a decision."""
+    """The outcome of a decision."""
 
     SCALED = "Scaled"
     HELD = "Held"

@@ -10,10 +10,10 @@ from autoscaler.decision.zero import is_disabled
 
 
 def settle_by_mode(context: DecisionContext) -> Draft | None:
-    """A paused policy keeps what is there."""
+    """A paused policy keeps the present replicas."""
     if context.spec.mode is not Mode.PAUSED:
         return None
-    return _settled(context, Step("mode", context.current, Reason.PAUSED, "mode is Paused"))
+    return _settle(context, Step("mode", context.current, Reason.PAUSED, "mode is Paused"))
 
 
 def settle_at_zero(context: DecisionContext) -> Draft | None:
@@ -21,7 +21,7 @@ def settle_at_zero(context: DecisionContext) -> Draft | None:
     if not is_disabled(context.spec, context.current, context.memory.scaled_to_zero):
         return None
     message = "scaling is disabled since the replica count of the target is zero"
-    return _settled(context, Step("bounds", context.current, Reason.SCALING_DISABLED, message))
+    return _settle(context, Step("bounds", context.current, Reason.SCALING_DISABLED, message))
 
 
 def settle_by_bounds(context: DecisionContext) -> Draft | None:
@@ -29,17 +29,17 @@ def settle_by_bounds(context: DecisionContext) -> Draft | None:
     if context.wakes_by_metrics:
         return None
     correction = correct_to_bounds(context.current, context.bounds)
-    return _settled(context, correction) if correction else None
+    return _settle(context, correction) if correction else None
 
 
 def settle_by_selector(context: DecisionContext) -> Draft | None:
-    """HPA reads no metric of pods that another HPA would scale as well."""
+    """HPA reads no metric of pods that another HPA also selects."""
     others = context.observation.selected_by
     if not context.hpa_parity or not others:
         return None
-    message = f"pods of the target are selected by {', '.join(others)} as well"
-    return _settled(context, Step("metrics", context.current, Reason.AMBIGUOUS_SELECTOR, message))
+    message = f"pods of the target are also selected by {', '.join(others)}"
+    return _settle(context, Step("metrics", context.current, Reason.AMBIGUOUS_SELECTOR, message))
 
 
-def _settled(context: DecisionContext, step: Step) -> Draft:
+def _settle(context: DecisionContext, step: Step) -> Draft:
     return Draft((step,), DecidedBy.RULE, context.memory.recommendations)

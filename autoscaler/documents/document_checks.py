@@ -1,4 +1,4 @@
-"""What loading any of our documents has in common: reading the file, its head, and its model's errors."""
+"""The common steps of loading a document: read the file, check its head, report its model's errors."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def read_file(path: Path, limits: ReadLimits = POLICY_FILE) -> bytes:
     except OSError as error:
         message = f"cannot be read: {(error.strerror or str(error)).lower()}"
     except ValueError as error:
-        message = f"is no file name: {error}"
+        message = f"is not a file name: {error}"
     raise PolicyError([Diagnostic(str(path), None, "", message)])
 
 
@@ -49,13 +49,13 @@ class Report:
     found: list[Diagnostic] = field(default_factory=list)
 
     def say(self, path: FieldPath, message: str) -> None:
-        """Adds what is wrong with the field at a path."""
+        """Adds a problem of the field at a path."""
         if not self.root.is_refused(path):
             self.found.append(diagnostic_at(self.file, self.root, path, message))
 
 
 def check_head(document: Mapping[str, Any], kind: str, say: Say) -> None:
-    """A document says of which version and kind it is."""
+    """Checks the apiVersion and the kind of a document."""
     for key, right in (("apiVersion", API_VERSION), ("kind", kind)):
         if key not in document:
             say((key,), f"is missing: write {key}: {right}")
@@ -64,7 +64,7 @@ def check_head(document: Mapping[str, Any], kind: str, say: Say) -> None:
 
 
 def say_model_errors(error: ValidationError, schema: dict[str, Any], say: Say) -> None:
-    """Reports errors of the models in plain words, without those that are reported in other ways.
+    """Reports errors of the models in plain words, without those that other checks report.
 
     ``schema``: the JSON Schema of the same models. Rules between fields and the head have their
     own functions.

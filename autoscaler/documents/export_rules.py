@@ -50,7 +50,7 @@ def _one_share(metric: Data) -> bool:
 # Selectors and names
 
 
-@EXPORT_SPEC_RULES.breaks("selector", says="chooses by no label: set matchLabels or matchExpressions")
+@EXPORT_SPEC_RULES.breaks("selector", says="names no label: set matchLabels or matchExpressions")
 def _empty_selector(spec: Data) -> bool:
     selector = spec.get("selector")
     return isinstance(selector, Mapping) and not (
@@ -58,7 +58,7 @@ def _empty_selector(spec: Data) -> bool:
     )
 
 
-@EXPORT_SPEC_RULES.finds("selector", says="is no label selector: {error}")
+@EXPORT_SPEC_RULES.finds("selector", says="is not a label selector: {error}")
 def _unreadable_selector(spec: Data) -> Iterator[At]:
     selector = spec.get("selector")
     try:

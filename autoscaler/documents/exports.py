@@ -36,7 +36,7 @@ MetricName = Annotated[
         min_length=1, max_length=253, pattern=r"^[A-Za-z0-9_:]([-A-Za-z0-9_.:|+]*[A-Za-z0-9_])?$"
     ),
 ]
-"""What may stand in a URL's path after escaping, ``prometheus.googleapis.com|up|gauge`` included."""
+"""The characters allowed in a URL's path after escaping, ``prometheus.googleapis.com|up|gauge`` included."""
 
 
 class SelectorExpression(ApiModel):
@@ -45,13 +45,13 @@ class SelectorExpression(ApiModel):
     key: str
     """The label."""
     operator: Literal["In", "NotIn", "Exists", "DoesNotExist"]
-    """How the label is compared."""
+    """The comparison of the label."""
     values: tuple[str, ...] = ()
     """For `In` and `NotIn`."""
 
 
 class LabelSelector(ApiModel):
-    """Kubernetes' LabelSelector. It must choose by at least one label."""
+    """Kubernetes' LabelSelector. It must name at least one label."""
 
     match_labels: dict[str, str] = Field(default_factory=dict)
     """Labels and their values."""
@@ -65,12 +65,12 @@ class LabelSelector(ApiModel):
 
 
 class ExportedMetric(ApiModel):
-    """One metric: what it is, and under which names it is served."""
+    """One metric: its definition, and the names that it is served under."""
 
     name: MetricName
-    """What clients ask for, e.g. `num_requests_waiting`."""
+    """The name that clients ask for, e.g. `num_requests_waiting`."""
     aliases: Annotated[tuple[MetricName, ...], Field(max_length=8)] = ()
-    """Further names of the same, e.g. `prometheus.googleapis.com|vllm:num_requests_waiting|gauge`."""
+    """Further names of the same metric, e.g. `prometheus.googleapis.com|vllm:num_requests_waiting|gauge`."""
     signal: Signal | None = None
     """A signal of the catalogue. Exactly one of `signal` and `query` is set."""
     query: Annotated[str, StringConstraints(min_length=1, max_length=8192)] | None = None
@@ -86,7 +86,7 @@ class ExportedMetric(ApiModel):
     """With `query`: how several series of one pod, or of the one value, become one. `Single`: they
     do not, and the value is absent. For signals the catalogue says."""
     labels: dict[str, str] = Field(default_factory=dict)
-    """What metric selectors choose by, e.g. `model: llama`. They never reach the query."""
+    """Labels for metric selectors, e.g. `model: llama`. They never reach the query."""
     max_age_seconds: Annotated[Int, Field(ge=1, le=86400)] = LLM_MAX_AGE_SECONDS
     """A sample older than this is absent."""
 
@@ -96,12 +96,12 @@ class ExportedMetric(ApiModel):
 
 
 class ExportSpec(ApiModel):
-    """Whose metrics, and which."""
+    """The pods, and their metrics."""
 
     selector: LabelSelector
     """The pods. Values of others, and of pods that are gone, are not served."""
     metrics: Annotated[tuple[ExportedMetric, ...], Field(min_length=1, max_length=256)]
-    """What is served."""
+    """The metrics that are served."""
 
     @model_validator(mode="after")
     def _rules(self) -> Self:
@@ -145,7 +145,7 @@ class LoadedExport:
 
 
 def is_export(raw: bytes) -> bool:
-    """Whether a text means to be exports: it names their kind, and not that of policies."""
+    """True if a text names the kind of exports, and not that of policies."""
     kinds = set(re.findall(rb"(?m)^kind:\s*[\"']?(\w+)", raw))
     return KIND.encode() in kinds and b"ScalingPolicy" not in kinds
 
@@ -177,7 +177,7 @@ def _check(root: Node, say: Say) -> MetricExport | None:
     if root.refused:
         return None
     if not isinstance(root.data, dict):
-        say((), f"is no mapping: {_START}")
+        say((), f"is not a mapping: {_START}")
         return None
     check_head(root.data, KIND, say)
     check_export(root.data, say)

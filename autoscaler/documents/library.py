@@ -1,4 +1,4 @@
-"""Where the policies that ship with the project are: in the checkout, or inside the wheel."""
+"""The folder of the bundled policies: in the checkout, or inside the wheel."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ _FOLDERS = (_PACKAGE / "data" / "policies", _PACKAGE.parent / "policies")
 
 
 def library_folder() -> Path:
-    """The folder of the shipped policies."""
+    """The folder of the bundled policies."""
     return next(folder for folder in _FOLDERS if folder.is_dir())
 
 
 def library_names() -> tuple[str, ...]:
-    """The names of the shipped policies, sorted: ``("batch", "batch-size", "chat", …)``."""
+    """The names of the bundled policies, sorted: ``("batch", "batch-size", "chat", …)``."""
     return tuple(sorted(path.stem for path in library_folder().glob("*.yaml")))
 
 
 def library_path(name: str) -> Path:
-    """The file of a shipped policy. Raises ``KeyError`` with the names there are."""
+    """The file of a bundled policy. Raises ``KeyError`` with the names there are."""
     if name not in library_names():
-        raise KeyError(f"{name} is no shipped policy: there are {', '.join(library_names())}")
+        raise KeyError(f"{name} is not a bundled policy: there are {', '.join(library_names())}")
     return library_folder() / f"{name}.yaml"
 
 
 def find_policy(name_or_file: str) -> Path:
-    """A file that exists, else a shipped policy of this name.
+    """A file that exists, else a bundled policy of this name.
 
     Raises ``PolicyError``: it is neither.
     """

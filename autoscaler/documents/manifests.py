@@ -1,4 +1,4 @@
-"""Kubernetes manifests, as far as a policy's target needs a look: from files, or from a cluster."""
+"""Kubernetes manifests around a policy's target: from files, or from a cluster."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Manifest:
 
     @property
     def live(self) -> bool:
-        """Whether it comes from a cluster."""
+        """True if the manifest comes from a cluster."""
         return self.root is None
 
     @property
@@ -46,7 +46,7 @@ class Manifest:
 
     @property
     def namespace(self) -> str | None:
-        """Its namespace; None where it leaves that to whoever applies it."""
+        """The manifest's namespace; None where applying it sets one."""
         value = self.at("metadata", "namespace")
         return value if isinstance(value, str) else None
 
@@ -81,5 +81,5 @@ def load_manifests(path: Path) -> list[Manifest]:
 
 def _manifest(root: Node, source: str) -> Manifest:
     if not isinstance(root.data, dict):
-        raise PolicyError([Diagnostic(source, root.line, "", "is no Kubernetes object: each has a kind")])
+        raise PolicyError([Diagnostic(source, root.line, "", "is not a Kubernetes object: each has a kind")])
     return Manifest(source, root.data, root)

@@ -22,7 +22,7 @@ _NAME_PATTERN = (
 
 
 def describe(error: ErrorDetails, schema: dict[str, Any]) -> str:
-    """What a validation error means. ``schema`` is the policies' JSON Schema."""
+    """The message of a validation error. ``schema`` is the policies' JSON Schema."""
     words = _WORDS.get(error["type"])
     if words is not None:
         return words(error, schema)
@@ -31,7 +31,7 @@ def describe(error: ErrorDetails, schema: dict[str, Any]) -> str:
 
 
 def shown(value: object) -> str:
-    """A value as a person would name it."""
+    """A value in a user's words."""
     if isinstance(value, dict):
         return "a mapping"
     if isinstance(value, list):
@@ -49,7 +49,7 @@ def _quoted(text: str) -> str:
 
 
 def expected(part: dict[str, Any], schema: dict[str, Any]) -> str:
-    """What a part of the schema asks for, e.g. ``an integer from 0 to 3600``."""
+    """The value that a part of the schema expects, e.g. ``an integer from 0 to 3600``."""
     part = _resolved(part, schema)
     if "const" in part:
         return str(part["const"])
@@ -115,9 +115,9 @@ def close_unknown(error: ErrorDetails, schema: dict[str, Any]) -> str | None:
 def _unknown(error: ErrorDetails, schema: dict[str, Any]) -> str:
     meant = close_unknown(error, schema)
     if meant is not None:
-        return f"is no field here: did you mean {meant}?"
+        return f"is not a field here: did you mean {meant}?"
     fields = part_of(schema, error["loc"][:-1])["properties"]
-    return f"is no field here: the fields are {', '.join(fields)}"
+    return f"is not a field here: the fields are {', '.join(fields)}"
 
 
 def _missing(error: ErrorDetails, schema: dict[str, Any]) -> str:
@@ -142,12 +142,15 @@ def _wrong_type(error: ErrorDetails, schema: dict[str, Any]) -> str:
 def _choice(error: ErrorDetails, schema: dict[str, Any]) -> str:
     part, value = part_of(schema, error["loc"]), error["input"]
     message = f"must be {expected(part, schema)}, not {shown(value)}"
-    meant = _meant(value, part.get("enum", ())) if isinstance(value, str) else None
+    meant = _closest(value, part.get("enum", ())) if isinstance(value, str) else None
     return f"{message}; did you mean {meant}?" if meant else message
 
 
-def _meant(value: str, choices: Collection[str]) -> str | None:
-    """A release's rule holds until the next one that is named; the first one for all before it too."""
+def _closest(value: str, choices: Collection[str]) -> str | None:
+    """The choice that a wrong value most likely means.
+
+    A release's rule holds until the next named release; the first rule holds for all earlier ones too.
+    """
     releases = {choice: _release(choice) for choice in choices}
     given = _release(value)
     if given is None or None in releases.values():

@@ -42,7 +42,7 @@ _SERVER_SET = frozenset(
         *("ownerReferences", "finalizers", "deletionTimestamp", "deletionGracePeriodSeconds"),
     }
 )
-"""What the API server and its clients put into an object's metadata, and nobody writes into a file."""
+"""Metadata that the API server and its clients set, and that no user writes into a file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +115,7 @@ def check_policy_object(document: dict[str, Any], say: Say) -> ScalingPolicy | N
 
 
 def duplicates(policies: Iterable[LoadedPolicy]) -> list[Diagnostic]:
-    """Policies whose namespace and name an earlier one already has, over one or several files."""
+    """Policies whose namespace and name an earlier policy has, over one or several files."""
     seen: dict[tuple[str | None, str], LoadedPolicy] = {}
     problems = []
     for loaded in policies:
@@ -144,7 +144,7 @@ def _check(root: Node, say: Say) -> ScalingPolicy | None:
     if root.refused:
         return None
     if not isinstance(root.data, dict):
-        say((), f"is no policy document, but {_kind_of(root.data)}: {_START}")
+        say((), f"is not a policy document, but {_kind_of(root.data)}: {_START}")
         return None
     kind = root.data.get("kind", KIND)
     if _is_foreign(kind):
@@ -166,7 +166,7 @@ def _kind_of(data: object) -> str:
 
 
 def _is_foreign(kind: object) -> bool:
-    """Whether a document is of another kind altogether, so that its fields are not worth checking."""
+    """True if a document is of another kind, so that its fields are not checked."""
     return isinstance(kind, str) and not difflib.get_close_matches(kind.lower(), [KIND.lower()], cutoff=0.8)
 
 

@@ -1,4 +1,4 @@
-"""What can be seen of a PromQL query without evaluating it.
+"""Checks of a PromQL query without evaluating it.
 
 For lint rules, which only warn: they look at words, not at a syntax tree, and a query that hides its
 intention (recording rules, ``label_replace``) gets the benefit of the doubt. ``unbalanced`` finds what
@@ -58,12 +58,12 @@ def metrics_of(query: str) -> frozenset[str]:
 
 
 def aggregates(query: str) -> bool:
-    """Whether anything in the query reduces series to fewer."""
+    """True if any function of the query reduces the number of series."""
     return bool(_AGGREGATION.search(_bare(query)) or re.search(r"\bscalar\s*\(", _bare(query)))
 
 
 def drops_pod(query: str) -> bool:
-    """Whether an aggregation loses the ``pod`` label."""
+    """True if an aggregation drops the ``pod`` label."""
     bare = _bare(query)
     if not _AGGREGATION.search(bare) or _RELABEL.search(bare):
         return False
@@ -72,25 +72,25 @@ def drops_pod(query: str) -> bool:
 
 
 def is_utilization(query: str) -> bool:
-    """Whether every metric family in sight is CPU, GPU or memory utilization."""
+    """True if all metrics of the query are CPU, GPU or memory utilization."""
     bare = _bare(query) + " ".join(_NAME_MATCHER.findall(query))
     return bool(_UTILIZATION.search(bare)) and "vllm:" not in bare
 
 
 def is_waiting(query: str) -> bool:
-    """Whether waiting requests are the only vLLM metric in the query."""
+    """True if waiting requests are the only vLLM metric in the query."""
     names = {name for name in metrics_of(query) if name.startswith("vllm:")}
     return bool(names) and all(name.startswith(_WAITING) for name in names)
 
 
 def vanishes_at_zero(query: str) -> bool:
-    """Whether the query reads only what pods export, and gives no default for its absence."""
+    """True if the query reads only metrics of pods, and has no default for their absence."""
     bare = _bare(query) + " ".join(_NAME_MATCHER.findall(query))
     return bool(_FROM_PODS.search(bare)) and not _WITH_DEFAULT.search(bare)
 
 
 def nan_without_requests(query: str) -> bool:
-    """Whether the query takes a quantile, NaN where nothing was counted, and no comparison drops the NaN."""
+    """True if the query takes a quantile, which is NaN without counts, and no comparison drops the NaN."""
     outside_of_selectors = re.sub(r"\{[^{}]*\}", "", _bare(query))
     return bool(_QUANTILE.search(outside_of_selectors)) and not _COMPARISON.search(outside_of_selectors)
 

@@ -1,11 +1,11 @@
-"""YAML text to plain data that knows its lines, for input that nobody vouches for.
+"""Untrusted YAML text to plain data that knows its lines.
 
 PyYAML's own composer recurses, expands nothing but also bounds nothing, and forgets duplicate
 keys. So the documents are put together here from its event stream: without recursion, with a
 bound on depth and on the values that aliases multiply to, and with every problem noted.
 
 Scalars mean what they mean to ``kubectl``: YAML 1.1 booleans (``yes`` is true), no base-60
-integers, no dates. Integers with a leading 0 stay strings, because nobody agrees on them.
+integers, no dates. Integers with a leading 0 stay strings, because parsers disagree on them.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ MAX_DEPTH = 32
 
 @dataclass(frozen=True, slots=True)
 class ReadLimits:
-    """How large a text may be, in bytes, and one of its documents, in values with aliases expanded."""
+    """The greatest size of a text in bytes, and of a document in values with aliases expanded."""
 
     size: int = 1 << 20
     values: int = 10_000
 
 
 POLICY_FILE = ReadLimits()
-"""What a person writes."""
+"""The limits of a file that a person writes."""
 
 _NULL = re.compile(r"~|null|Null|NULL|")
 _TRUE = re.compile(r"true|True|TRUE|yes|Yes|YES|on|On|ON")
@@ -73,7 +73,7 @@ class Node:
         return line
 
     def is_refused(self, path: FieldPath) -> bool:
-        """Whether a problem has been noted for the value at a path or for a parent of it."""
+        """True if a problem has been noted for the value at a path or for a parent of it."""
         steps = [node.children[part] for part, node in self._walk(path)]
         return self.refused or any(node.refused for node in steps)
 
@@ -96,7 +96,7 @@ class Node:
 
 
 class _UnreadableError(Exception):
-    """What follows cannot be read."""
+    """The rest of the text cannot be read."""
 
     def __init__(self, problem: Diagnostic) -> None:
         super().__init__(str(problem))
@@ -171,7 +171,7 @@ class _Frame:
 
     @property
     def place(self) -> str | int | None:
-        """The key or index of the value that comes next; None where its key is no string."""
+        """The key or index of the value that comes next; None where its key is not a string."""
         if not self.is_mapping:
             return len(self.node.data)
         return self.key.data if self.key is not None and isinstance(self.key.data, str) else None
@@ -287,7 +287,7 @@ class _Composer:
 
 
 def _resolve(text: str) -> str | int | float | bool | None:
-    """What a plain scalar means."""
+    """The value of a plain scalar."""
     if _NULL.fullmatch(text):
         return None
     if _TRUE.fullmatch(text) or _FALSE.fullmatch(text):
@@ -303,7 +303,7 @@ def _resolve(text: str) -> str | int | float | bool | None:
 
 
 def dotted(path: FieldPath) -> str:
-    """A path as people write it: ``spec.metrics[0].target``."""
+    """A path in its written form: ``spec.metrics[0].target``."""
     text = ""
     for part in path:
         if isinstance(part, int):

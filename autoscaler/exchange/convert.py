@@ -1,4 +1,4 @@
-"""YAML of any of the kinds -> policies, and what was said on the way."""
+"""YAML of any of the kinds -> policies and remarks."""
 
 from __future__ import annotations
 
@@ -31,23 +31,23 @@ class Converted:
 
     @property
     def kind(self) -> str:
-        """What the document is."""
+        """The document's kind."""
         return str(self.loaded.root.data["kind"])
 
     @property
     def place(self) -> str:
-        """Where it is, for remarks on another document."""
+        """The document's place, for remarks on another document."""
         return f"the {self.kind} of {self.loaded.file}:{self.loaded.line}"
 
     def remark(self, path: FieldPath, message: str) -> Diagnostic:
-        """Something to say about a field of it."""
+        """A remark on a field of the document."""
         said = self.loaded.diagnostic(path, f"this {self.kind} {message}")
         return replace(said, severity=Severity.REMARK)
 
 
 @dataclass(frozen=True, slots=True)
 class Conversion:
-    """What became of a file. ``remarks``: what could not be carried over, in file order."""
+    """The result of converting a file. ``remarks``: parts that could not be carried over, in file order."""
 
     converted: tuple[Converted, ...]
     remarks: tuple[Diagnostic, ...]
@@ -63,7 +63,7 @@ def convert_text(raw: str | bytes, file: str, before: Sequence[Converted] = ()) 
 
     One that makes no policy is among the remarks, and does not keep the others from theirs; so is
     one whose name or target an earlier one has, also of those ``before``. Raises ``PolicyError``
-    where the text is no YAML, holds none of them, or none makes a policy.
+    where the text is not YAML, holds none of them, or none makes a policy.
     """
     sources, problems = read_sources(raw, file)
     ours = [source for source in sources if source.kind in KINDS]
@@ -89,7 +89,7 @@ def _line(remark: Diagnostic) -> int:
 def _apart(
     converted: Iterable[Converted], before: Sequence[Converted]
 ) -> tuple[tuple[Converted, ...], list[Diagnostic]]:
-    """Those that have a name of their own, and what is said of names and targets that come again."""
+    """The policies with a name of their own, and remarks on repeated names and targets."""
     names = {_name(one): one for one in reversed(before)}
     targets = {_target(one): one for one in reversed(before)}
     kept, remarks = [], []
@@ -138,7 +138,7 @@ def _convert(source: SourceDocument) -> Converted | None:
 
 
 def load_any(path: Path) -> tuple[tuple[LoadedPolicy, ...], tuple[Diagnostic, ...]]:
-    """A file's policies, be they written as such or as HPAs or ScaledObjects; and the remarks on those.
+    """A file's policies, written as policies, HPAs or ScaledObjects; and the remarks on the converted ones.
 
     Raises ``PolicyError``.
     """

@@ -13,7 +13,7 @@ from autoscaler.exchange.source_documents import SourceDocument
 from autoscaler.exchange.units import in_units_of_the_signal, suits, why_unsuited
 
 METRICS_ANNOTATION = "vllm-autoscaler.io/metrics"
-"""What ``autoscale hpa`` writes next to an HPA: what its metrics are, as JSON by name."""
+"""The annotation by ``autoscale hpa`` that defines an HPA's metrics, as JSON by name."""
 
 _LABELS_OF = {"Service": "service", "Ingress": "ingress", "Namespace": "namespace"}
 _POLICY_LABEL = "policy"
@@ -59,7 +59,7 @@ def _annotated(source: SourceDocument) -> Mapping[str, Mapping[str, Any]]:
     try:
         known = json.loads(text)
     except (ValueError, TypeError):
-        source.remark(("metadata", "annotations"), f"{METRICS_ANNOTATION} is no JSON: ignored")
+        source.remark(("metadata", "annotations"), f"{METRICS_ANNOTATION} is not JSON: ignored")
         return {}
     return known if isinstance(known, dict) else {}
 
@@ -107,7 +107,7 @@ def _read(
     target: dict[str, Any],
     known: Mapping[str, Mapping[str, Any]],
 ) -> dict[str, Any] | None:
-    """The metric of a policy; None, and a remark, where it can be none."""
+    """The metric of a policy; None, and a remark, where a policy cannot have it."""
     if isinstance(known.get(name), dict):
         return {"name": name, **known[name], "target": target}
     meant = meaning(name)
@@ -123,7 +123,7 @@ def _target(source: SourceDocument, path: FieldPath, kind: str) -> dict[str, Any
         return {"type": type_, "averageValue": target["averageValue"]}
     if "value" in target and kind != "Pods":
         return {"type": "Value", "value": target["value"]}
-    source.remark(path, f"is no target of a {kind} metric: not carried over")
+    source.remark(path, f"is not a target of a {kind} metric: not carried over")
     return None
 
 

@@ -11,7 +11,7 @@ from autoscaler.exchange.source_documents import SourceDocument
 
 _FALLBACKS = {"static": "Static", "currentReplicasIfHigher": "CurrentReplicasIfHigher"}
 _HOLD = "currentReplicas"
-"""KEDA's word for what every policy does without a fallback."""
+"""KEDA's word for the behavior of every policy without a fallback."""
 _POLLING_SECONDS = 30
 _LEFT_OUT = {
     "cooldownPeriod": "the last replica goes by scaleDown's rules like every other",

@@ -87,7 +87,7 @@ def _cron(source: SourceDocument, index: int) -> list[dict[str, Any]]:
     zone = str(metadata.get("timezone", "Etc/UTC"))
     seconds = window_seconds(start, end, zone)
     if seconds is None:
-        source.remark(path, "start and end are no window: not carried over")
+        source.remark(path, "start and end are not a window: not carried over")
         return []
     desired = source.whole((*path, "desiredReplicas"), 1)
     most = source.part("spec").get("maxReplicaCount", 100)

@@ -1,4 +1,4 @@
-"""The names that HPAs ask for, and what they mean here: a signal of the catalogue, or PromQL. Pure."""
+"""The names that HPAs ask for, and their meaning here: a signal of the catalogue, or PromQL. Pure."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _PREFIXES = ("metric.labels.", "resource.labels.", "metadata.user_labels.")
 
 @dataclass(frozen=True, slots=True)
 class Meaning:
-    """A signal, and what one of the metric's own units is in the signal's."""
+    """A signal, and the factor from the metric's unit to the signal's."""
 
     signal: Signal
     scale: Fraction = Fraction(1)
@@ -35,7 +35,7 @@ def bare_name(name: str) -> str:
 
 
 def meaning(name: str) -> Meaning | None:
-    """The signal that a metric of this name is; None where the catalogue has none."""
+    """The signal of a metric's name; None where the catalogue has none."""
     return _MEANINGS.get(bare_name(name))
 
 
@@ -55,7 +55,7 @@ def signal_of_query(text: str) -> Meaning | None:
 
 
 def _series() -> dict[str, Meaning]:
-    """Gauges of vLLM and DCGM. A counter or a histogram as such is no signal: its rate or quantile is."""
+    """Gauges of vLLM and DCGM. A counter or a histogram itself is not a signal: its rate or quantile is."""
     return {
         name: Meaning(signal, Fraction(str(source.scale)))
         for signal in Signal
@@ -75,13 +75,13 @@ _MEANINGS = {
 
 
 def kind_of(name: str) -> str:
-    """What Cloud Monitoring says that a metric is, e.g. ``counter``; empty where the name tells nothing."""
+    """The kind in a name of Cloud Monitoring, e.g. ``counter``; empty where the name has none."""
     match = _MANAGED.fullmatch(name)
     return match[2] if match else ""
 
 
 def prometheus_name(name: str) -> str | None:
-    """What PromQL calls a metric; None for a name that it cannot have.
+    """The name of a metric in PromQL; None for a name that PromQL cannot have.
 
     Managed Service for Prometheus calls ``pubsub.googleapis.com|subscription|age`` of Cloud
     Monitoring ``pubsub_googleapis_com:subscription_age``.

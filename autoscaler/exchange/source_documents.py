@@ -1,4 +1,4 @@
-"""Foreign YAML documents with their lines, and what is said about them."""
+"""Foreign YAML documents with their lines, and the remarks on them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from autoscaler.documents.yaml_source import Node, ReadLimits, read_documents
 from autoscaler.errors import Diagnostic, Severity
 
 DUMP = ReadLimits(size=16 << 20, values=500_000)
-"""What kubectl writes of a whole cluster: one List of several thousand objects."""
+"""The limits of kubectl's dump of a whole cluster: one List of several thousand objects."""
 
 _NULL = "has no value"
 """Exported objects have empty fields, which mean nothing here."""
@@ -34,7 +34,7 @@ class SourceDocument:
 
     @property
     def data(self) -> Mapping[str, Any]:
-        """The document; empty where it is no mapping."""
+        """The document; empty where it is not a mapping."""
         return self.root.data if isinstance(self.root.data, dict) else {}
 
     @property
@@ -69,11 +69,11 @@ class SourceDocument:
                 raise ValueError
             return int(found)
         except ValueError:
-            self.remark(path, "is no whole number: not carried over")
+            self.remark(path, "is not a whole number: not carried over")
             return None
 
     def origin(self, path: FieldPath) -> FieldPath:
-        """The field that stands in the document for one of the policy, or the nearest that does."""
+        """The document's field for a field of the policy, or for its nearest parent."""
         for end in range(len(path), 0, -1):
             if path[:end] in self.origins:
                 return self._nearest(self.origins[path[:end]], path[end:])
@@ -91,7 +91,7 @@ class SourceDocument:
         return re.sub(r"\w+", lambda word: self.words.get(word[0], word[0]), message)
 
     def remark(self, path: FieldPath, message: str) -> None:
-        """Says something about a field."""
+        """Adds a remark on a field."""
         self.remarks.append(diagnostic_at(self.file, self.root, path, message, Severity.REMARK))
 
 

@@ -15,7 +15,7 @@ from autoscaler.ports.policies import StoredPolicy
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """An HPA, and what of the policy it cannot say."""
+    """An HPA, and the parts of the policy that it cannot express."""
 
     hpa: dict[str, Any]
     remarks: tuple[str, ...]
@@ -25,8 +25,8 @@ def hpa_of_policy(stored: StoredPolicy, external: bool) -> Written:
     """The HPA that reads the policy's metrics from our adapter.
 
     ``external``: values without pods as External metrics; otherwise as Object metrics of the
-    target, for clusters in which somebody else serves external.metrics.k8s.io. A metric that names
-    its ``type`` has that one.
+    target, for clusters in which another server has external.metrics.k8s.io. A metric that names
+    its ``type`` keeps it.
     """
     spec = stored.policy.spec
     drivers = [metric for metric in spec.metrics if metric.role is Role.DRIVER]
@@ -50,7 +50,7 @@ def hpa_of_policy(stored: StoredPolicy, external: bool) -> Written:
 
 
 def _what(metric: Metric) -> dict[str, Any]:
-    """What a metric is, so that reading the HPA again gives the same one."""
+    """The definition of a metric, from which reading the HPA again makes the same one."""
     fields = {"signal", "query", "cloud_monitoring", "quantile", "window_seconds"}
     return metric.model_dump(mode="json", by_alias=True, include=fields, exclude_defaults=True)
 
@@ -119,6 +119,6 @@ def _metric_remarks(namespace: str, metric: Metric) -> Iterator[str]:
         yield "an HPA has no Guards"
         return
     if metric.signal is None:
-        yield f"is no signal: the adapter needs --allow-queries-in {namespace}"
+        yield f"is not a signal: the adapter needs --allow-queries-in {namespace}"
     if metric.missing_data is not None:
         yield "missingData: an HPA has its own rule, which is Conservative"

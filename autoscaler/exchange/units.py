@@ -1,4 +1,4 @@
-"""Whether a signal may take the place of a metric, and the target in its unit."""
+"""The check that a signal may replace a metric, and the target in the signal's unit."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from autoscaler.exchange.source_documents import SourceDocument
 
 
 def suits(meant: Meaning, target: dict[str, Any]) -> bool:
-    """Whether the signal may have such a target; else the metric stays a query."""
+    """True if the signal may have such a target; else the metric stays a query."""
     return why_unsuited(meant, target) is None
 
 
@@ -28,7 +28,7 @@ def why_unsuited(meant: Meaning, target: dict[str, Any]) -> str | None:
 def in_units_of_the_signal(
     source: SourceDocument, path: FieldPath, meant: Meaning, target: dict[str, Any]
 ) -> dict[str, Any]:
-    """The metric of a policy; ``path`` is what a conversion is remarked on. A bad target stays as it is."""
+    """The metric of a policy; ``path`` is the field for remarks. A bad target stays as it is."""
     metric = {"signal": str(meant.signal), "target": target}
     if meant.scale == 1:
         return metric
@@ -36,7 +36,7 @@ def in_units_of_the_signal(
     try:
         milli = ceil(parse_quantity(target.get(key)) * meant.scale * 1000)
     except ValueError:
-        return metric  # whoever checks the policy says so
+        return metric  # the policy's own check reports it
     message = f"{meant.signal} is {float(meant.scale):g} of the metric's unit: the target is converted"
     source.remark(path, message)
     return {**metric, "target": {**target, key: from_milli(milli)}}

@@ -1,1 +1,1 @@
-"""What is legal and harms LLM serving: rules about policies, and about policies with their workloads."""
+"""Rules for legal settings that harm LLM serving: of policies, and of policies with their workloads."""

@@ -47,7 +47,7 @@ class ComparedTarget(Compared):
 
     @property
     def monitors(self) -> list[Manifest]:
-        """What may say that the target's pods are scraped; none where a Service may say so too."""
+        """The monitors that may scrape the target's pods; none where a ServiceMonitor may do so too."""
         if any(one.kind == "ServiceMonitor" for one in self.manifests):
             return []
         return [one for one in self.manifests if one.kind in MONITORS and self._reaches(one)]
@@ -68,5 +68,5 @@ class ComparedTarget(Compared):
 
 
 def together(one: str | None, other: str | None) -> bool:
-    """Whether two objects may be in one namespace; one that names none goes anywhere."""
+    """True if two objects may be in one namespace; one that names none fits any."""
     return one is None or other is None or one == other

@@ -36,7 +36,7 @@ def labels_of(manifest: Manifest, template: FieldPath) -> dict[str, Any]:
 
 
 def _given_labels(manifest: Manifest) -> dict[str, str]:
-    """What the owner of a kind adds to the labels of the pods that serve."""
+    """The labels that the controller of a kind adds to the pods that serve."""
     if manifest.kind != "LeaderWorkerSet":
         return {}
     return {

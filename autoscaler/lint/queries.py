@@ -62,8 +62,8 @@ def _removed_metric(spec: Spec) -> Iterator[At]:
 
 @rule(
     "unaggregated-query",
-    "returns one series per pod, model and engine, and they are simply added up here; say what is "
-    "meant with sum(...), avg(...) or max(...)",
+    "returns one series per pod, model and engine, and their sum counts; aggregate them with "
+    "sum(...), avg(...) or max(...)",
 )
 def _unaggregated_query(spec: Spec) -> Iterator[At]:
     """A query for `AverageValue` or `Value` has no aggregation."""
@@ -84,7 +84,7 @@ def _pod_label_dropped(spec: Spec) -> Iterator[At]:
             yield At(path)
 
 
-@rule("raw-counter", "{name} counts since the pod began and only grows; use rate({name}[1m])")
+@rule("raw-counter", "{name} counts from the start of the pod and only grows; use rate({name}[1m])")
 def _raw_counter(spec: Spec) -> Iterator[At]:
     """A query uses a `_total` without a rate."""
     for path, query in _queries(spec):

@@ -19,7 +19,7 @@ Check = Callable[[Subject], Iterable[At]]
 
 
 class Located(Protocol):
-    """What a warning is about: a policy or a manifest, which knows its file and its lines."""
+    """The subject of a warning: a policy or a manifest, which knows its file and its lines."""
 
     def diagnostic(self, path: FieldPath, message: str) -> Diagnostic:
         """A diagnostic of the field at a path."""

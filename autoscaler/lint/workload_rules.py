@@ -1,4 +1,4 @@
-"""Whether a policy and the workload that it scales go together: warnings, as those of ``lint``.
+"""Warnings about a policy that does not fit the workload that it scales, as those of ``lint``.
 
 Facts that are not in the given manifests are not guessed.
 """

@@ -35,7 +35,7 @@ def objects() -> Iterator[tuple[str, Data]]:
         if "target" in metric:
             yield "Target", metric["target"]
     for line in [*(line for line, _ in WRONG_LINES), *FURTHER_LINES]:
-        spec = {"maxReplicas": 10, **yaml.safe_load(line)}
+        spec = {"maxReplicas": 10, **yaml.safe_load(f"  {line}")}
         yield "Spec", spec
         for schedule in spec["schedules"] if isinstance(spec.get("schedules"), list) else ():
             yield "Schedule", schedule

@@ -139,8 +139,8 @@ def test_good_cron_expressions(cron: str) -> None:
 @pytest.mark.parametrize(
     ("cron", "fault"),
     [
-        ("@daily", 'is no cron expression, as "@daily" has 1 field: write five fields'),
-        ("0 0 8 * * *", 'is no cron expression, as "0 0 8 * * *" has 6 fields: write five fields'),
+        ("@daily", 'is not a cron expression, as "@daily" has 1 field: write five fields'),
+        ("0 0 8 * * *", 'is not a cron expression, as "0 0 8 * * *" has 6 fields: write five fields'),
         ("60 8 * * *", "has a wrong minute field"),
         ("0 8 0 * *", "has a wrong day of month field"),
         ("0 8 31 2 *", '"0 8 31 2 *" never happens, as none of its months has such a day: write five'),
@@ -158,7 +158,7 @@ def test_cron_faults_name_the_field(cron: str, fault: str | None) -> None:
 @given(st.text(alphabet="0123456789*/,-L#WJANMO ?²", max_size=20))
 def test_any_cron_text_is_either_fine_or_explained(cron: str) -> None:
     fault = cron_fault(cron)
-    assert fault is None or fault.startswith(("is no cron", "has a wrong")) or "never happens" in fault
+    assert fault is None or fault.startswith(("is not a cron", "has a wrong")) or "never happens" in fault
 
 
 @pytest.mark.parametrize("name", ["Etc/UTC", "Europe/Berlin", "America/New_York", "UTC"])

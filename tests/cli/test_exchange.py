@@ -69,7 +69,7 @@ def test_hpa_writes_manifests_and_says_what_they_lack(tmp_path, capsys):
     metric, _ = hpa["spec"]["metrics"]
     assert metric["external"]["metric"] == {"name": "ttft", "selector": {"matchLabels": {"policy": "chat"}}}
     assert "semantics: LLM: an HPA has no guards" in err
-    assert "metrics: jobs: is no signal: the adapter needs --allow-queries-in a" in err
+    assert "metrics: jobs: is not a signal: the adapter needs --allow-queries-in a" in err
     assert main(["hpa", "--object", str(tmp_path / "p.yaml")]) == 0
     metric, _ = yaml.safe_load(capsys.readouterr().out)["spec"]["metrics"]
     described = metric["object"]["describedObject"]

@@ -101,7 +101,7 @@ schedules:
 
 def test_a_missing_field_is_reported_at_its_parent_and_a_misspelt_one_once() -> None:
     assert problems(with_spec("max_replicas: 3\n" + METRICS.replace("\n  ", "\n").strip())) == [
-        "p.yaml:7: spec.max_replicas: is no field here: did you mean maxReplicas?"
+        "p.yaml:7: spec.max_replicas: is not a field here: did you mean maxReplicas?"
     ]
     assert problems(HEAD + METRICS) == [
         "p.yaml:5: spec.maxReplicas: is missing: set it to an integer from 1 to 2147483647"
@@ -172,8 +172,8 @@ def test_two_policies_with_one_name_in_one_namespace_are_a_problem() -> None:
         ("", "is empty: a policy begins with"),
         ("\n \n", "is empty: a policy begins with"),
         ("# only words\n---\n", "holds no policy: a policy begins with"),
-        ("- a\n", "1: is no policy document, but a list: a policy begins with"),
-        ("\njust words\n", "2: is no policy document, but a single value: a policy begins with"),
+        ("- a\n", "1: is not a policy document, but a list: a policy begins with"),
+        ("\njust words\n", "2: is not a policy document, but a single value: a policy begins with"),
         (b"\x7fELF\x00\x01", "1: has the control character U+007F"),
         (b"apiVersion: a\x00b", "has the control character U+0000"),
         (b"a: b\nc: \x1b[31m", "2: has the control character U+001B"),

@@ -208,14 +208,22 @@ LEFT_OUT = [
         "authenticationRef: is not carried over: the contr",
     ),
     ('desiredReplicas: "6"', 'desiredReplicas: "9"', "desiredReplicas: becomes 8, which is maxReplicaCount"),
-    ('desiredReplicas: "6"', "desiredReplicas: six", "desiredReplicas: is no whole number: not carried over"),
+    (
+        'desiredReplicas: "6"',
+        "desiredReplicas: six",
+        "desiredReplicas: is not a whole number: not carried over",
+    ),
     (
         "failureThreshold: 6",
         "failureThreshold: six",
-        "failureThreshold: is no whole number: not carried over",
+        "failureThreshold: is not a whole number: not carried over",
     ),
-    ("pollingInterval: 10", "pollingInterval: [10]", "pollingInterval: is no whole number: not carried over"),
-    ('end: "0 18 * * 1-5"', 'end: "never"', "start and end are no window"),
+    (
+        "pollingInterval: 10",
+        "pollingInterval: [10]",
+        "pollingInterval: is not a whole number: not carried over",
+    ),
+    ('end: "0 18 * * 1-5"', 'end: "never"', "start and end are not a window"),
 ]
 
 
@@ -307,7 +315,7 @@ NOTED = [
         "apiVersion: autoscaling/v1\n",
         "apiVersion: is read as autoscaling/v2, not",
     ),
-    ("creationTimestamp: null", "annotations: {vllm-autoscaler.io/metrics: '{'}", "is no JSON: ignored"),
+    ("creationTimestamp: null", "annotations: {vllm-autoscaler.io/metrics: '{'}", "is not JSON: ignored"),
     ('name: "other"', 'name: "a-b"', "a-b is no name in PromQL: not carried over"),
     (
         "selector: {}",
@@ -315,7 +323,7 @@ NOTED = [
         "matchExpressions are not carried over: add them",
     ),
     ('"DCGM_FI_DEV_GPU_UTIL"', '"waiting", selector: {matchLabels: {a: b}}', "waiting is of all series"),
-    ("averageValue: 20", "averageUtilization: 20", "is no target of a Pods metric: not carried over"),
+    ("averageValue: 20", "averageUtilization: 20", "is not a target of a Pods metric: not carried over"),
     ("averageValue: 20", "averageValue: lots", "makes no policy"),
 ]
 

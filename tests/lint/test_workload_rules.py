@@ -278,7 +278,11 @@ def test_a_list_is_read_item_by_item_with_its_lines(found):
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("", "holds no Kubernetes object"), ("- a\n", "is no Kubernetes object"), ("a: b: c\n", "is not YAML")],
+    [
+        ("", "holds no Kubernetes object"),
+        ("- a\n", "is not a Kubernetes object"),
+        ("a: b: c\n", "is not YAML"),
+    ],
 )
 def test_a_file_without_manifests_is_refused(tmp_path, text, message):
     path = tmp_path / "w.yaml"

@@ -80,7 +80,7 @@ def test_everything_wrong_with_a_users_profile_is_named_by_line_and_field(tmp_pa
         "gpus_per_replica: must be at least 1, is 0",
         "step_time.base_ms: must be above 0.0, is -8.5134",
         "scheduler.max_num_seqs: must be an integer from 1 to 1099511627776, not the boolean true",
-        "scheduler.max_nun_seqs: is no field here: did you mean max_num_seqs?",
+        "scheduler.max_nun_seqs: is not a field here: did you mean max_num_seqs?",
     ]
     assert [text.split("\n")[(problem.line or 0) - 1].split(":")[0] for problem in caught.value.problems] == [
         "gpus_per_replica",
