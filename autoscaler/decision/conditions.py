@@ -1,4 +1,4 @@
-"""The status conditions that the steps of a decision amount to, in HPA's words."""
+"""The status conditions that follow from the steps of a decision, in HPA's words."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ class DecidedBy(Enum):
     NO_DATA = auto()
     """The replicas are kept because the metrics are missing or incomplete."""
     FALLBACK = auto()
-    """The metrics were missing for so long that the policy's fallback holds."""
+    """The metrics were missing for longer than the policy's fallback waits."""
     METRICS = auto()
 
 

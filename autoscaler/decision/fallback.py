@@ -1,4 +1,4 @@
-"""What to run when no metric can be used: the policy's ``fallback``, after a while."""
+"""The policy's ``fallback``: replicas to run once no metric has been usable for a while."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Reasons not to scale down yet, where HPA's rules are wrong for LLMs.
 
 Each guard looks at a scale-down that the draft asks for and returns a step that holds it, or None
-to let it pass. None of them ever raises the replicas above the current ones. The first that holds
-is the one that counts.
+to let it pass. No guard ever raises the replicas above the current ones. The first guard that
+holds counts.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from autoscaler.decision.types import Observation, Reason, Step
 Guard = Callable[[DecisionContext, Draft], Step | None]
 
 COMPLETE_DATA = "completeData"
-"""The stage of a hold because of data that is missing, and not because of load."""
+"""The stage of a hold because of missing data, not because of load."""
 
 LAG_SECONDS = 5.0
 """How far the watches of a target and of its pods may be apart before they contradict each other."""
@@ -31,7 +31,7 @@ def first_hold(guards: Iterable[Guard], context: DecisionContext, draft: Draft) 
 
 
 def hold_incomplete_data(context: DecisionContext, draft: Draft) -> Step | None:
-    """Less load and less data look the same, so a gap in the data forbids to scale down.
+    """Less load and less data look the same, so a gap in the data forbids a scale-down.
 
     Holds for a guard metric that failed (``combine`` does so for the drivers), and for a gap in
     any metric whose effective ``missingData`` is ``Hold``.
@@ -53,7 +53,7 @@ def hold_incomplete_data(context: DecisionContext, draft: Draft) -> Step | None:
 def hold_unseen_pods(context: DecisionContext, _draft: Draft) -> Step | None:
     """Pods that are missing from the observation may carry load, and how much is unknown.
 
-    A difference that may be a watch's lag holds as well, for it may be the first look at a lasting one.
+    A difference that may be a watch's lag holds too, because it may be the start of a lasting one.
     """
     if context.memory.unseen_since is None:
         return None
@@ -64,9 +64,9 @@ def hold_unseen_pods(context: DecisionContext, _draft: Draft) -> Step | None:
 def lasting_gap(context: DecisionContext) -> str | None:
     """How many replicas the pods do not account for, once that lasts; None where it does not.
 
-    The target and its pods are watched apart and a little late, so for ``LAG_SECONDS`` a difference is no
-    trouble to report. Pods that cannot start are there and are seen, and replicas for which no pod could be
-    made (a quota) are not in the target's status: neither makes a gap.
+    The target and its pods are watched separately and a little late, so a difference is reported only after
+    ``LAG_SECONDS``. Pods that cannot start exist and are listed, and replicas for which no pod could be
+    created (a quota) are not in the target's status: neither makes a gap.
     """
     since, now = context.memory.unseen_since, context.now
     if since is None or now - since < LAG_SECONDS:
@@ -82,7 +82,7 @@ def _unseen_pods(seen: Observation) -> str:
 
 
 def hold_pending_replicas(context: DecisionContext, _draft: Draft) -> Step | None:
-    """Replicas that were ordered and are not ready yet must not be cancelled by what they lack.
+    """Replicas that were ordered and are not ready yet must not be cancelled for lack of readiness.
 
     The credit ends ``guards.pendingReplicas.timeoutSeconds`` after they became pending.
     """
@@ -124,4 +124,4 @@ GUARDS: tuple[Guard, ...] = (
     hold_remaining_capacity,
 )
 FALLBACK_GUARDS: tuple[Guard, ...] = (hold_rejected_requests,)
-"""The guards of a fallback: it is for the want of metrics, so that only refused requests hold it."""
+"""The guards of a fallback: it runs without metrics, so only refused requests hold it."""

@@ -10,15 +10,15 @@ from autoscaler.decision.types import Pod, PodPhase
 
 @dataclass(frozen=True, slots=True)
 class PodGroups:
-    """The pods by what they mean for a metric.
+    """The pods by their meaning for a metric.
 
     ``listed``: how many there are, whatever their state. ``serving``: names of the pods that
     should have a sample. ``unready``: how many cannot have a meaningful one yet. ``ignored``: names
-    of the pods whose samples PodsAverage leaves out (the unready ones and those that leave).
-    ``not_deleting``: names of all that do not leave. ``draining``: names of those that are being deleted
-    and have not ended: no capacity, but the requests that end in them are real. ``ready``: how many a
-    ``Value`` target multiplies by. ``available``: how many are ready and stay; what pending replicas are
-    counted against.
+    of the pods whose samples PodsAverage leaves out (the unready ones and those being deleted).
+    ``not_deleting``: names of all that are not being deleted. ``draining``: names of those that are
+    being deleted and have not ended: no capacity, but the requests that end in them are real.
+    ``ready``: the number that a ``Value`` target multiplies by. ``available``: how many are ready and
+    stay; pending replicas are counted against it.
     """
 
     listed: int
@@ -37,7 +37,7 @@ def group_pods(pods: Iterable[Pod], hpa_parity: bool) -> PodGroups:
     HPA takes a pod for a serving one as soon as it has a sample, unless it is Pending or has Failed:
     a Running pod that is not Ready, and a Succeeded one (up to Kubernetes 1.37). It counts a Ready pod
     that is being deleted for ``Value`` targets. Otherwise a pod serves only when it is Ready, and one
-    that has ended or is being deleted is no capacity.
+    that has ended or is being deleted has no capacity.
     """
     ended = (PodPhase.FAILED,) if hpa_parity else (PodPhase.FAILED, PodPhase.SUCCEEDED)
     serving: list[str] = []

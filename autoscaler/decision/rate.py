@@ -3,7 +3,7 @@
 Source: convertDesiredReplicasWithBehaviorRate and convertDesiredReplicasWithRules in
 pkg/controller/podautoscaler/horizontal.go. Percentages are float64 as there: 10 % on top of 50
 is 56, and 80 % off 5 leaves 0. With ``semantics: HPA`` sums wrap around in int32 as there, so that
-2147483647 pods more than 10 are below 10, and forbid to scale up.
+2147483647 pods more than 10 are below 10, and forbid a scale-up.
 """
 
 from __future__ import annotations
@@ -50,15 +50,15 @@ def limit_rate(
 def limit_rate_classic(bounds: ReplicaBounds, current: int, desired: int) -> Step:
     """For an absent ``behavior``: at most the double, or 4, in one sync."""
     if desired < bounds.min_replicas:
-        return _limited(bounds.min_replicas, Reason.TOO_FEW_REPLICAS)
+        return _limit(bounds.min_replicas, Reason.TOO_FEW_REPLICAS)
     return _at_most(desired, min(max(2 * current, 4), MAX_INT32), bounds)
 
 
 def store_event(events: Events, rules: EffectiveRules, change: int, now: float, hpa_parity: bool) -> Events:
     """storeScaleEvent: remembers a change in the last slot that is outdated, or in a new one.
 
-    What is older than every policy's period is outdated. ``hpa_parity``: it stays so when a period is
-    lengthened, as in HPA, which so forgets a change that a longer period would count.
+    A change older than every policy's period is outdated. ``hpa_parity``: it stays outdated when a
+    period is lengthened, as in HPA, which then forgets a change that the longer period would count.
     """
     cutoff = now - max(rule.period_seconds for rule in rules.policies)
     new = ScaleEvent(change, now)
@@ -73,16 +73,16 @@ def store_event(events: Events, rules: EffectiveRules, change: int, now: float, 
 def _at_most(desired: int, limit: int, bounds: ReplicaBounds) -> Step:
     reason = Reason.SCALE_UP_LIMIT if bounds.max_replicas > limit else Reason.TOO_MANY_REPLICAS
     most = min(limit, bounds.max_replicas)
-    return _limited(most, reason) if desired > most else _within(desired)
+    return _limit(most, reason) if desired > most else _within(desired)
 
 
 def _at_least(desired: int, limit: int, bounds: ReplicaBounds) -> Step:
     reason = Reason.SCALE_DOWN_LIMIT if bounds.min_replicas < limit else Reason.TOO_FEW_REPLICAS
     least = max(limit, bounds.min_replicas)
-    return _limited(least, reason) if desired < least else _within(desired)
+    return _limit(least, reason) if desired < least else _within(desired)
 
 
-def _limited(replicas: int, reason: Reason) -> Step:
+def _limit(replicas: int, reason: Reason) -> Step:
     return Step("rateLimit", replicas, reason, _LIMITS[reason].format(replicas))
 
 

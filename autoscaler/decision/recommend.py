@@ -169,7 +169,7 @@ def _pod_loads(
 
 
 def _gaps(metric: Metric, samples: UsableSamples, context: DecisionContext) -> tuple[tuple[str, ...], bool]:
-    """Which pods a sum lacks, where its series tell pods apart; and whether it is whole."""
+    """The pods that a sum lacks, where its series name pods; and whether the sum is complete."""
     if not is_of_own_pods(metric) or not samples.by_pod:
         return (), not samples.bad
     missing = tuple(pod for pod in expected_pods(metric, context) if pod not in samples.by_pod)

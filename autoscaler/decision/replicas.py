@@ -29,7 +29,7 @@ class Tolerance:
     rule: str = "v1.33"
 
     def contains(self, ratio: float) -> bool:
-        """Whether a ratio is close enough to 1 to leave the replicas alone.
+        """True if a ratio is close enough to 1 to leave the replicas alone.
 
         ``v1.32`` measures the distance from 1, so that binary noise puts 1.1 outside a tolerance
         of 0.1; since ``v1.33`` the ratio is compared with both edges, and 1.1 is inside.
@@ -80,12 +80,12 @@ def pods_average(current: int, target: int, loads: PodLoads, tolerance: Toleranc
     assumed = loads.missing * target if ratio < 1.0 else 0
     filled = float(loads.mean(assumed, blank)) / float(target)
     replicas = ceil32(filled * float(loads.count + blank))
-    if tolerance.contains(filled) or _turned(ratio, filled) or _against(filled, replicas, current):
+    if tolerance.contains(filled) or _crosses_one(ratio, filled) or _against(filled, replicas, current):
         return current
     return replicas
 
 
-def _turned(before: float, after: float) -> bool:
+def _crosses_one(before: float, after: float) -> bool:
     return (before < 1.0 and after > 1.0) or (before > 1.0 and after < 1.0)
 
 
@@ -135,7 +135,7 @@ def external_average_sum(series: Iterable[int]) -> int:
 
 
 def per_replica(usage: int, replicas: int) -> int:
-    """What HPA reports of a sum: its share of each replica, rounded up; without replicas the sum."""
+    """HPA's reported value of a sum: each replica's share, rounded up; without replicas the sum."""
     if float(usage) >= float(MAX_INT64):
         return MAX_INT64
     return ceil(float(usage) / float(replicas)) if replicas else usage
@@ -162,7 +162,7 @@ def saturated32(number: int) -> int:
 
 
 def int32(number: int) -> int:
-    """What Go's arithmetic leaves in an int32: beyond its end it begins again at the other one."""
+    """The number as Go's int32, which wraps around."""
     return (number + 2**31) % 2**32 - 2**31
 
 

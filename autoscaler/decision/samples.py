@@ -132,7 +132,7 @@ def filter_samples(samples: Iterable[Sample], rules: SampleFilter) -> UsableSamp
 
 @dataclass(frozen=True, slots=True)
 class _Rejection:
-    """``other_pod``: nothing is wrong with the sample, but it is none of ours."""
+    """``other_pod``: the sample is valid, but belongs to a pod of another target."""
 
     pod: str | None
     message: str
@@ -141,7 +141,7 @@ class _Rejection:
 
 
 def _is_plainly_good(sample: Sample, rules: SampleFilter, ahead: float) -> bool:
-    """The short way for nearly every sample; the others are looked at more closely."""
+    """The fast check that nearly every sample passes; the others are examined in full."""
     return (
         0.0 <= sample.value <= rules.bounds.high
         and sample.value < inf

@@ -19,7 +19,7 @@ Recommendations = tuple[Recommendation, ...]
 def stabilize(
     spec: Spec, current: int, desired: int, recommendations: Recommendations, now: float
 ) -> tuple[Step, Recommendations]:
-    """stabilizeRecommendationWithBehaviors: the least change that both windows agree on.
+    """stabilizeRecommendationWithBehaviors: the smallest change that both windows agree on.
 
     A stored recommendation counts while it is strictly younger than its direction's window.
     """

@@ -14,7 +14,7 @@ from autoscaler.decision.zero import is_own_zero, keeps_mark
 
 
 def initial_state(current_replicas: int, now: float) -> ScalingState:
-    """The memory of a controller that just started: it recommends what is there.
+    """The memory of a controller that just started: it recommends the present replicas.
 
     So a restart never scales down before the scaleDown window has passed.
     """
@@ -98,10 +98,10 @@ def failing_since(context: DecisionContext, draft: Draft) -> float | None:
 def counts_as_recommended(context: DecisionContext, draft: Draft) -> bool:
     """True where the draft's replicas enter the windows of recent time as recommended.
 
-    Those that are kept for lack of data do: the need meanwhile is unknown, so the window for a scale-down
+    Replicas kept for lack of data do: the need meanwhile is unknown, so the window for a scale-down
     begins when data is back. HPA remembers nothing then, and scales down at once after an outage that was
-    longer than its window. Pods that a watch has not shown yet are no lack of data until that lasts. Replicas
-    that are kept by a pause count, so that it ends like a restart.
+    longer than its window. Pods that a watch has not shown yet count as missing data only if that lasts.
+    Replicas that a pause keeps count, so that it ends like a restart.
     """
     if draft.decided_by is DecidedBy.RULE:
         return context.spec.mode is Mode.PAUSED

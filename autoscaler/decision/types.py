@@ -1,4 +1,4 @@
-"""What goes into a decision and what comes out. Frozen: a decision can be logged and replayed."""
+"""The input and the output of a decision. Frozen: a decision can be logged and replayed."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ NO_REQUEST = "no request in the last {} s"
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What a source returned for one metric: samples, or the reason why there are none.
+    """The answer of a source for one metric: samples, or the reason why there are none.
 
     ``missing``: what the samples should cover and do not, e.g. a pod whose histogram is not part
     of a quantile over all pods. A pod without a sample of its own is not listed: the engine sees it.
@@ -41,7 +41,7 @@ class Reading:
 
 
 class PodPhase(StrEnum):
-    """Kubernetes' pod phases, as far as a scaler tells them apart."""
+    """Kubernetes' pod phases, as far as a scaler distinguishes them."""
 
     PENDING = "Pending"
     RUNNING = "Running"
@@ -61,13 +61,13 @@ class Pod:
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """Everything a decision may look at.
+    """All input of a decision from the cluster and the sources.
 
     ``readings`` holds one reading per ``spec.inputs`` metric, matched by name; one that is absent
     counts as failed. ``active_schedules`` names the schedules whose windows are open at ``now``
     (calendars are I/O, so the caller looks). ``unseen_replicas``: how many of ``status_replicas`` the pods
     do not account for, in the target's own unit; the target and its pods are two copies, which may differ.
-    ``selected_by``: other autoscalers of HPA's kind whose selectors find pods of this target as well.
+    ``selected_by``: other autoscalers of HPA's kind whose selectors also find pods of this target.
     """
 
     spec_replicas: int
@@ -102,7 +102,7 @@ class ScaleEvent:
 
 @dataclass(frozen=True, slots=True)
 class ScalingState:
-    """What the engine remembers between syncs. Plain data, so that it can be persisted.
+    """The engine's memory between syncs. Plain data, so that it can be persisted.
 
     ``failing_since``: when the last driver metric became unusable; ``pending_since``: since when
     fewer replicas are ready than ordered, or when replicas were last added meanwhile;
@@ -123,7 +123,7 @@ class ScalingState:
 
 
 class Reason(StrEnum):
-    """Why a stage gave the replicas it gave. HPA's own words wherever HPA has one."""
+    """Why a stage gave the replicas it gave. HPA's own word wherever HPA has one."""
 
     SUCCEEDED_GET_SCALE = "SucceededGetScale"
     # bounds and modes
@@ -189,7 +189,7 @@ class Condition:
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """What one metric asked for, and what became of its samples.
+    """The proposal of one metric, and the use of its samples.
 
     ``replicas`` is None where the metric could not be used, or abstains. ``usage_milli`` is what HPA reports
     (per pod, or the value), in milli units. ``rejected`` lists unusable samples as
@@ -211,18 +211,18 @@ class Proposal:
 
     @property
     def abstains(self) -> bool:
-        """Whether the metric has nothing to say: it neither proposes nor forbids a scale-down."""
+        """True if the metric neither proposes replicas nor forbids a scale-down."""
         return self.replicas is None and self.reason in ABSTAINING
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The replicas to write, and the whole way there.
+    """The replicas to write, and every step that led to them.
 
     ``desired_replicas == current_replicas`` means hold. ``steps`` has one entry per stage in
     order, except guards that had nothing to hold; ``reason`` and ``message`` are those of the
-    stage that settled the outcome. ``conditions`` are those that this sync determined; one that
-    is absent keeps its old value, as in HPA.
+    stage that settled the outcome. ``conditions`` are those that this sync determined; an
+    absent condition keeps its old value, as in HPA.
     """
 
     current_replicas: int

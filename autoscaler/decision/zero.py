@@ -13,22 +13,22 @@ from autoscaler.api.models import Semantics, Spec, TargetType
 
 
 def is_own_zero(spec: Spec, desired: int) -> bool:
-    """Whether a change to ``desired`` replicas makes a 0 that counts as the policy's own."""
+    """True if a change to ``desired`` replicas makes a 0 that counts as the policy's own."""
     if desired != 0:
         return False
     return not follows_condition(spec) or bool(spec.schedules) or _has_metric_at_zero(spec)
 
 
 def keeps_mark(spec: Spec, current: int) -> bool:
-    """Whether a 0 that was the policy's own is still taken for that at ``current`` replicas.
+    """True if a 0 that was the policy's own still counts as its own at ``current`` replicas.
 
-    HPA does not look whether somebody else has scaled up meanwhile.
+    HPA does not check for other writers that have scaled up meanwhile.
     """
     return current == 0 or follows_condition(spec)
 
 
 def is_disabled(spec: Spec, current: int, own: bool) -> bool:
-    """Whether 0 replicas switch scaling off; ``own``: they are the policy's own doing."""
+    """True if 0 replicas switch scaling off; ``own``: the policy itself scaled to 0."""
     if current != 0:
         return False
     comes_back = spec.min_replicas != 0 or bool(spec.schedules)
@@ -39,15 +39,15 @@ def is_disabled(spec: Spec, current: int, own: bool) -> bool:
 
 
 def wakes_by_metrics(spec: Spec, current: int, own: bool) -> bool:
-    """Whether metrics are read before an own 0 is corrected up to a minReplicas that was raised."""
+    """True if metrics are read before an own 0 is corrected up to a minReplicas that was raised."""
     return current == 0 and own and follows_condition(spec) and not spec.schedules
 
 
 def follows_condition(spec: Spec) -> bool:
-    """Whether the condition ScaledToZero decides."""
+    """True if the condition ScaledToZero decides."""
     return spec.semantics is Semantics.HPA and spec.zero_rule == "v1.37"
 
 
 def _has_metric_at_zero(spec: Spec) -> bool:
-    """Whether the policy has a metric of HPA's types Object or External."""
+    """True if the policy has a metric of HPA's types Object or External."""
     return any(metric.target.type is not TargetType.PODS_AVERAGE for metric in spec.metrics)

@@ -1,4 +1,4 @@
-"""The part of a status that tells a decision: the last one, and those before it."""
+"""The decisions in a status: the last one, and those before it."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ _GOOD: Mapping[str, str] = {
     ConditionType.CONTESTED: "False",
     ConditionType.PODS_KNOWN: "True",
 }
-"""What a condition's status is while there is nothing to warn of."""
+"""The status of each condition while there is nothing to warn of."""
 
 
 LOOKING_ON = "LookingOn"
-"""The reason of ``Contested`` being False although somebody else scales the target: nobody is fought."""
+"""The reason of ``Contested`` being False although another scaler writes to the target."""
 
 
 FOREIGN_PODS, SELECTOR_ONLY = "ForeignPods", "SelectorOnly"
-"""Reasons of ``PodsKnown`` being True although the selector finds pods of others, or may."""
+"""Reasons of ``PodsKnown`` being True although the selector finds pods of other workloads, or may."""
 
 
 _REMARKS = {LOOKING_ON, FOREIGN_PODS, SELECTOR_ONLY}
 
 
 def troubles_of(status: PolicyStatus) -> Sequence[StatusCondition]:
-    """The conditions that are not as they should be; a pause is what somebody wants."""
+    """The conditions that are not as they should be; a pause is intended."""
     return [
         one
         for one in status.conditions
@@ -50,13 +50,13 @@ def troubles_of(status: PolicyStatus) -> Sequence[StatusCondition]:
 
 
 def remarks_of(status: PolicyStatus) -> Sequence[StatusCondition]:
-    """What to show of the conditions: what is wrong, beside whom a policy looks on, whose pods count."""
+    """The conditions to show: troubles, a policy that only observes another scaler, and foreign pods."""
     troubles = troubles_of(status)
     return [one for one in status.conditions if one in troubles or one.reason in _REMARKS]
 
 
 def last_decision(spec: Spec, now: float, decision: Decision, action: Action, note: str) -> LastDecision:
-    """A decision as a status tells it."""
+    """A decision in the form of a status."""
     roles = {metric.name: metric.role for metric in spec.inputs}
     return LastDecision(
         time=now,
@@ -77,7 +77,7 @@ def last_decision(spec: Spec, now: float, decision: Decision, action: Action, no
 
 
 def _count(replicas: int) -> int:
-    """What a metric asks for, as a status can tell it; HPA's arithmetic also comes below 0."""
+    """The replicas of a metric within the status's limits; HPA's arithmetic can be below 0."""
     return min(max(replicas, 0), MAX_INT32)
 
 
@@ -108,7 +108,7 @@ def append_decision(
     action: Action,
     at_most: int = MAX_PAST_DECISIONS,
 ) -> tuple[PastDecision, ...]:
-    """The story with this decision: one more of the same, or a new line."""
+    """The history with this decision: one more of the same, or a new line."""
     new = PastDecision(
         since=now,
         until=now,

@@ -1,4 +1,4 @@
-"""Decisions told to people: the last one stage by stage, and those before it, a line each."""
+"""Decisions explained to people: the last one stage by stage, and those before it, a line each."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _WORDS = {
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """What is known of one policy's decisions. ``policy`` None: only the decisions are known.
+    """The known decisions of one policy. ``policy`` None: only the decisions are known.
 
     ``problem``: why the newest edit is not in force. ``gaps``: where the log lost decisions, of any policy.
     """
@@ -50,7 +50,7 @@ class Explanation:
 
 
 def explanation_of_status(name: str, policy: AnyPolicy, status: PolicyStatus) -> Explanation | None:
-    """The story that a status tells; None before the first decision."""
+    """The explanation from a status; None before the first decision."""
     if status.last_decision is None:
         return None
     in_force = policy.policy if isinstance(policy, StoredPolicy) else None
@@ -59,7 +59,7 @@ def explanation_of_status(name: str, policy: AnyPolicy, status: PolicyStatus) ->
 
 
 def explanation_of_log(records: Iterable[LogLine], name: str, at_most: int, file: str) -> Explanation:
-    """The story that a log tells of one policy, in at most so many lines.
+    """The explanation of one policy from a log, in at most ``at_most`` lines.
 
     Raises:
         InputError: the log has no decision of it, or none after the line that holds the policy.
@@ -91,7 +91,7 @@ def explanation_of_log(records: Iterable[LogLine], name: str, at_most: int, file
 
 
 def without_decision(name: str, others: Collection[str]) -> str:
-    """What a log lacks that has no decision of a policy; ``others``: of which it has some."""
+    """The error of a log without a decision of a policy; ``others``: the policies that it has."""
     if not others:
         return "is empty: it holds no decision"
     there = ", ".join(sorted(others))
@@ -101,7 +101,7 @@ def without_decision(name: str, others: Collection[str]) -> str:
 
 
 def render(story: Explanation) -> Iterator[str]:
-    """The story, line by line."""
+    """The explanation, line by line."""
     yield from _head(story)
     yield ""
     *before, now = story.past or (None,)
@@ -132,7 +132,7 @@ def _head(story: Explanation) -> Iterator[str]:
 
 
 def _decision(decision: LastDecision, run: PastDecision | None) -> Iterator[str]:
-    """The newest decision; ``run``: those before it that came to the same, and itself."""
+    """The newest decision; ``run``: those before it with the same outcome, and itself."""
     times = f" ({run.count} times since {shown_time(run.since)})" if run and run.count > 1 else ""
     yield (
         f"{shown_time(decision.time)}  {_change(decision.current_replicas, decision.desired_replicas)}"

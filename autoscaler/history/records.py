@@ -1,4 +1,4 @@
-"""Decision records as JSON lines: everything that was observed and decided, to be read and replayed.
+"""Decision records as JSON lines: all that was observed and decided, for reading and replay.
 
 The JSON follows the dataclasses field by field, in camelCase as Kubernetes writes it. Numbers that
 JSON has no word for are the texts ``"NaN"``, ``"Infinity"`` and ``"-Infinity"``. A policy is written
@@ -37,12 +37,12 @@ _Document = Annotated[
 
 @dataclass(frozen=True, slots=True)
 class DecisionRecord:
-    """One sync: what was observed at ``now``, what the engine made of it and what became of that.
+    """One sync: the observation at ``now``, the engine's decision and its outcome.
 
-    Only after ``Scaled`` does the engine's memory know of a change; ``note`` is what the cluster
-    said to it. ``policy_name`` tells the policies of one log apart. ``policy`` and ``state`` are
-    what the engine started from: on the first line of a policy, and where they are not what the
-    line before has left.
+    Only after ``Scaled`` does the engine's memory know of a change; ``note`` is the cluster's
+    answer. ``policy_name`` distinguishes the policies of one log. ``policy`` and ``state`` are
+    the engine's input: on the first line of a policy, and where they differ from the result of
+    the line before.
     """
 
     __pydantic_config__: ClassVar = _AS_JSON
@@ -61,7 +61,7 @@ class DecisionRecord:
 class LogGap:
     """The place where a log lost decisions, of any policy. Behind it each policy starts with its state.
 
-    ``now``: when writing went on; ``lost``: how many decisions; ``reason``: why they were not written.
+    ``now``: when writing resumed; ``lost``: how many decisions; ``reason``: why they were not written.
     """
 
     __pydantic_config__: ClassVar = _AS_JSON
@@ -72,7 +72,7 @@ class LogGap:
 
 
 LogLine: TypeAlias = DecisionRecord | LogGap
-"""What a line of a decision log holds."""
+"""A line of a decision log."""
 
 _GapLine = dict[Literal["gap"], LogGap]
 _BEGINS_GAP = re.compile(r'\s*\{\s*"gap"\s*:')

@@ -23,7 +23,7 @@ from autoscaler.metrics.readings import question
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """A record, and what the engine says to it now.
+    """A record, and the engine's decision on it now.
 
     ``decision`` is None before the log's first line that holds the policy and the state.
     """
@@ -33,13 +33,13 @@ class Replayed:
 
 
 class _Memory:
-    """What the log has said so far about one policy."""
+    """The log's facts so far about one policy."""
 
     policy: ScalingPolicy | None = None
     state: ScalingState | None = None
 
     def follow(self, record: DecisionRecord) -> None:
-        """Takes over what a line begins with."""
+        """Takes the policy and the state from a line."""
         self.policy = record.policy or self.policy
         self.state = record.state or self.state
 
@@ -63,7 +63,7 @@ def replay(records: Iterable[LogLine]) -> Iterator[Replayed]:
 def replay_with(
     records: Iterable[LogLine], policy: ScalingPolicy, clock_start: float = 0.0
 ) -> Iterator[Replayed]:
-    """What ``policy`` would have ordered in each situation of a log of one policy.
+    """The replicas that ``policy`` would have ordered in each situation of a log of one policy.
 
     Its memory holds its own recommendations and the scale events that took place. A metric that
     the log's policy did not ask for is without a reading, which the engine explains.
@@ -130,7 +130,7 @@ def _as_asked(
 
 
 def _reading(metric: Metric, found: Mapping[tuple[object, ...], Reading]) -> Reading:
-    """That of the same name, if it asks the same; otherwise the first that does."""
+    """The recorded metric of the same name, if it asks the same; otherwise the first that does."""
     reading = found.get((metric.name, *_asks(metric))) or found.get(_asks(metric))
     if reading is None:
         return Reading(metric.name, error="the log has no reading of it")
@@ -138,5 +138,5 @@ def _reading(metric: Metric, found: Mapping[tuple[object, ...], Reading]) -> Rea
 
 
 def _asks(metric: Metric) -> tuple[object, ...]:
-    """What a metric asks of a source, whatever its name and target are."""
+    """The request to a source for a metric, regardless of its name and target."""
     return question(metric), metric.quantile, metric.window_seconds

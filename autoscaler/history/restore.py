@@ -1,8 +1,8 @@
-"""The engine's memory across restarts: saved in a policy's status, taken up again, moved in time.
+"""The engine's memory across restarts: saved in a policy's status, restored, moved in time.
 
-Whoever starts or takes over goes on from the saved history as if the target's present replicas had
-just been recommended: what happened since the last save is unknown, and the unknown never scales
-down. For the same reason no time that nobody saw counts as one of failed metrics or pending pods.
+A controller that starts or takes over resumes from the saved history as if the target's present
+replicas had just been recommended: events since the last save are unknown, and the unknown never
+scales down. For the same reason unobserved time never counts as failed metrics or pending pods.
 With ``semantics: HPA`` a gap between two syncs leaves no trace, as in HPA: a restart alone does.
 """
 
@@ -22,7 +22,7 @@ Events = tuple[ScaleEvent, ...]
 
 
 def target_name(ref: ScaleTargetRef) -> str:
-    """Whose history it is: ``apps/v1/Deployment/vllm``."""
+    """The target of a history: ``apps/v1/Deployment/vllm``."""
     return f"{ref.api_version}/{ref.kind}/{ref.name}"
 
 
@@ -46,7 +46,7 @@ def begin(status: PolicyStatus | None, target: str, current: int, now: float) ->
 
 
 def resume(state: ScalingState, current: int, now: float, unseen: float) -> ScalingState:
-    """The memory after ``unseen`` seconds without decisions: what is there counts as recommended."""
+    """The memory after ``unseen`` seconds without decisions: the present replicas count as recommended."""
     others = tuple(one for one in state.recommendations if one.replicas != current)
     recommendations = others + initial_state(current, now).recommendations
     return replace(wait_out(state, now, unseen), recommendations=recommendations)
@@ -71,7 +71,7 @@ def _later(time: float | None, seconds: float, now: float) -> float | None:
 
 
 def _unsaved(status: PolicyStatus, current: int, now: float) -> Events:
-    """A scale-down that there was no time to save counts from now on, lest it be done twice."""
+    """A scale-down that was not saved in time counts from now on, so that it is not repeated."""
     last = status.last_decision
     if last is None:
         return ()
@@ -80,13 +80,13 @@ def _unsaved(status: PolicyStatus, current: int, now: float) -> Events:
 
 
 def _ordered_zero(status: PolicyStatus) -> bool:
-    """Whether 0 replicas may be our doing: a write whose answer never came. A hold at 0 ordered nothing."""
+    """True if 0 replicas may be our own: the write got no answer. A hold at 0 ordered nothing."""
     last = status.last_decision
     return last is not None and last.action is Action.FAILED and last.desired_replicas == 0
 
 
 def save(state: ScalingState, spec: Spec, now: float) -> History:
-    """What of the memory can still matter to a later decision."""
+    """The part of the memory that can still matter to a later decision."""
     window = max(
         spec.scale_up.stabilization_window_seconds,
         spec.scale_down.stabilization_window_seconds,
@@ -116,7 +116,7 @@ def _changes(events: Events, since: float) -> tuple[PastChange, ...]:
 
 
 def _extremes(recommendations: Recommendations, since: float) -> Recommendations:
-    """Those that are the highest or the lowest of their time and later.
+    """The recommendations that are the highest or the lowest from their time on.
 
     A window reaches from some time up to now and asks for its highest or lowest, so the others
     decide nothing, and a busy hour stays small.
@@ -132,7 +132,7 @@ def _extremes(recommendations: Recommendations, since: float) -> Recommendations
 
 
 def shift(state: ScalingState, seconds: float) -> ScalingState:
-    """The memory after the wall clock has jumped: everything is as long ago as it was."""
+    """The memory after the wall clock has jumped: all ages stay the same."""
     return replace(
         state,
         recommendations=tuple(

@@ -9,7 +9,7 @@ from math import inf
 _SMALL_DELTA = 1e-12  # promql's smallDeltaTolerance: rates of equal counts differ in the last digits
 
 Histogram = tuple[Sequence[float], Sequence[float]]
-"""Upper bounds, ascending, +Inf last; and what is at or below each, cumulative."""
+"""Upper bounds, ascending, +Inf last; and the cumulative count at or below each."""
 
 
 def histogram_quantile(quantile: float, bounds: Sequence[float], cumulative: Sequence[float]) -> float | None:
@@ -46,7 +46,7 @@ def _monotonic(cumulative: Sequence[float]) -> list[float]:
 def merged(histograms: Sequence[Histogram]) -> Histogram:
     """The sum of histograms over the union of their bounds.
 
-    Within a bucket that a histogram does not tell apart, all it counts there is taken for the upper
+    Within a bucket that a histogram does not divide, all its counts are taken for the upper
     end: versions with different buckets never make a latency look better than it was.
     """
     bounds = sorted({bound for edges, _ in histograms for bound in edges})

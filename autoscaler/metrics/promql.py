@@ -1,8 +1,8 @@
 """Questions about signals as PromQL: one query for all workloads of some namespaces. Pure.
 
 A query answers with values and with the samples' own times, which an instant query otherwise
-hides, told apart by a label: Managed Prometheus has no staleness, so a value may be minutes old.
-A pod may be scraped twice, and counts once; what its series become together is said in ``sources.vectors``.
+hides, distinguished by a label: Managed Prometheus has no staleness, so a value may be minutes old.
+A pod may be scraped twice, and counts once; ``sources.vectors`` combines its series.
 Nothing here is beyond the PromQL of Prometheus 2.42, and metric names are matched
 exactly, as Managed Prometheus (2.44) asks for.
 """
@@ -47,12 +47,12 @@ SCRAPE_LABELS = (
     "receive_replica",
     "__replica__",
 )
-"""What a scrape, an operator, or one of several equal servers adds: two scrapes of a pod differ in it."""
+"""Labels of a scrape, an operator, or one of several equal servers: two scrapes of a pod differ in them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Area:
-    """What of a source belongs to this cluster; None where a label need not match.
+    """The part of a source that belongs to this cluster; None where a label need not match.
 
     Managed Prometheus sets all three labels and answers for every cluster in the project's
     metrics scope.
@@ -71,7 +71,7 @@ def render(signal: Signal, window_seconds: int, area: Area, namespaces: Collecti
 
 
 def render_query(query: str) -> str:
-    """A query of a policy, as it is; of a bare selector the samples' own times are asked as well."""
+    """A query of a policy, as it is; a bare selector also asks for the samples' own times."""
     if not _SELECTOR.fullmatch(query):
         return query
     return f"{query}\nor {_timed(f'timestamp({query})', TIME)}"
@@ -126,7 +126,7 @@ _Levels = tuple[tuple[str, tuple[str, ...]], ...]
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """One signal, and for whom."""
+    """One signal, and its namespaces."""
 
     info: SignalInfo
     window: int
@@ -164,7 +164,7 @@ class _Asked:
         return self._by_pod(source, "", "{} < 0", (("min", ()),))
 
     def exporters(self, source: SignalSource) -> str:
-        """When each exporter's other series are of; a target that is up is there whatever it exports."""
+        """When each exporter's other series are of; a target that is up exists whatever it exports."""
         ((_, matchers),) = self._layouts(source)
         lowest: _Levels = (("min", ()),)
         ours = [f"{name}{{{matchers}}}" for name in source.alongside]
@@ -183,7 +183,7 @@ class _Asked:
         return found[0] if len(found) == 1 else f"({' or on (namespace, pod) '.join(found)})"
 
     def _layouts(self, source: SignalSource) -> Iterator[tuple[str, str]]:
-        """What stands before the labels of the pod that series are about, and which series those are."""
+        """The prefix of the labels that name a series' pod, and the matchers of those series."""
         scope = [
             f"{label}={text(value)}"
             for label, value in (
@@ -201,7 +201,7 @@ class _Asked:
 
 
 def _grouped(series: str, prefix: str, levels: _Levels) -> str:
-    """Aggregated by the pod first, and only then named by it: two exporters may tell of the same pod."""
+    """Aggregated by the pod first, and only then named by it: two exporters may report on the same pod."""
     pod = tuple(f"{prefix}{label}" for label in ("namespace", "pod"))
     for operator, labels in levels:
         series = f"{operator} by ({', '.join((*pod, *labels))}) ({series})"

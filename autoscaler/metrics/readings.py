@@ -40,7 +40,7 @@ _UNANSWERED = Answer(error="not asked")
 
 
 def question(metric: Metric) -> Question:
-    """What to ask a source for a metric; metrics that differ in targets only ask the same."""
+    """The question to a source for a metric; metrics that differ only in targets ask the same."""
     if metric.cloud_monitoring is not None:
         aligned = metric.cloud_monitoring.per_series_aligner != UNALIGNED
         return CloudQuestion(metric.cloud_monitoring, metric.window_seconds if aligned else 0)
@@ -95,7 +95,7 @@ def reading(
     now: float,
     max_age_seconds: float = inf,
 ) -> Reading:
-    """What ``answer`` says about the target with these ``pods`` in ``namespace``.
+    """The reading from ``answer`` of the target with these ``pods`` in ``namespace``.
 
     Samples keep their own times, and the engine judges their age. ``max_age_seconds`` is for what
     is merged here: a histogram older than that is not part of a quantile, and its pod is missing.
@@ -117,7 +117,7 @@ def reading(
 
 
 def _without_rate(answer: Answer, namespace: str, pods: Collection[Pod]) -> tuple[str, ...]:
-    """The ready pods that count and have no rate yet, which tells them from those that do not count."""
+    """The ready pods that count requests and have no rate yet, unlike pods that do not count any."""
     if not answer.unrated:
         return ()
     return tuple(
@@ -137,7 +137,7 @@ def _about_target(metric: Metric, answer: Answer, namespace: str, pods: Collecti
         return answer.points  # the query itself says what belongs to the metric
     ours = answer.in_namespace.get(namespace, {})
     if metric.signal is None:
-        # A query may have dropped the namespace, and must not have dropped the pod: then the engine tells.
+        # A query may have dropped the namespace, and must not have dropped the pod: the engine reports that.
         anywhere = answer.in_namespace.get(None, {})
         return chain(_of(pods, ours), _of(pods, anywhere), ours.get(None, ()), anywhere.get(None, ()))
     if metric.signal.info.scope is Scope.CLUSTER:

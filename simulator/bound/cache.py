@@ -1,4 +1,4 @@
-"""Bounds that were computed before, under the user's cache folder."""
+"""Earlier bounds, under the user's cache folder."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class BoundCache:
         self.path = folder / f"{hashlib.sha256(text.encode()).hexdigest()[:32]}.json"
 
     def read(self) -> dict[str, Any] | None:
-        """The document that was kept; None without one."""
+        """The stored document; None without one."""
         try:
             document = json.loads(self.path.read_text(encoding="utf-8"))
         except (OSError, ValueError):
@@ -45,7 +45,7 @@ class BoundCache:
         return document if isinstance(document, dict) else None
 
     def write(self, document: Mapping[str, Any]) -> None:
-        """Keeps a document; a folder that cannot be written keeps none, which costs time only."""
+        """Stores a document; a folder that cannot be written stores none, which costs only time."""
         with suppress(OSError, InputError):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with atomic_writer(self.path) as file:

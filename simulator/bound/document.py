@@ -14,7 +14,7 @@ Document = dict[str, Any]
 
 
 def bound_document(bound: Bound, workload: BoundWorkload) -> Document:
-    """All that a bound says, JSON-ready; what the goal was not reached with is None.
+    """All figures of a bound, JSON-ready; a plan that does not reach the goal is None.
 
     ``goal_replicas`` and ``goal_replica_hours`` are those of the cheapest plan that reaches the goal.
     Times in seconds; attainments are over avoidable requests, 0 to 1, unless they say otherwise.

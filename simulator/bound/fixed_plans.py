@@ -1,4 +1,4 @@
-"""Which fixed number of replicas to try next, from what others attained."""
+"""The fixed number of replicas to try next, from the attainment of earlier ones."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ ROUGHLY = 1 / 16
 def next_number(
     attained: Mapping[int, float], goal: float, *, guess: int, most: int, near: float = 0.0
 ) -> int | None:
-    """A number between those that fail and those that reach the goal; None when the fewest is found.
+    """A number between the failing ones and those that reach the goal; None when the fewest is found.
 
     ``guess``: where to begin. ``most``: more are of no use. ``near``: how far from the fewest, as a share
     of the number, is near enough.
@@ -28,7 +28,7 @@ def next_number(
 
 
 def _beyond(attained: Mapping[int, float], low: int, goal: float) -> int:
-    """More than the most that fail: an eighth at least, at most twice as many."""
+    """More replicas than the most that fail: an eighth more at least, at most twice as many."""
     other = min((number for number in attained if number < low), key=lambda n: abs(n - low / 2), default=None)
     least = low + max(1, low // 8)
     if other is None:

@@ -1,4 +1,4 @@
-"""A plan replayed in full: what it costs and misses when start-ups, queues and drains are real."""
+"""A plan replayed in full: its cost and misses with real start-ups, queues and drains."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Followed:
 
 
 def orders(plan: Plan, startup_s: float) -> tuple[tuple[float, int], ...]:
-    """When to order what: a rise a start-up before its window, a fall when its window begins.
+    """The orders and their times: a rise a start-up before its window, a fall when its window begins.
 
     While a later rise is on its way, nothing is taken away.
     """

@@ -1,4 +1,4 @@
-"""Which price of a miss to try next, from what earlier ones attained."""
+"""The price of a miss to try next, from the attainment at earlier ones."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LEAST = 1.2
 """A price is changed by so much at least while the goal is on one side of all."""
 
 _EDGE = 0.2
-"""Of a bracket, on a logarithmic scale: nearer to its ends nothing new is learnt."""
+"""Of a bracket, on a logarithmic scale: a price nearer to its ends gives nothing new."""
 
 
 def usual_price(goal: float) -> float:
@@ -58,7 +58,7 @@ def _misses(attainment: float) -> float:
 
 
 def _times(ratio: float) -> float:
-    """By what to multiply a price so that misses fall by a ratio, or rise; never by almost nothing."""
+    """The factor on a price by which misses fall or rise by a ratio; never nearly 1."""
     change: float = ratio ** (1.0 / _FALL)
     return max(change, _LEAST) if ratio >= 1.0 else min(change, 1.0 / _LEAST)
 

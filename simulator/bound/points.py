@@ -24,13 +24,13 @@ class FrontierPoint:
 
     @property
     def fixed(self) -> bool:
-        """Whether it is one number of replicas throughout."""
+        """True for one number of replicas throughout."""
         return len(set(self.plan)) == 1
 
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """What a known future reaches.
+    """The result of a search with a known future.
 
     ``best``: the cheapest point that reaches the goal, None where none does. ``cheapest_fixed``: the
     fewest replicas that reach it by themselves, as a point. ``points``: all that was replayed, by

@@ -37,7 +37,7 @@ class _Desk:
         return windows(self.workload)
 
     def extend(self, begin: int, known: Sequence[Misses], band: Band) -> list[Misses]:
-        """The misses of the windows from ``begin`` on of which something, or nothing yet, is known."""
+        """The misses of the windows from ``begin`` on, of which some are known already."""
         parts = list(zip(self.windows[begin : begin + len(known)], known, strict=True))
         return window_misses(parts, self.workload.scenario, self.workload.hopeless, band)
 
@@ -53,7 +53,7 @@ class WorkerProcesses:
         self._pool = pool
 
     def extend(self, known: Sequence[Misses], band: Band) -> Iterator[Misses]:
-        """What is known of each window, in order, and what prices in the band want besides."""
+        """The known misses of each window, in order, with those that prices in the band also need."""
         parts = ((begin, known[begin : begin + _CHUNK], band) for begin in range(0, len(known), _CHUNK))
         if self._pool is None:
             return chain.from_iterable(self._desk.extend(*part) for part in parts)
@@ -101,7 +101,7 @@ def _begin(workload: BoundWorkload) -> None:
 
 
 def _end_with_parent() -> None:
-    """A parent that was killed ends nobody, and its workers would wait for work for ever."""
+    """Ends this worker with its parent: after a kill of the parent it would wait for work for ever."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()

@@ -45,12 +45,12 @@ class Programme:
         self.learn(table)
 
     def learn(self, table: Sequence[Misses]) -> None:
-        """Takes a table that knows more."""
+        """Takes a more complete table."""
         self.most = max(max(misses) for misses in table)
         self._rows = [_filled(misses, self.most) for misses in table]
 
     def misses(self, plan: Plan, seen: Seen) -> float:
-        """What a plan is expected to miss."""
+        """The expected misses of a plan."""
         return sum(seen.get(step, self._row(step)) for step in passages(plan))
 
     def _row(self, step: Passage) -> float:
@@ -96,7 +96,7 @@ class Programme:
         return self.drain_s * (before - after)
 
     def _corrections(self, price_s: float, seen: Seen) -> dict[int, dict[int, list[tuple[int, float]]]]:
-        """By window and replicas: what was seen instead of the table, as a difference in cost."""
+        """By window and replicas: the difference in cost of the misses seen to those of the table."""
         found: dict[int, dict[int, list[tuple[int, float]]]] = {}
         for step, missed in seen.items():
             if max(step.before, step.after) > self.most or self._row(step) == inf:  # a fixed number's
@@ -107,7 +107,7 @@ class Programme:
 
 
 def _filled(known: Misses, most: int) -> list[float]:
-    """A row without gaps that never rises: what is better with fewer replicas was luck."""
+    """A row without gaps that never rises: an advantage of fewer replicas was luck."""
     lowest, highest = min(known), max(known)
     row = [float(known[min(max(n, lowest), highest)]) for n in range(most + 1)]
     row[:lowest] = [inf] * lowest  # not looked at, since even one more replica is hopeless

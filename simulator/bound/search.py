@@ -46,7 +46,7 @@ _SETTLED = 0.04
 FRONTIER = (0.9, 0.95, 0.97, 0.98, 0.99, 0.995, 0.999, 0.9999)
 
 Progress = Callable[[str, float], None]
-"""Told the name of the stage and the share of it that is done."""
+"""Receives the name of the stage and the share of it that is done."""
 
 
 def search_bound(
@@ -73,7 +73,7 @@ def search_bound(
 
 
 class _Search:
-    """The points so far, and what they taught."""
+    """The points so far, and the experience from them."""
 
     def __init__(self, workload: BoundWorkload, crew: WorkerProcesses, table: Table) -> None:
         self._workload = workload
@@ -86,7 +86,7 @@ class _Search:
         self._attained: dict[float, float] = {}
 
     def approach(self, goal: float) -> None:
-        """Tries prices until the cheapest one that reaches the goal is known closely."""
+        """Tries prices until the cheapest one that reaches the goal is found closely."""
         price = self._expected_price(goal, usual_price(goal))
         prices = [price, price * _PROMISE]
         for _ in range(_ROUNDS):
@@ -98,14 +98,14 @@ class _Search:
         self._splice(goal)
 
     def outline(self, goals: Sequence[float]) -> None:
-        """Points near to further goals, with few replays for each: all of them are tried together.
+        """Points near to further goals, with few replays for each; all goals are tried together.
 
         What one attained less than its plan promised, the next one has to promise more.
         """
         aims = {goal: goal for goal in goals if self._promises(DEAREST, goal)}
         prices = {goal: usual_price(goal) for goal in goals}
         for weight in _WEIGHTS:
-            aims = {goal: aim for goal, aim in aims.items() if not self._settled(goal)}
+            aims = {goal: aim for goal, aim in aims.items() if not self._is_settled(goal)}
             for goal, aim in aims.items():
                 prices[goal] = self._expected_price(aim, prices[goal])
             points = self._try([prices[goal] for goal in aims])
@@ -114,7 +114,7 @@ class _Search:
         for goal in goals:
             self._fixed_below(goal)
 
-    def _settled(self, goal: float) -> bool:
+    def _is_settled(self, goal: float) -> bool:
         reached = self._reached(goal)
         return reached is not None and reached.attainment - goal <= _SETTLED * (1.0 - goal)
 
@@ -171,7 +171,7 @@ class _Search:
         return {point.plan[0]: point.attainment for point in self._points.values() if point.fixed}
 
     def _splice(self, goal: float) -> None:
-        """Prices reach no plan between two that are equally dear, so those are pieced together.
+        """Pieces two equally dear plans together: no price reaches a plan between them.
 
         Up to some window the plan that just fails is followed, from there on the one that reaches the
         goal; the window is found by trying.
@@ -226,7 +226,7 @@ class _Search:
         return (replicas,) * self._windows
 
     def result(self, goal: float) -> Bound:
-        """What was found."""
+        """The best points found."""
         points = sorted(self._points.values(), key=_cost)
         return Bound(
             goal=goal,
@@ -245,7 +245,7 @@ def _cost(point: FrontierPoint) -> tuple[float, Plan]:
 
 
 def _excess(goal: float, point: FrontierPoint) -> float:
-    """How many times the misses are that a point a little above the goal would have."""
+    """The misses as a multiple of those of a point a little above the goal."""
     return max(1.0 - point.attainment, _TINY) / ((1.0 - _SETTLED / 2) * (1.0 - goal))
 
 

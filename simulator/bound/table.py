@@ -12,7 +12,7 @@ _AHEAD = 2.0
 
 
 class Table:
-    """Grows by the prices of a miss: a dear one wants more replicas, a cheap one fewer."""
+    """A table that grows by the prices of a miss: a dear one needs more replicas, a cheap one fewer."""
 
     def __init__(
         self, crew: WorkerProcesses, count: int, price_s: float, progress: Callable[[float], None]
@@ -26,7 +26,7 @@ class Table:
             progress(len(self.misses) / count)
 
     def cover(self, price_s: float) -> bool:
-        """Makes the table fit for a price; whether that changed it."""
+        """Extends the table for a price; True if that changed it."""
         low_s, high_s = self._band
         if low_s <= price_s <= high_s:
             return False

@@ -1,4 +1,4 @@
-"""How many avoidable misses a window of the trace has, by the replicas that serve it."""
+"""The avoidable misses of a window of the trace, by the replicas that serve it."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ WARM_UP_S = 60.0
 MOST_REPLICAS = 512
 _FIRST_GUESS = 4
 _TOO_MANY = 0.5
-"""Fewer replicas than with which this share of a window misses are not looked at."""
+"""Replicas with which this share of a window misses are the fewest that are tried."""
 _PATIENCE, _LASTING = 3, 2
 """Replicas more that save nothing any more, before so few misses are taken for lasting ones. More of them
 come from bursts, which some number of replicas takes up."""
 _LOOK_EVERY = 64
-"""Arrivals between two looks whether a replay is hopeless already."""
+"""Arrivals between two checks for a replay that is hopeless already."""
 
 Misses: TypeAlias = dict[int, int]
 """Avoidable misses of one window by the number of replicas."""
@@ -86,7 +86,7 @@ def windows(workload: BoundWorkload) -> list[TraceWindow]:
 def window_misses(
     parts: Sequence[tuple[TraceWindow, Misses]], scenario: Scenario, hopeless: frozenset[Shape], band: Band
 ) -> list[Misses]:
-    """For neighbouring windows, what is known of each and the misses that a price in the band may want.
+    """For neighbouring windows, the known misses of each and those that a price in the band may need.
 
     The search in a new window begins where that in the one before it was cheapest.
     """
@@ -119,7 +119,7 @@ class _Row:
 
 
 def _extend(row: _Row, guess: int, band: Band, step_s: float) -> None:
-    """Looks at more replicas, then at fewer, until no others can be the cheapest at a price of the band.
+    """Tries more replicas, then fewer, until no others can be the cheapest at a price of the band.
 
     ``step_s``: the most that one replica costs in one window: it starts for that one alone.
     """
@@ -153,7 +153,7 @@ def _fewest_wanted(known: Misses, band: Band, step_s: float) -> float:
 
 
 def _is_flat(known: Misses, replicas: int) -> bool:
-    """Whether the few misses that are left last."""
+    """True if the few remaining misses do not fall with more replicas."""
     before, missed = known.get(replicas - _PATIENCE), known[replicas]
     return before is not None and before <= missed <= _LASTING
 

@@ -1,4 +1,4 @@
-"""What a bound is computed for, and the requests that no number of replicas would save."""
+"""The workload of a bound, and the requests that no number of replicas would save."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class BoundWorkload:
 
     @property
     def startup_s(self) -> float:
-        """From the order of a replica to its first answer."""
+        """The time from the order of a replica to its first answer."""
         return self.scenario.startup.total_s(self.scenario.profile)
 
     @property
@@ -54,5 +54,5 @@ def prepare(requests: Iterable[Request | HashedRequest], scenario: Scenario) -> 
 
 
 def avoidable_misses(table: RequestTable, hopeless: frozenset[Shape]) -> Iterator[float]:
-    """The arrivals, in seconds, of the requests that missed and need not have."""
+    """The arrivals, in seconds, of the requests with avoidable misses."""
     return (arrival_s for arrival_s, shape in missed(table) if shape not in hopeless)

@@ -85,9 +85,9 @@ def _frontier(document: Document) -> Markup:
             *bottom_axis(hours, lambda value: f"{value:g} h"),
             line("goal", [(hours.start, goal_y), (hours.end, goal_y)]),
             line("plan", corners),
-            *(dot("point", x, y, _told(point)) for (x, y), point in zip(corners, plans, strict=True)),
+            *(dot("point", x, y, _describe(point)) for (x, y), point in zip(corners, plans, strict=True)),
             *(
-                dot("fixed", hours(point["replica_hours"]), reached(point["attainment"]), _told(point))
+                dot("fixed", hours(point["replica_hours"]), reached(point["attainment"]), _describe(point))
                 for point in fixed
             ),
         ),
@@ -111,7 +111,7 @@ def _cells(point: Document) -> tuple[str, ...]:
     return (*shares, formats.decimal(point["replicas"]), formats.decimal(point["replica_hours"]), fixed)
 
 
-def _told(point: Document) -> str:
+def _describe(point: Document) -> str:
     return f"{formats.share(point['attainment'])} with {formats.decimal(point['replicas'])} replicas"
 
 

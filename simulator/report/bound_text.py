@@ -15,11 +15,11 @@ CHECKED_UP_TO = 0.995
 """The highest goal for which bounds were held against all plans (docs/bound.md)."""
 
 _GAP = 0.25
-"""Of the misses that the goal allows: where the plan and its replay differ by more, it is said."""
+"""Of the misses that the goal allows: a larger difference between the plan and its replay is reported."""
 
 
 def render_bound(document: dict[str, Any], *, frontier: bool) -> str:
-    """The goal's plan in a few sentences; with ``frontier``, what each goal of the frontier takes."""
+    """The goal's plan in a few sentences; with ``frontier``, the replicas for each goal of the frontier."""
     lines = [line for text in sentences(document) for line in _wrap(text)]
     if frontier:
         lines += ["", *_table(document["frontier"])]
@@ -27,7 +27,7 @@ def render_bound(document: dict[str, Any], *, frontier: bool) -> str:
 
 
 def sentences(document: dict[str, Any]) -> Iterator[str]:
-    """What a bound says, one sentence or two at a time."""
+    """A bound in words, one sentence or two at a time."""
     goal = formats.goal(document["goal"])
     best = document["best"]
     if document["unavoidable"] == document["requests"]:

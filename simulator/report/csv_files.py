@@ -1,4 +1,4 @@
-"""What a run writes into its files: requests, the timeline, decisions."""
+"""The CSV files of a run: requests, the timeline, decisions."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ _EMPTY = frozenset({"-", "[]", "{}", ""})
 
 def input_pairs(inputs: Mapping[str, object]) -> Pairs:
     """One pair per innermost value, named ``outer.inner``, in the inputs' own order."""
-    return [(name, _shown(value)) for name, value in _flat("", inputs)]
+    return [(name, _format(value)) for name, value in _flat("", inputs)]
 
 
 def brief_pairs(inputs: Mapping[str, object]) -> Pairs:
@@ -48,7 +48,7 @@ def _flat(name: str, value: object) -> Iterator[tuple[str, object]]:
         yield name, value
 
 
-def _shown(value: object) -> str:
+def _format(value: object) -> str:
     if value is None:
         return "-"
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -1,4 +1,4 @@
-"""What a goal says of a run, as the part ``verdict`` of its JSON summary."""
+"""The verdict of a goal on a run, as the part ``verdict`` of its JSON summary."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:  # findings need the decision engine, which fixed replicas do 
 
 @dataclass(frozen=True, slots=True)
 class Review:
-    """A verdict with its reasons and what else would have held.
+    """A verdict with its reasons, and alternatives that would have held.
 
     ``baseline``: the fewest fixed replicas that hold, None where they were not looked for or where
-    none do (``baseline_sought`` tells the two apart). ``bound_replica_hours``: what a known future
-    would have needed.
+    none do (``baseline_sought`` distinguishes the two). ``bound_replica_hours``: the replica-hours
+    that a known future would have needed.
     """
 
     verdict: Verdict

@@ -1,4 +1,4 @@
-"""The sentences that open a summary: who holds the goal, by how much, for what, and what is cheapest."""
+"""The sentences that open a summary: each run's goal, distance and price, and the cheapest run."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def _spent(figures: Summary) -> str:
 
 
 def _price(figures: Summary) -> float:
-    """What runs are compared by: money, which has idle nodes in it, or GPU-hours where no price is known."""
+    """The price of a run: money, which includes idle nodes, or GPU-hours where no price is known."""
     price: float = figures["gpu_hours"] if figures["cost_usd"] is None else figures["cost_usd"]
     return price
 
@@ -47,17 +47,17 @@ def _cheapest(summaries: Sequence[Summary]) -> str:
     holding = [(_price(one), one["label"]) for one in summaries if one["verdict"]["holds"]]
     if fixed is not None:
         name = formats.counted(fixed["replicas"], "replica")
-        told = f"The fewest fixed replicas that hold: {fixed['replicas']}, for {_spent(fixed)}. "
+        fixed_text = f"The fewest fixed replicas that hold: {fixed['replicas']}, for {_spent(fixed)}. "
         candidates = [*holding, (_price(fixed), f"{name} fixed")]
     else:
-        told = f"No fixed number of replicas{_within_nodes(summaries[0])} holds. "
-        told = told if verdict["baseline_sought"] else ""
+        fixed_text = f"No fixed number of replicas{_within_nodes(summaries[0])} holds. "
+        fixed_text = fixed_text if verdict["baseline_sought"] else ""
         candidates = holding
     if not candidates:
-        return f"{told}None of the runs holds."
+        return f"{fixed_text}None of the runs holds."
     least = min(price for price, _ in candidates)
     winners = list(dict.fromkeys(label for price, label in candidates if price == least))
-    return f"{told}Cheapest that holds: {' and '.join(winners)}."
+    return f"{fixed_text}Cheapest that holds: {' and '.join(winners)}."
 
 
 def _within_nodes(summary: Summary) -> str:

@@ -1,4 +1,4 @@
-"""Runs held against a goal: what they reach, what they could not have, and what would be cheaper.
+"""Runs held against a goal: their attainment, their unavoidable misses, and cheaper settings.
 
 ::
 

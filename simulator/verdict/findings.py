@@ -1,4 +1,4 @@
-"""What in a policy kept a run from its goal or made it dear, each finding with the field to change."""
+"""Settings of a policy that kept a run from its goal or made it dear, each with the field to change."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ REGRET_S = 600.0
 """A replica that is ordered so soon after one was removed could have stayed."""
 
 BLIND_S = 60.0
-"""Shorter is no time for a fallback: before the first scrapes there are no metrics."""
+"""A fallback after less time is not a finding: before the first scrapes there are no metrics."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Course:
-    """A policy's run: what it decided, how its requests did, and how long a replica takes to start.
+    """A policy's run: its decisions, its requests, and the start-up time of a replica.
 
     ``lives``: the replicas that were ordered.
     """
@@ -44,18 +44,18 @@ class Course:
     lives: Sequence[ReplicaLife] = ()
 
     def missed_between(self, begin_s: float, end_s: float) -> bool:
-        """Whether avoidable requests that arrived then missed."""
+        """True if avoidable requests that arrived in this time missed."""
         missed = self.verdict.avoidable_misses_s
         return bisect_right(missed, end_s) > bisect_left(missed, begin_s)
 
     def would_have_helped(self, moment: Moment) -> bool:
-        """Whether requests missed while a replica of this sync would serve, and one of the next not yet."""
+        """True if requests missed while a replica of this sync would serve, and one of the next not yet."""
         ready_s = moment.now + self.startup_s
         return self.missed_between(ready_s, ready_s + self.spec.sync_period_seconds)
 
 
 def findings(course: Course) -> list[Finding]:
-    """Everything that was found, in the order in which the rules stand here.
+    """All findings, in the order of the rules in this file.
 
     Without writing, nothing is ordered or removed: what came of that is not asked.
     """
@@ -66,7 +66,7 @@ def findings(course: Course) -> list[Finding]:
 
 
 def _periods_shorter_than_a_start(course: Course) -> Iterator[Finding]:
-    """Without the credit of pending replicas each period orders again what is still on its way."""
+    """Without the credit of pending replicas each period orders replicas again that are still starting."""
     spec, startup_s = course.spec, course.startup_s
     if spec.credits_pending:
         return
@@ -82,7 +82,7 @@ def _periods_shorter_than_a_start(course: Course) -> Iterator[Finding]:
 
 
 def _targets_never_reached(course: Course) -> Iterator[Finding]:
-    """A run that holds its goal has no use for a lower target."""
+    """Targets that are too high; a run that holds its goal does not need a lower one."""
     if course.verdict.holds:
         return
     for index, metric in enumerate(course.spec.metrics):
@@ -173,7 +173,7 @@ def _waited_for_nodes(course: Course) -> Iterator[Finding]:
 
 
 def _missed_in_wait(course: Course, life: ReplicaLife) -> bool:
-    """Whether requests missed that a replica would have served, had it not waited for a node."""
+    """True if requests missed that a replica would have served without its wait for a node."""
     if life.start is None or life.start.waiting_s <= 0.0:
         return False
     ready_s = life.ordered_s + course.startup_s

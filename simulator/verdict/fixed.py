@@ -10,7 +10,7 @@ from simulator.run.result import RunResult
 from simulator.verdict.goal import Verdict
 
 MOST_REPLICAS = 512
-"""A goal that so many do not reach is not reached by more."""
+"""The most replicas to try: more do not reach a goal that so many miss."""
 
 Replay = Callable[[int], tuple[RunResult, Verdict]]
 """Replays a number of replicas and holds them against the goal."""
@@ -30,7 +30,7 @@ def fewest_fixed(replay: Replay, guess: int, most: int = MOST_REPLICAS) -> Fixed
     """The fewest replicas that reach the goal; None where ``most`` do not.
 
     ``guess``: where to begin. More replicas are taken never to be worse. Where no request can meet the
-    SLO, one replay tells.
+    SLO, one replay is enough.
     """
     if most < 1:
         return None

@@ -14,7 +14,7 @@ Count: TypeAlias = Literal["avoidable", "all"]
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """The share of requests that shall meet the SLO, more than 0 and less than 1.
+    """The share of requests that should meet the SLO, more than 0 and less than 1.
 
     ``count``: of the requests that an idle replica would not miss, or of all.
     """
@@ -25,7 +25,7 @@ class Goal:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """How a run did against its goal.
+    """The result of a run against its goal.
 
     ``requests`` and ``missed`` are all requests; ``unavoidable``: the missed ones that an idle replica
     misses as well. ``avoidable_misses_s``: the arrivals of the others, in seconds, ascending.
@@ -55,12 +55,12 @@ class Verdict:
 
     @property
     def hopeless(self) -> bool:
-        """Whether there are requests and none of them can meet the SLO, however many replicas there are."""
+        """True if there are requests and none of them can meet the SLO with any number of replicas."""
         return bool(self.requests) and self.unavoidable == self.requests
 
     @property
     def holds(self) -> bool:
-        """Whether the goal was reached: not where no request can meet the SLO, trivially without requests."""
+        """True if the goal was reached: never where no request can meet the SLO, always without requests."""
         if self.attainment is None:
             return not self.hopeless
         return self.attainment >= self.goal.attainment

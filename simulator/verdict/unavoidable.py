@@ -1,4 +1,4 @@
-"""Misses that no number of replicas would have saved: an idle replica has them as well."""
+"""Misses that no number of replicas would have saved: an idle replica has them too."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Shape: TypeAlias = tuple[int, int]
 
 
 class IdleReplica:
-    """Which requests miss the SLO even alone on an idle replica with an empty cache.
+    """The requests that miss the SLO even alone on an idle replica with an empty cache.
 
     That depends on a request's shape only; each shape is replayed once.
     """
@@ -29,7 +29,7 @@ class IdleReplica:
         self._known: dict[Shape, bool] = {}
 
     def misses(self, prompt_tokens: int, output_tokens: int) -> bool:
-        """Whether a request of this shape misses; one that is rejected does."""
+        """True if a request of this shape misses; a rejected one does."""
         shape = prompt_tokens, output_tokens
         if shape not in self._known:
             self._known[shape] = self._replay(shape)

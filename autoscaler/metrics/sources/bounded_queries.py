@@ -1,4 +1,4 @@
-"""Many things asked at once, in bounded time: whatever happens, there is an outcome for each."""
+"""Many concurrent questions in bounded time: each gets an outcome, whatever happens."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ GRACE_SECONDS = 1.0
 """How long after the deadline a try may end by itself, with its own reason; DNS knows no deadline."""
 
 LOOK_SECONDS = 0.2
-"""How often one who waits for answers looks whether the source was closed meanwhile."""
+"""The interval at which a wait for answers checks for a closed source."""
 
 _log = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ def query_all(
     deadline_seconds: float,
     closed: Event,
 ) -> dict[_Key, _Result | str]:
-    """The result for each distinct key, or why there is none.
+    """The result for each distinct key, or the error instead.
 
     ``ask`` gets a key and the time.monotonic() to be done by, and raises SourceError or QueryError.
     One that hangs beyond that, or when ``closed`` is set, is left behind, and keeps its thread until its

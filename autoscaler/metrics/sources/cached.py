@@ -1,9 +1,9 @@
-"""One source for many askers: what was asked a moment ago is not asked again, and failures last.
+"""One source for many policies: a recent question is not asked again, a good answer outlasts failures.
 
-An answer is reused while it is fresh, and whoever asks what is being asked already waits for that
-answer. When a source fails, its last good answer stands in for a while, marked as partial: its
-samples keep their own times, so the age limits of the policies go on counting, and it never removes
-replicas: where a policy does not hold for gaps, the outage counts (``observe.readings``).
+An answer is reused while it is fresh, and a question that is already being asked waits for that
+answer. When a source fails, its last good answer replaces it for a while, marked as partial: its
+samples keep their own times, so the age limits of the policies still apply, and it never removes
+replicas: where a policy does not hold for gaps, the outage counts (``metrics.readings``).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class ClosableSource(MetricSource, Protocol):
     """A source that holds connections."""
 
     def close(self) -> None:
-        """Gives them back."""
+        """Closes the connections."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,15 +38,15 @@ class _Entry:
     answer: Future[Answer]
 
     def covers(self, question: Question, where: frozenset[str]) -> bool:
-        """Whether it is about all of these namespaces; a query is about none."""
+        """True if the entry covers all of these namespaces; a query has none."""
         return not isinstance(question, SignalQuestion) or where <= self.where
 
     def is_good(self) -> bool:
-        """Whether it is there, from the source itself and without an error."""
+        """True if the answer has arrived, from the source itself and without an error."""
         return self.answer.done() and self.answer.result().error is None
 
     def supersedes(self, older: _Entry) -> bool:
-        """Whether nobody needs the older one any more; a failure leaves the last good answer alone."""
+        """True if this entry replaces an older one; a failure does not replace the last good answer."""
         return older.answer.done() and older.where <= self.where and (self.is_good() or not older.is_good())
 
 
@@ -63,7 +63,7 @@ class CachedSource:
         keep_seconds: float = LLM_MAX_AGE_SECONDS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """``fresh_seconds``: how long an answer is reused; ``keep_seconds``: how long it stands in."""
+        """``fresh_seconds``: how long an answer is reused; ``keep_seconds``: how long it covers failures."""
         self._source = source
         self._fresh_seconds = fresh_seconds
         self._keep_seconds = keep_seconds
@@ -72,7 +72,7 @@ class CachedSource:
         self._entries: dict[Question, list[_Entry]] = {}
 
     def close(self) -> None:
-        """Closes the source behind."""
+        """Closes the wrapped source."""
         self._source.close()
 
     def answers(
@@ -86,7 +86,7 @@ class CachedSource:
             entries = {question: self._entry(question, where, ours) for question in questions}
         if ours:
             self._ask(ours, where)
-        return {question: self._told(question, where, entry) for question, entry in entries.items()}
+        return {question: self._await_answer(question, where, entry) for question, entry in entries.items()}
 
     def _forget(self) -> None:
         now = self._clock()
@@ -123,7 +123,7 @@ class CachedSource:
                 kept = [one for one in self._entries[question] if one is entry or not entry.supersedes(one)]
                 self._entries[question] = kept
 
-    def _told(self, question: Question, where: frozenset[str], entry: _Entry) -> Answer:
+    def _await_answer(self, question: Question, where: frozenset[str], entry: _Entry) -> Answer:
         answer = entry.answer.result()
         if answer.error is None:
             return answer

@@ -52,7 +52,7 @@ class CloudMonitoringSource:
         pace: RetryPolicy | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """``project``: whose metrics scope is asked."""
+        """``project``: the project whose metrics scope is asked."""
         self._project = project
         self._client = client
         self._pace = pace or RetryPolicy()
@@ -61,7 +61,7 @@ class CloudMonitoringSource:
         self._closed = Event()
 
     def close(self) -> None:
-        """Whoever waits for answers waits no more, and nothing can be asked afterwards."""
+        """Ends the wait for all pending answers; afterwards nothing can be asked."""
         self._closed.set()
         self._pool.shutdown(wait=False, cancel_futures=True)
         self._client.transport.close()  # type: ignore[no-untyped-call]
@@ -92,9 +92,9 @@ class CloudMonitoringSource:
             )
             return _answer(pager.pages)
         except RetryError as error:
-            raise SourceError(f"{_said(error.cause)}, for {left:.1f} s") from error
+            raise SourceError(f"{_describe_error(error.cause)}, for {left:.1f} s") from error
         except GoogleAPICallError as error:
-            raise QueryError(_said(error)) from error
+            raise QueryError(_describe_error(error)) from error
         except GoogleAuthError as error:
             raise SourceError(f"no token from Google: {error}") from error
 
@@ -121,7 +121,7 @@ class CloudMonitoringSource:
 
 
 def _answer(pages: Iterable[ListTimeSeriesResponse]) -> Answer:
-    """All pages' points; what the pages say beside them means that something may be missing."""
+    """All pages' points; notes beside them mean that data may be missing."""
     found: dict[object, Point] = {}
     warnings: list[str] = []
     for page in pages:
@@ -135,7 +135,7 @@ def _answer(pages: Iterable[ListTimeSeriesResponse]) -> Answer:
 
 
 def _identity(one: TimeSeries) -> object:
-    """What series have in common that count once: those of a pod that Managed Prometheus scrapes twice."""
+    """The common key of series that count once: those of a pod that Managed Prometheus scrapes twice."""
     labels = {**one.resource.labels, **one.metric.labels}
     if not one.metric.type.startswith(_MANAGED_PROMETHEUS) or not labels.get("pod"):
         return object()  # like no other
@@ -155,7 +155,7 @@ def _points(series: Iterable[TimeSeries]) -> Iterator[tuple[object, Point]]:
     """Each series' identity and newest point, which comes first, at its own time.
 
     Raises:
-        QueryError: the values are no numbers.
+        QueryError: the values are not numbers.
     """
     for one in series:
         if not one.points:
@@ -174,7 +174,7 @@ def _number(metric: str, value: object) -> float:
     return nan if kind is None else float(getattr(value, kind))
 
 
-def _said(error: BaseException | None) -> str:
+def _describe_error(error: BaseException | None) -> str:
     """The status and message of a failed call."""
     status = getattr(getattr(error, "grpc_status_code", None), "name", type(error).__name__)
     return f"{status}: {getattr(error, 'message', error)}"

@@ -54,7 +54,7 @@ class PrometheusConnection(PrometheusConnect):  # type: ignore[misc]  # it comes
         )
 
     def instant(self, query: str, seconds: float) -> QueryResult:
-        """What ``query`` evaluates to now, within ``seconds``.
+        """The value of ``query`` now, within ``seconds``.
 
         Raises:
             SourceError: the server did not answer properly or not in time, or it asks to come back later.
@@ -68,7 +68,7 @@ class PrometheusConnection(PrometheusConnect):  # type: ignore[misc]  # it comes
                 auth=self.auth,
                 verify=self._session.verify,
                 timeout=(min(CONNECT_SECONDS, seconds), seconds),
-                allow_redirects=False,  # no token or query goes where nobody sent it
+                allow_redirects=False,  # tokens and queries go to the configured server only
                 stream=True,
             ) as response:
                 return _result(response, _body(response, deadline))
@@ -88,7 +88,7 @@ class PrometheusConnection(PrometheusConnect):  # type: ignore[misc]  # it comes
 
 
 def _body(response: requests.Response, deadline: float) -> bytes:
-    """The whole body; a server that sends a little now and then does not hold us beyond the deadline."""
+    """The whole body; a server that sends it in drips does not hold us beyond the deadline."""
     body = bytearray()
     while chunk := response.raw.read1(_CHUNK_BYTES, decode_content=True):
         body += chunk
@@ -111,7 +111,7 @@ def _result(response: requests.Response, body: bytes) -> QueryResult:
     data = answer.get("data") if isinstance(answer, dict) else None
     if not isinstance(data, dict) or not {"resultType", "result"} <= data.keys():
         kind = response.headers.get("Content-Type", "something without a type")
-        raise QueryError(f"{response.url} is no Prometheus API: it answers with {_short(kind)}")
+        raise QueryError(f"{response.url} is not a Prometheus API: it answers with {_short(kind)}")
     notes = said(answer)
     missing, remarks = (tuple(map(_short, texts)) for texts in (notes.missing, notes.remarks))
     return QueryResult(data["resultType"], data["result"], missing, remarks)
@@ -119,7 +119,7 @@ def _result(response: requests.Response, body: bytes) -> QueryResult:
 
 def _failure(response: requests.Response, answer: Mapping[str, Any]) -> Exception:
     status = response.status_code
-    message = f"HTTP {status}{_said(response, answer)}"
+    message = f"HTTP {status}{_describe_error(response, answer)}"
     if response.is_redirect:
         return QueryError(f"{message}: redirects to {_short(response.headers['Location'])}; use that address")
     if status not in _TEMPORARY_STATUS:
@@ -127,7 +127,7 @@ def _failure(response: requests.Response, answer: Mapping[str, Any]) -> Exceptio
     return SourceError(message, retry_after_seconds(response.headers.get("Retry-After")))
 
 
-def _said(response: requests.Response, answer: Mapping[str, Any]) -> str:
+def _describe_error(response: requests.Response, answer: Mapping[str, Any]) -> str:
     """The reason in the words of Prometheus, of Google's APIs, or of HTTP."""
     error = answer.get("error")
     if isinstance(error, dict):

@@ -17,7 +17,7 @@ from autoscaler.settings import MetricSettings
 MANAGED_PROMETHEUS = "https://monitoring.googleapis.com/v1/projects/{}/location/global/prometheus"
 
 _ATTEMPT = 0.8
-"""The share of the deadline that one try may take: asking a slow server anew makes it slower."""
+"""The share of the deadline that one try may take: asking a slow server again makes it slower."""
 
 _NO_CLOUD = "no Cloud Monitoring here: --google-project or --cloud-monitoring-project names its project"
 

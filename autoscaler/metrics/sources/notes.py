@@ -1,7 +1,7 @@
-"""What each server's notes beside an answer mean: is something missing, or not. Pure.
+"""The meaning of each server's notes beside an answer: data is missing, or not. Pure.
 
-The table is in docs/metrics.md as well, and a test holds the two equal. A note that is not in it means
-that something may be missing: an answer that is taken for whole may scale down, a partial one never does.
+The table is in docs/metrics.md too, and a test holds the two equal. A note that is not in it means
+that something may be missing: an answer that counts as complete may scale down, a partial one never does.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ _REMARKS = tuple((note.field, note.begins) for note in NOTES if note.meaning == 
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What a server said beside its answer.
+    """The notes of a server beside its answer.
 
     ``missing``: the notes by which something may be missing. ``remarks``: the others.
     """

@@ -35,7 +35,7 @@ class PrometheusSource:
         self._paused_until = 0.0
 
     def close(self) -> None:
-        """Whoever waits for answers waits no more, and nothing can be asked afterwards."""
+        """Ends the wait for all pending answers; afterwards nothing can be asked."""
         self._closed.set()
         self._pool.shutdown(wait=False, cancel_futures=True)
         self._connection.close()

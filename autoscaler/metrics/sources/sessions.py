@@ -69,7 +69,7 @@ class GoogleSession(AuthorizedSession):
         """As requests.Session.request.
 
         Raises:
-            GoogleAuthError: there is no token to be had. Threads that waited for one learn it together.
+            GoogleAuthError: no token is available. All threads that waited for one get the error together.
         """
         with self._one_refresh:
             if not self.credentials.valid:
@@ -102,7 +102,7 @@ def google_credentials() -> Credentials:
 
 
 def login(settings: MetricSettings) -> AuthBase | None:
-    """What logs in to a Prometheus that is not Google's."""
+    """The login to a Prometheus that is not Google's."""
     if settings.token_file is not None:
         return BearerFile(settings.token_file)
     if settings.username is not None and settings.password_file is not None:

@@ -1,7 +1,7 @@
-"""What a query returned -> points and buckets. Pure.
+"""The result of a query -> points and buckets. Pure.
 
-A value without a time, or a time without a value, is no sample: its pod is missing. A series that is
-there twice in one answer counts once, with its larger value and its older time.
+A value without a time, or a time without a value, is not a sample: its pod is missing. A series that
+occurs twice in one answer counts once, with its larger value and its older time.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ _Key = TypeVar("_Key")
 
 
 def pod_points(info: SignalInfo, results: Iterable[QueryResult]) -> tuple[Point, ...]:
-    """The answer to a rendered signal that is no histogram, from the results of all its queries.
+    """The answer to a rendered signal that is not a histogram, from the results of all its queries.
 
-    A pod's series (models, engines, GPUs) become one value as the catalogue says. One that cannot be
-    makes the whole pod's value that one, for whoever judges it to refuse: it would hide in a mean.
+    A pod's series (models, engines, GPUs) become one value as the catalogue says. A series with
+    an impossible value becomes the whole pod's value, so that it is refused: it would hide in a mean.
     """
     values: dict[_Pod, dict[_Labels, float]] = {}
     times: dict[_Pod, float] = {}
@@ -74,7 +74,7 @@ def pod_buckets(results: Iterable[QueryResult]) -> tuple[Buckets, ...]:
 
 
 def _keep_larger(found: dict[_Key, float], key: _Key, value: float) -> None:
-    """One that is negative or not a number is kept, for whoever judges it to refuse: it hides no load."""
+    """Keeps the larger value; a negative one or NaN wins, so that it is refused and hides no load."""
     known = found.get(key)
     if known is None or isnan(value) or value < 0 or (value > known and not known < 0):
         found[key] = value
@@ -90,7 +90,7 @@ def _combined(info: SignalInfo, series: Mapping[_Labels, float]) -> float:
 
 
 def query_points(results: Iterable[QueryResult]) -> tuple[Point, ...]:
-    """The answer to a query that somebody wrote: each series at its own time, or the evaluation's.
+    """The answer to a user's query: each series at its own time, or the evaluation's.
 
     Raises:
         QueryError: the query is a range or a text, or its series are native histograms.
