@@ -15,7 +15,7 @@
         ├── SourceError       metrics could not be read
         ├── ServerError       an inference server is overloaded, gone or too slow
         ├── ClusterError      the Kubernetes API did not answer, or not in time
-        └── ConflictError     somebody else wrote first: observe and decide anew
+        └── ConflictError     another client wrote first: observe and decide again
 
 Library errors (network, operating system) pass through as they are unless a caller can act on
 a translation.
@@ -42,7 +42,7 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Diagnostic:
-    """One thing to say about an input file: what is wrong, and what would be right.
+    """A diagnostic about an input file: what is wrong, and what would be right.
 
     ``line`` counts from 1; ``None`` where the input has no lines (binary, directory).
     ``field`` is a dotted path such as ``spec.metrics[0].target`` or a column name; may be empty.
@@ -94,11 +94,11 @@ class MissingExtraError(AutoscalerError):
 
 
 class QueryError(AutoscalerError):
-    """A metric source refuses a question. Permanent until somebody changes the query or the rights."""
+    """A metric source refuses a question. Permanent until the query or the rights change."""
 
 
 class TargetError(AutoscalerError):
-    """A scale target cannot be scaled. Permanent until somebody changes the cluster."""
+    """A scale target cannot be scaled. Permanent until the cluster changes."""
 
 
 class RequestError(AutoscalerError):
@@ -114,7 +114,7 @@ class TemporaryError(AutoscalerError):
     """Trying again may help."""
 
     def __init__(self, message: str, retry_after_seconds: float | None = None) -> None:
-        """``retry_after_seconds``: what the other side asked for, if it did."""
+        """``retry_after_seconds``: the pause that the server asked for, if any."""
         self.retry_after_seconds = retry_after_seconds
         super().__init__(message)
 
@@ -139,7 +139,7 @@ class ServerError(TemporaryError):
 
     @property
     def unavailable(self) -> bool:
-        """Whether this says nothing about the request: another server, or a later one, may answer it."""
+        """True if the request is not the cause: another server, or a later one, may answer it."""
         return self.kind in ("refused", "unreachable", "aborted")
 
 
@@ -148,4 +148,4 @@ class ClusterError(TemporaryError):
 
 
 class ConflictError(TemporaryError):
-    """Somebody else wrote first: observe and decide anew."""
+    """Another client wrote first: observe and decide again."""

@@ -20,7 +20,7 @@ _GZIP_LEVEL = 1
 
 
 def check_output(path: Path, option: str = "") -> None:
-    """Finds out early whether a file can be written here; ``option`` names what asked for it.
+    """Finds out early whether a file can be written here; ``option`` names the option that asked for it.
 
     Raises:
         InputError: it is a directory, or its folder is missing or may not be written.
@@ -46,7 +46,7 @@ def _mode(path: Path, option: str) -> int | None:
 def _check_folder(path: Path, option: str) -> None:
     folder = Path(os.path.realpath(path)).parent
     if not folder.is_dir():
-        what = "is no directory" if folder.exists() else "does not exist; make it first"
+        what = "is not a directory" if folder.exists() else "does not exist; make it first"
         raise _refusal(path, option, f"cannot be written: the folder {str(folder)!r} {what}")
     if not os.access(folder, os.W_OK | os.X_OK):
         raise _refusal(path, option, f"cannot be written: no permission in the folder {str(folder)!r}")

@@ -13,7 +13,7 @@ minute, and one question in two minutes overloads nothing."""
 
 
 def retry_after_seconds(header: str | None, now: float | None = None) -> float | None:
-    """The pause that a server asks for, from 0 to ``LONGEST_SECONDS``; None where there is none to read.
+    """The pause that a server asks for, from 0 to ``LONGEST_SECONDS``; None for a missing or bad one.
 
     ``header``: seconds (RFC 9110 wants whole ones, some servers send fractions) or a date. ``now``: seconds
     since the epoch, which a date is counted from; the present time where it is not given.

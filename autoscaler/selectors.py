@@ -30,7 +30,7 @@ class Requirement:
     values: frozenset[str] = frozenset()
 
     def holds(self, labels: Mapping[str, str]) -> bool:
-        """Whether an object with these labels is meant. Without the label, ``notin`` holds."""
+        """True if an object with these labels matches. Without the label, ``notin`` holds."""
         if self.key not in labels:
             return self.operator in ("notin", "!exists")
         if self.operator in ("gt", "lt"):
@@ -60,14 +60,14 @@ Requirements = tuple[Requirement, ...]
 
 
 def matches(requirements: Sequence[Requirement], labels: Mapping[str, str]) -> bool:
-    """Whether every requirement holds; none at all means everything."""
+    """True if every requirement holds; without requirements everything matches."""
     return all(requirement.holds(labels) for requirement in requirements)
 
 
 def parse_selector(text: str) -> Requirements:
     """The requirements of a selector such as ``app=vllm,tier in (a, b),!canary``, sorted by key.
 
-    Raises ``ValueError`` for what is no selector, or larger than anybody's.
+    Raises ``ValueError`` for a selector that is not valid, or too large.
     """
     if len(text) > MAX_TEXT:
         raise ValueError(f"the selector is longer than {MAX_TEXT} characters")
@@ -94,7 +94,7 @@ def selector_of(selector: Mapping[str, object]) -> Requirements:
     for expression in expressions if isinstance(expressions, list | tuple) else ():
         operator, values = _OPERATORS.get(expression.get("operator")), expression.get("values") or ()
         if operator is None or (operator in ("in", "notin")) is not bool(values):
-            raise ValueError(f"{expression.get('operator')} with {len(values)} values is no requirement")
+            raise ValueError(f"{expression.get('operator')} with {len(values)} values is not a requirement")
         found.append(Requirement(_key(expression["key"]), operator, frozenset(map(_value, values))))
     return tuple(sorted(found, key=lambda requirement: (requirement.key, str(requirement))))
 
@@ -161,11 +161,11 @@ def _set(tokens: _Tokens) -> Iterator[str]:
 
 def _key(word: str) -> str:
     if not _KEY.fullmatch(word):
-        raise ValueError(f"{word[:63]!r} is no label key")
+        raise ValueError(f"{word[:63]!r} is not a label key")
     return word
 
 
 def _value(word: str) -> str:
     if not _VALUE.fullmatch(word):
-        raise ValueError(f"{word[:63]!r} is no label value")
+        raise ValueError(f"{word[:63]!r} is not a label value")
     return word

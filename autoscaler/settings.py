@@ -1,4 +1,4 @@
-"""What a process is told on its command line about the world outside. Plain data."""
+"""Settings from a process's command line about the world outside. Plain data."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class MetricSettings:
     deadline_seconds: float = 10.0
 
     def faults(self) -> tuple[str, ...]:
-        """What does not fit together, in words that name the options; empty if all is well."""
+        """Settings that do not fit together, in words that name the options; empty if all fit."""
         found = []
         if self.prometheus_url is None and self.google_project is None:
             found.append("no metrics: give --prometheus-url or --google-project")
@@ -64,11 +64,11 @@ class MetricSettings:
 
 
 def _has_login(url: str) -> bool:
-    """Whether a user or a password stands before the host; also of what urlsplit refuses to read."""
+    """True if the URL has a user or a password before the host; also for one that urlsplit refuses."""
     return "@" in url.partition("//")[2].partition("/")[0]
 
 
 def _is_private(url: str) -> bool:
-    """Whether nobody on the way can read what is sent there."""
+    """True if what is sent there cannot be read on the way."""
     parts = urlsplit(url)
     return parts.scheme == "https" or parts.hostname in _LOOPBACK

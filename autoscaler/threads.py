@@ -1,6 +1,6 @@
 """The background threads of a process, and whether one of them has ended that should still run.
 
-A thread that ends by itself leaves a copy that nobody renews or a queue that nobody empties, and nothing
+A thread that fails leaves a copy that is not renewed or a queue that is not emptied, and nothing
 else of the process notices. Health asks ``PROCESS.fault()``, so that the process is started again.
 """
 

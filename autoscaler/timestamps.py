@@ -13,7 +13,7 @@ _FORM = re.compile(
 
 
 def running_seconds() -> float:
-    """A clock that nobody sets and that goes on while the machine is suspended, where there is one."""
+    """A clock that is never set and that continues while the machine is suspended, where there is one."""
     boottime = getattr(time, "CLOCK_BOOTTIME", None)
     return time.monotonic() if boottime is None else time.clock_gettime(boottime)
 
@@ -21,7 +21,7 @@ def running_seconds() -> float:
 def to_rfc3339(seconds: float, digits: int = 0) -> str:
     """A time in UTC: ``2026-03-01T08:30:00Z``; ``digits`` (at most 9) of the second follow.
 
-    Nine digits tell any two floats of this century apart, so ``from_rfc3339`` gives back exactly
+    Nine digits distinguish any two floats of this century, so ``from_rfc3339`` gives back exactly
     what was written. With fewer the time is cut, not rounded: it is never in the future.
     """
     whole = floor(seconds)
@@ -33,7 +33,7 @@ def to_rfc3339(seconds: float, digits: int = 0) -> str:
 
 
 def from_rfc3339(text: str) -> float:
-    """Seconds since the epoch. Raises ``ValueError`` for anything that is no RFC 3339 time."""
+    """Seconds since the epoch. Raises ``ValueError`` for anything that is not an RFC 3339 time."""
     match = _FORM.fullmatch(text)
     if match is None:
         raise ValueError("must be a time such as 2026-03-01T08:30:00Z")

@@ -84,7 +84,7 @@ def test_compressed_files_have_the_same_bytes_at_any_time_under_any_name(tmp_pat
     [
         ("folder", "is a directory; name a file to write"),
         ("none/out.csv", "cannot be written: the folder '{0}/none' does not exist; make it first"),
-        ("file/out.csv", "cannot be written: the folder '{0}/file' is no directory"),
+        ("file/out.csv", "cannot be written: the folder '{0}/file' is not a directory"),
     ],
 )
 def test_where_nothing_can_be_written_the_option_is_named(tmp_path: Path, name: str, message: str) -> None:

@@ -13,7 +13,7 @@ _SECONDS = (0.001, 0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 
 
 class AdapterMetrics:
-    """What was asked and how it went; ``registry`` is what a scrape shows."""
+    """Counts of requests and questions, and their outcomes; a scrape shows ``registry``."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -49,11 +49,11 @@ class AdapterMetrics:
         )
 
     def watch_usable(self, what: str, problem: Callable[[], str]) -> None:
-        """From now on it is shown whether there is a problem with the newest of something."""
+        """Adds a gauge of whether the newest version of something has a problem."""
         self._unusable.labels(what).set_function(lambda: bool(problem()))
 
     def watch(self, connections: ConnectionLimiter) -> None:
-        """From now on these connections are counted."""
+        """Adds gauges of these connections."""
         for stage in Stage:
             self._connections.labels(stage).set_function(partial(connections.count, stage))
 

@@ -24,11 +24,11 @@ from autoscaler.ports.identity import Access
 from autoscaler.threads import PROCESS
 
 MAX_IN_FLIGHT = 512
-"""Requests beyond it are told to come back: Kubernetes' clients do. Half of it is kept for those who
-come with a client certificate, as the API server's aggregation layer does."""
+"""Requests beyond it are answered with 429, and Kubernetes' clients try again. Half of it is kept for
+clients with a certificate, such as the API server's aggregation layer."""
 
 MAX_KEPT_TARGET = 1024
-"""Longer targets, in characters, are read anew each time: strangers' would fill the memory."""
+"""Longer targets, in characters, are not cached: anonymous callers' would fill the memory."""
 
 PIECE = 1 << 18
 """Of a large answer, in bytes. In one piece it would be copied several times on its way through TLS."""
@@ -79,7 +79,7 @@ class App:
         return response
 
     async def _answered(self, request: web.BaseRequest, caller: Caller) -> web.StreamResponse:
-        """Errors are answers as well, and tell nothing about us."""
+        """Answers a request; an error is an answer too, and reveals nothing about this process."""
         if self._in_flight >= _most(request, caller):
             return refusal(429, "TooManyRequests", "too many requests, please try again later")
         self._in_flight += 1
@@ -120,7 +120,7 @@ class App:
         return await _documented(request, document)
 
     def _health(self, path: str) -> web.Response:
-        """Alive is who answers, all of whose threads run; ready is who can answer well."""
+        """Answers probes: alive while all threads run, ready while answers are complete."""
         fault = self._fault()
         missing = [fault] if fault else [] if path == "/livez" else self._unready()
         if missing:
@@ -137,7 +137,7 @@ _read_or_kept = lru_cache(maxsize=4096)(_read)
 
 
 def _most(request: web.BaseRequest, caller: Caller) -> float:
-    """How many may be in flight besides this one. Probes never wait for anything."""
+    """The most requests that may be in flight besides this one. Probes never wait."""
     if request.raw_path in HEALTH:
         return inf
     return MAX_IN_FLIGHT if caller.chain else MAX_IN_FLIGHT // 2

@@ -1,4 +1,4 @@
-"""Who asks: front proxy, client certificate, bearer token, or nobody in particular.
+"""The user of a request: from the front proxy, a client certificate or a bearer token, or anonymous.
 
 The order and the rules are those of ``apiserver/pkg/authentication``: headers about a user count
 only from a certificate of the request-header authority with an allowed name; a client certificate
@@ -45,7 +45,7 @@ Headers = Iterable[tuple[str, str]]
 
 
 def read_certificate(chain: Sequence[bytes], trust: AuthenticationConfig) -> Certificate:
-    """What a client's certificate is worth under ``trust``, with the chain above it as TLS verified it.
+    """The identity in a client's certificate under ``trust``, with the chain above it as TLS verified it.
 
     Raises ``ValueError`` where one of them is not a certificate.
     """
@@ -64,7 +64,7 @@ def _names(certificate: x509.Certificate, oid: x509.ObjectIdentifier) -> tuple[s
 
 
 def _leads_to(chain: Sequence[x509.Certificate], bundle: str) -> bool:
-    """Whether an authority of the bundle issued the certificate or one above it, in a verified chain."""
+    """True if an authority of the bundle issued the certificate or one above it, in a verified chain."""
     if not bundle.strip():
         return False
     now = datetime.now(UTC)
@@ -84,7 +84,7 @@ def _is_issued_by(certificate: x509.Certificate, authority: x509.Certificate) ->
 
 
 def from_headers(certificate: Certificate, headers: Headers, trust: AuthenticationConfig) -> User | None:
-    """The user that the front proxy speaks for; None where it speaks for nobody.
+    """The user that the front proxy names; None where it names none.
 
     Raises:
         UnauthorizedError: the certificate's name is not among the allowed ones.
@@ -114,7 +114,7 @@ def bearer_token(headers: Headers) -> str | None:
     """The token of the Authorization header, None where there is none.
 
     Raises:
-        UnauthorizedError: there is one that is no token, or larger than any.
+        UnauthorizedError: the header holds something else, or a token that is too large.
     """
     given = [value for name, value in headers if name.lower() == "authorization"]
     if not given:
@@ -127,7 +127,7 @@ def bearer_token(headers: Headers) -> str | None:
 
 
 def authenticated(user: User) -> User:
-    """With the group of everybody who is known, which legacy discovery by the aggregator lacks."""
+    """The user with the group of all authenticated users, which legacy discovery by the aggregator lacks."""
     if user == ANONYMOUS or user.name == ANONYMOUS.name or AUTHENTICATED in user.groups:
         return user
     return replace(user, groups=(*user.groups, AUTHENTICATED))

@@ -1,4 +1,4 @@
-"""Who may pass: one answer for each request, a user or a refusal."""
+"""Authentication and authorization of a request: a user, or a refusal."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class Authorizer:
         without one.
 
         Raises:
-            UnauthorizedError: nobody knows who asks.
+            UnauthorizedError: the request has no valid identity.
             ForbiddenError: the user may not.
             ClusterError: Kubernetes could not be asked.
         """
@@ -96,10 +96,10 @@ class Authorizer:
         if token is not None:
             known = await self._token_users(token)
             if known is None:
-                raise UnauthorizedError("the bearer token is nobody's")
+                raise UnauthorizedError("the bearer token is not valid")
             return known
         if chain:
-            raise UnauthorizedError("the client certificate names nobody who is trusted here")
+            raise UnauthorizedError("the client certificate identifies no trusted user")
         return ANONYMOUS
 
     def _certificate(self, chain: Sequence[bytes], trust: AuthenticationConfig) -> Certificate:

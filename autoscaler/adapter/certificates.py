@@ -1,8 +1,8 @@
 """Our own certificate authority and the serving certificate, renewed with overlap. Pure but for chance.
 
 A renewal is two moves with the cluster in between: first a new authority joins the bundle, next
-to the old one; when whoever checks has the bundle, the certificate is issued anew. At every moment
-the certificate in use is one that everybody who has the bundle accepts.
+to the old one; when the API server has the bundle, a new certificate is issued. At every moment
+every client that has the bundle accepts the certificate in use.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 AUTHORITY_DAYS = 730
 CERTIFICATE_DAYS = 90
 RENEW_SHARE = 1 / 3
-"""What is left of a life when it is time to renew."""
+"""The share of a certificate's life that is left when it is renewed."""
 CLOCK_SKEW = timedelta(minutes=5)
 
 

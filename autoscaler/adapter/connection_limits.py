@@ -1,4 +1,4 @@
-"""How many connections may wait for what, and for how long.
+"""Limits of connections in each stage, in number and time.
 
 A connection goes through stages: the TLS handshake, then anonymous until a request on it was
 authenticated, unless it showed a client certificate. Each stage has a limit of its own, and where
@@ -16,7 +16,7 @@ from typing import Protocol
 
 
 class Stage(StrEnum):
-    """What is known of a connection's other end."""
+    """How far a connection has come, and how trusted its client is."""
 
     HANDSHAKE = "Handshake"
     ANONYMOUS = "Anonymous"
@@ -26,7 +26,7 @@ class Stage(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """At most so many connections, each for so many seconds since it last got on."""
+    """The most connections, and the most seconds since each one's last progress."""
 
     connections: int
     seconds: float
@@ -43,7 +43,7 @@ MAX_UNANSWERED = 131_072
 
 
 class Transport(Protocol):
-    """What is needed of ``asyncio.Transport``."""
+    """The part of ``asyncio.Transport`` that is used here."""
 
     def abort(self) -> None:
         """Closes it at once; what was not sent is lost."""
@@ -101,7 +101,7 @@ class Connection:
 
 
 class ConnectionLimiter:
-    """All that are open, by stage, those that got on least recently first.
+    """All open connections, by stage, the longest inactive first.
 
     ``now`` is a clock in seconds; ``dropped`` hears the stage and the reason (``Limit``, ``Time``,
     ``Size``) of each that is closed from this side.
@@ -129,7 +129,7 @@ class ConnectionLimiter:
         return connection
 
     def move(self, connection: Connection, stage: Stage) -> None:
-        """It got on, to this stage or within it; where that is full, the oldest one goes."""
+        """Progress to this stage or within it; where the stage is full, the oldest connection is closed."""
         if connection.dropped:
             return
         self.forget(connection)
@@ -162,7 +162,7 @@ class ConnectionLimiter:
 
 
 def fitting(files: int, limits: Mapping[Stage, Limit] = LIMITS) -> Mapping[Stage, Limit]:
-    """Limits that go with so many open files: every stage gets less by the same share."""
+    """Limits for this many open files: every stage gets less by the same share."""
     room = max(files - RESERVED_FILES, len(Stage))
     share = min(1.0, room / sum(limit.connections for limit in limits.values()))
     return {

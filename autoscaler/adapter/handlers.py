@@ -140,7 +140,7 @@ def _chosen(
 
 
 def _only(measures: Sequence[ServedMetric]) -> ServedMetric:
-    """The one measure that is meant. Two are not one after the other, and never their sum."""
+    """The one measure that is meant. Two matches are an error: neither the first nor their sum is right."""
     if len(measures) == 1:
         return measures[0]
     if not measures:

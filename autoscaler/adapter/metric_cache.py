@@ -1,4 +1,4 @@
-"""What is known now, ready to be sent: one answer of the source and one rendering for all callers.
+"""The current values, ready to be sent: one answer of the source and one rendering for all callers.
 
 The source is asked once per refresh for all pods and all callers. Its values are joined with the
 watched pods at most once a second, so that a pod that is gone is gone here too, and rendered only
@@ -30,7 +30,7 @@ from autoscaler.telemetry.news import News
 JOIN_SECONDS = 1.0
 """How long a join with the pods is reused."""
 LEEWAY_SECONDS = 5.0
-"""How long it is still served while the next one is made, so that nobody waits who asks often."""
+"""How long it is still served while the next one is made, so that frequent callers never wait."""
 WAIT_SECONDS = 3.0
 """How long a request waits for news. The aggregator gives up after 5 s."""
 WORKERS = 4
@@ -74,7 +74,7 @@ class MetricCache:
         self._lookers = ThreadPoolExecutor(LOOKERS, thread_name_prefix="pods")
         self._tables: dict[tuple[ServedMetric, str], CachedList] = {}
         self._building: dict[tuple[ServedMetric, str], asyncio.Task[CachedList]] = {}
-        self._told: defaultdict[ServedMetric, News] = defaultdict(News)
+        self._logged: defaultdict[ServedMetric, News] = defaultdict(News)
 
     def close(self) -> None:
         """Ends the threads."""
@@ -82,16 +82,16 @@ class MetricCache:
             pool.shutdown(wait=False, cancel_futures=True)
 
     def keep(self, served: MetricRegistry) -> None:
-        """Forgets what is not served any more."""
+        """Forgets metrics that are not served any more."""
         kept = set(served.measures)
         self._tables = {key: table for key, table in self._tables.items() if key[0] in kept}
-        for measure in self._told.keys() - kept:
-            del self._told[measure]
+        for measure in self._logged.keys() - kept:
+            del self._logged[measure]
 
     async def table(self, measure: ServedMetric, version: str, served: MetricRegistry) -> CachedList:
-        """What may be served of a measure now, in the form of a version of its group.
+        """The values of a measure that may be served now, in the form of a version of its group.
 
-        When the source or the cluster takes too long, what is known and not too old stands in.
+        When the source or the cluster takes too long, the last values are served unless they are too old.
         """
         key, now = (measure, version), self._clock()
         known = self._tables.get(key)
@@ -129,8 +129,8 @@ class MetricCache:
         """The names of the pods that a label selector finds; None where it finds the measure's own.
 
         Raises:
-            TargetError: it is no selector.
-            ClusterError: nobody knows the pods now.
+            TargetError: the selector is not valid.
+            ClusterError: the list of pods is unavailable.
         """
         if not selector or selector == measure.whose:
             return None
@@ -140,7 +140,7 @@ class MetricCache:
         return frozenset(pod.name for pod in pods if pod.name in table.items)
 
     async def _look(self, function: Callable[..., T], *arguments: object) -> T:
-        """What the cluster says, in time or not at all. Raises ``ClusterError`` as the ports do."""
+        """The cluster's answer within the time limit. Raises ``ClusterError`` as the ports do."""
         looking = asyncio.get_running_loop().run_in_executor(self._lookers, function, *arguments)
         try:
             return await asyncio.wait_for(looking, self._wait_seconds)
@@ -155,7 +155,7 @@ class MetricCache:
         try:
             pods = self._pods(measure)
         except (TargetError, ClusterError) as error:
-            self._tell(measure, str(error))
+            self._log_news(measure, str(error))
             return _empty(measure, version, self._clock())
         answer = self._source.answers([measure.question], namespaces)[measure.question]
         now = self._clock()
@@ -172,7 +172,7 @@ class MetricCache:
         now: float,
     ) -> CachedList:
         found = values(measure, answer, pods, now)
-        self._tell(measure, found.reason)
+        self._log_news(measure, found.reason)
         item = item_of(measure, version)
         items = {name: item(name, one.value, one.timestamp) for name, one in found.by_name.items()}
         body = value_list(CUSTOM if measure.resource else EXTERNAL, version, items.values())
@@ -191,14 +191,14 @@ class MetricCache:
             return self._targets.read(measure.whose).selector
         return measure.whose
 
-    def _tell(self, measure: ServedMetric, reason: str) -> None:
-        """Says once why values are absent, and once that they are back."""
-        if self._told[measure].is_new(reason):
+    def _log_news(self, measure: ServedMetric, reason: str) -> None:
+        """Logs once why values are absent, and once that they are back."""
+        if self._logged[measure].is_new(reason):
             log.info("%s/%s: %s", measure.namespace, measure.name, reason or "all values are there")
 
 
 def item_of(measure: ServedMetric, version: str) -> Item:
-    """How a measure's items are written. The selector of an item is what tells the measure apart."""
+    """The form of a measure's items. An item's selector identifies the measure."""
     window, labels = measure.question.window_seconds, dict(measure.labels)
     if measure.resource is None:
         return external_item(measure.name, labels, window)

@@ -1,4 +1,4 @@
-"""What is served: the metrics of the policies and of the exports, by the paths that ask for them. Pure."""
+"""The served metrics of the policies and of the exports, by the paths that ask for them. Pure."""
 
 from __future__ import annotations
 
@@ -48,12 +48,12 @@ class ServedMetric:
 
     @property
     def place(self) -> tuple[str, str, str]:
-        """What a path says: the namespace, the resource (empty for external metrics), the metric."""
+        """The parts of a path: the namespace, the resource (empty for external metrics), the metric."""
         return self.namespace, self.resource.plural if self.resource else "", self.name
 
     @property
     def each_pod(self) -> bool:
-        """Whether every pod has a value of its own."""
+        """True if every pod has a value of its own."""
         return self.resource is PODS
 
 
@@ -90,7 +90,7 @@ class MetricRegistry:
             yield from several
 
     def names(self) -> MetricNames:
-        """What discovery lists of each group."""
+        """The metrics that discovery lists, by group."""
         names: dict[str, set[tuple[GroupResource | None, str]]] = {CUSTOM: set(), EXTERNAL: set()}
         for measure in self.measures:
             names[CUSTOM if measure.resource else EXTERNAL].add((measure.resource, measure.name))
@@ -105,7 +105,7 @@ def build_registry(
     exports: Iterable[tuple[str, MetricExport]],
     queries_in: Collection[str] = (),
 ) -> MetricRegistry:
-    """What policies and exports declare; each export comes with the namespace that it is served in.
+    """The metrics of policies and exports; each export comes with the namespace that it is served in.
 
     ``queries_in``: the namespaces whose policies may ask more than signals, which may read
     anything; ``*`` is all. Exports are the operator's own, and may.
@@ -199,7 +199,7 @@ def _of_export(namespace: str, selector: str, exported: ExportedMetric) -> Itera
 
 
 def _as_metric(exported: ExportedMetric) -> Metric:
-    """The same as a policy's metric; the target only says whether pods are told apart."""
+    """The same as a policy's metric; the target only decides whether each pod has a value of its own."""
     if exported.resource == "Pods":
         target = Target(type=TargetType.PODS_AVERAGE, average_value=1)
     else:

@@ -1,4 +1,4 @@
-"""What is declared at the moment: the policies in force, and the exports in a folder."""
+"""The metrics that are declared now: by the policies in force, and by the exports in a folder."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ class RegistryProvider:
         self._served = MetricRegistry(())
 
     def __call__(self) -> MetricRegistry:
-        """What is served; a look at the sources at most once a second."""
+        """The served metrics; the sources are read at most once a second."""
         if self._clock() - self._looked >= LOOK_SECONDS:
             self._looked = self._clock()
             self._look()

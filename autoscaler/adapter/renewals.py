@@ -1,4 +1,4 @@
-"""Whether renewals of the certificate go on and go well, as probes ask it."""
+"""Health of the certificate's renewals, for probes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ LONGEST_SECONDS = 600.0
 
 
 class Renewals:
-    """What became of the last look, and since when one is under way."""
+    """Outcome of the last renewal, and the start of the one under way."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -32,7 +32,7 @@ class Renewals:
             self._since = None
 
     def alive(self) -> str | None:
-        """None, or that a look does not come to its end."""
+        """None, or a message that a renewal takes too long."""
         since = self._since
         seconds = 0.0 if since is None else self._clock() - since
         return f"a renewal has been under way for {seconds:.0f} s" if seconds > LONGEST_SECONDS else None

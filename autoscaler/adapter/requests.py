@@ -80,21 +80,21 @@ ApiRequest: TypeAlias = (
 
 
 def parse_target(target: str) -> ApiRequest:
-    """What a request's target (path and query, as received) asks for.
+    """The question in a request's target (path and query, as received).
 
-    Raises ``ValueError`` for one that nobody could mean.
+    Raises ``ValueError`` for a target that is too long or malformed.
     """
     if len(target) > MAX_TARGET:
         raise ValueError(f"the request is longer than {MAX_TARGET} characters")
     try:
-        return _parsed(target)
+        return _parse(target)
     except UnicodeDecodeError:  # whose own text shows the bytes
         raise ValueError("the request's path and query must be UTF-8") from None
 
 
-def _parsed(target: str) -> ApiRequest:
+def _parse(target: str) -> ApiRequest:
     path, _, query = target.partition("?")
-    segments = [_decoded(segment) for segment in path.split("/")[1:]]
+    segments = [_decode(segment) for segment in path.split("/")[1:]]
     asked: ApiRequest | None = None
     if segments[:1] == ["apis"]:
         asked = _api(segments[1:], _parameters(query))
@@ -103,7 +103,7 @@ def _parsed(target: str) -> ApiRequest:
     return asked or PlainRequest("/" + "/".join(segments))
 
 
-def _decoded(segment: str) -> str:
+def _decode(segment: str) -> str:
     decoded = unquote(segment, errors="strict")
     if "/" in decoded or _CONTROL.search(decoded):
         raise ValueError("the path has a slash or a control character inside a segment")

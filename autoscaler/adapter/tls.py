@@ -129,4 +129,4 @@ class LiveContext:
         try:
             return self._trust_source.trust()
         except ClusterError:
-            return last  # readiness tells; without authorities every client certificate is refused
+            return last  # readiness reports it; without authorities every client certificate is refused

@@ -15,9 +15,9 @@ V = TypeVar("V")
 class TtlCache(Generic[K, V]):
     """The results of ``ask`` by key, for ``seconds`` and for at most ``size`` keys.
 
-    Keys are kept as digests of their ``repr``, which must tell them apart: strangers choose them,
+    Keys are kept as digests of their ``repr``, which must distinguish them: clients choose them,
     long ones too, and some are secrets. Several who want the same key at once wait for one call. An
-    exception is nobody's to keep: it goes to those who waited for it.
+    exception is not kept: it is raised in the calls that waited for it.
 
     Not async-lru 2.4.0: it takes no clock, and ends a call when the last who waited leaves (ADR 0023).
     """
@@ -37,7 +37,7 @@ class TtlCache(Generic[K, V]):
         self._asking: dict[bytes, asyncio.Task[V]] = {}
 
     async def __call__(self, key: K) -> V:
-        """What is known, or else what ``ask`` says now."""
+        """The cached result, or else a new one from ``ask``."""
         digest = sha256(repr(key).encode()).digest()
         found = self._known.get(digest)
         if found is not None and self._clock() - found[0] < self._seconds:

@@ -1,4 +1,4 @@
-"""What the metrics APIs say, in their own JSON. Pure: values in, bytes out.
+"""Answers of the metrics APIs, in their own JSON. Pure: values in, bytes out.
 
 Shapes: ``k8s.io/metrics`` ``pkg/apis/{custom_metrics,external_metrics}``, ``metav1.Status``. The
 items are put together as text, because there may be ten thousand of them at every refresh.
@@ -27,7 +27,7 @@ Item = Callable[[str, float, float], str]
 
 @dataclass(frozen=True, slots=True)
 class GroupResource:
-    """What kind of object a metric describes. ``plural`` is qualified as in ``deployments.apps``."""
+    """The kind of object that a metric describes. ``plural`` is qualified as in ``deployments.apps``."""
 
     plural: str
     kind: str

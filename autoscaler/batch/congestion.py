@@ -43,7 +43,7 @@ class CongestionWindow:
         self._limit = min(self._limit + growth, float(self.most))
 
     def refused(self, sent_at: float, now: float, retry_after_s: float | None) -> None:
-        """A request that was sent at ``sent_at`` met an overload, or nobody.
+        """A request that was sent at ``sent_at`` met an overload, or no server.
 
         What was in flight together is refused together: only the first of them halves the window.
         """
@@ -57,5 +57,5 @@ class CongestionWindow:
             self.paused_until = max(self.paused_until, now + retry_after_s)
 
     def pause_s(self, failures: int) -> float:
-        """A pause after so many failures on end: doubling, bounded, and never the same for two clients."""
+        """A pause after consecutive failures: doubling, bounded, and never the same for two clients."""
         return doubled(self._shortest_s, self._longest_s, failures - 1) * self._chance.uniform(0.5, 1.0)

@@ -91,7 +91,7 @@ class Journal:
         self.failed += result.error is not None
 
     def has(self, row: int, key: str) -> bool:
-        """Whether a row has a result.
+        """True if a row has a result.
 
         Raises:
             InputError: it has one, but of something else that was asked.

@@ -1,4 +1,4 @@
-"""What is left of a batch, for Prometheus: the queue that wakes a policy at 0 replicas."""
+"""The unfinished rows of a batch, for Prometheus: the queue that wakes a policy at 0 replicas."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class BatchCollector(Collector):
         self._total = total
 
     def collect(self) -> Iterator[Metric]:
-        """The queue by both names of the signal, which are never added up, then what became of the rows."""
+        """The queue by both names of the signal, which are never added up, then finished rows by outcome."""
         run, done = self._run, len(self._run.journal.done)
         failed = run.journal.failed
         waiting = max(self._total - done - run.in_flight, 0)

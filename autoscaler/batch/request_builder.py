@@ -1,4 +1,4 @@
-"""What each row asks the server: its body, and a key that tells whether it asks the same as before."""
+"""The request of each row: its body, and a key that changes when the request does."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ class RowResult:
 
     @property
     def lost(self) -> bool:
-        """Whether this counts as success and holds no answer.
+        """True if this counts as success and holds no answer.
 
         Earlier versions took an aborted answer for a whole one, and kept nothing of one without text.
         """
@@ -57,7 +57,7 @@ def failed(ask: BatchRequest, attempts: int, error: str) -> RowResult:
 
 
 def answered(ask: BatchRequest, attempts: int, answer: Mapping[str, Any]) -> RowResult:
-    """The result of a row with an answer, which is kept whole even if it is none that is known."""
+    """The result of a row with an answer, which is kept whole even in an unknown form."""
     choices = answer.get("choices")
     first = choices[0] if choices else {}
     known = any(isinstance(answer.get(name), list) and answer[name] for name in ANSWERS)

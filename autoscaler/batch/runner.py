@@ -17,7 +17,7 @@ from autoscaler.errors import RequestError, ServerError
 
 
 def _quietly(_: ServerError) -> None:
-    """Nobody is told."""
+    """Ignores the error."""
 
 
 async def find_model(
@@ -26,7 +26,7 @@ async def find_model(
     patience_s: float,
     on_wait: Callable[[ServerError], None] = _quietly,
 ) -> str:
-    """The server's first model, as soon as it says so; ``on_wait`` hears once why it does not.
+    """The server's first model, once the server lists it; ``on_wait`` gets the first error.
 
     Raises:
         RequestError: it refuses to.
@@ -52,8 +52,8 @@ class BatchRun:
 
     ``model``: for the asks that name none; None: the server's first. ``attempts``: how often a row is
     sent before it gets an error; a server that is overloaded, ends or is not there does not count.
-    ``patience_s``: for so long it may be so before the run gives up. ``on_wait`` hears of it once, if it
-    is so from the beginning: the address may be wrong.
+    ``patience_s``: the run gives up when no answer has come for this long. ``on_wait`` is called once, if
+    the first requests get none: the address may be wrong.
     """
 
     endpoint: Endpoint
@@ -67,7 +67,7 @@ class BatchRun:
     in_flight: int = 0
     sent: int = 0
     _last_answer: float = 0.0
-    _begun: bool = False  # an answer has come, or somebody was told that none does
+    _begun: bool = False  # an answer has come, or on_wait was called
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def run(self, asks: Iterable[BatchRequest]) -> None:

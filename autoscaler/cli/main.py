@@ -53,7 +53,7 @@ COMMANDS = {
         "autoscaler.cli.commands.validate:validate", "Check policy files and list every problem."
     ),
     "policies": LazyCommand(
-        "autoscaler.cli.commands.policies:policies", "List the policies that come along, or print one."
+        "autoscaler.cli.commands.policies:policies", "List the bundled policies, or print one."
     ),
     "run": LazyCommand(
         "autoscaler.cli.commands.run:run", "Scale the workloads of a cluster by its policies."
@@ -64,9 +64,7 @@ COMMANDS = {
     "query": LazyCommand(
         "autoscaler.cli.commands.query:query", "Show the queries of a policy, and what they answer now."
     ),
-    "explain": LazyCommand(
-        "autoscaler.cli.commands.explain:explain", "Tell why a policy's replicas are what they are."
-    ),
+    "explain": LazyCommand("autoscaler.cli.commands.explain:explain", "Explain a policy's last decisions."),
     "replay": LazyCommand(
         "autoscaler.cli.commands.replay:replay_command", "Decide a decision log again, or by another policy."
     ),
@@ -171,5 +169,5 @@ def _reader_left() -> int:
 
 
 def _drop_output() -> None:
-    """What is still in the buffer goes nowhere, so that the interpreter's exit does not trip over it."""
+    """Discards the rest of the buffer, so that the interpreter's exit does not fail on it."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

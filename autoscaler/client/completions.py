@@ -54,7 +54,7 @@ def check_complete(answer: Mapping[str, Any]) -> None:
 
 
 class StreamReader:
-    """Reads the events of one stream, and knows whether its end is one."""
+    """Reads the events of one stream, and checks that it ends properly."""
 
     def __init__(self) -> None:
         self._finished: dict[int, bool] = {}
@@ -91,7 +91,7 @@ class StreamReader:
 
 
 def _has_tokens(choice: Mapping[str, Any]) -> bool:
-    """Every event has, but one of a chat that names the speaker (or nobody) and holds nothing else.
+    """True for every event, except one of a chat that has only a role, or is empty.
 
     Some servers name the speaker in each event, so the content decides there.
     """

@@ -121,7 +121,7 @@ class Endpoint:
         except asyncio.TimeoutError:  # noqa: UP041 (aiohttp's is a subclass of its own, too)
             raise ServerError(f"no answer within {self._timeout.total:g} s", kind="timeout") from None
         except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError):  # localhost:8000 is the latter
-            raise RequestError(f"{self.url!r} is no URL; write it like http://localhost:8000") from None
+            raise RequestError(f"{self.url!r} is not a URL; write it like http://localhost:8000") from None
         except aiohttp.ClientConnectorError as error:
             message = f"cannot reach {self.url}: {error.strerror or error}"
             raise ServerError(message, kind="unreachable") from None

@@ -19,8 +19,8 @@ class SentRequest:
     """One request as the client saw it. Times in seconds.
 
     ``arrival_s``: when it was to leave, ``sent_s``: when it left, both from the run's start; latencies
-    are from ``sent_s``. ``completion_tokens``: what the server says it generated. ``error``: why there
-    is no complete answer, and ``failure`` the kind of that: a ``FailureKind``, "rejected" for what would
+    are from ``sent_s``. ``completion_tokens``: what the server says it generated. ``error``: why the
+    answer is not complete, and ``failure`` the kind of that: a ``FailureKind``, "rejected" for what would
     be refused again, "empty" for a complete answer without tokens. A request without an ``e2e_s`` and
     without an ``error`` was cut off.
     """
@@ -38,7 +38,7 @@ class SentRequest:
 
     @property
     def completed(self) -> bool:
-        """Whether the answer is whole."""
+        """True if the answer is complete."""
         return self.e2e_s is not None
 
     @property
@@ -108,7 +108,7 @@ class OpenLoop:
             self.in_flight -= 1
 
     def _refuses_all(self, error: AutoscalerError) -> bool:
-        """Whether nothing can come of the run; one that has measured something goes on."""
+        """True if the server refuses every request; a run that has measured something continues."""
         refused = isinstance(error, RequestError) and error.status in REFUSES_ALL
         return refused and all(request.ttft_s is None for request in self.requests)
 

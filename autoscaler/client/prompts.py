@@ -14,7 +14,7 @@ _WORDS = ("time", "year", "people", "way", "day", "man", "thing", "woman", "life
 
 
 class Body(NamedTuple):
-    """What to post, and where."""
+    """A request's path and body."""
 
     path: str
     body: dict[str, Any]
@@ -33,7 +33,7 @@ class Prompts:
         self._chance = Random(seed)
 
     def body(self, prompt_tokens: int, output_tokens: int) -> Body:
-        """A request for exactly ``output_tokens``, whatever the model would have said."""
+        """A request for exactly ``output_tokens``, whatever the model would generate."""
         asked = {"model": self._model, "max_tokens": output_tokens, "ignore_eos": True, "temperature": 0.0}
         if self._form == "completions":
             # randbytes is ten times as fast as a random number for each token.

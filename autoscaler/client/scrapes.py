@@ -18,7 +18,7 @@ _OLD_NAMES = {"vllm:gpu_cache_usage_perc": "vllm:kv_cache_usage_perc"}
 
 @dataclass(slots=True)
 class Scrapes:
-    """Rows of ``(second, *GAUGES)``; ``now`` says the seconds since the load began.
+    """Rows of ``(second, *GAUGES)``; ``now`` returns the seconds since the load began.
 
     A scrape counts at the moment in which it was asked for. One that fails leaves a gap, and is counted.
     """

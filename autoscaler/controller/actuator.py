@@ -1,4 +1,4 @@
-"""What becomes of a decision: written, kept back with a reason, or failed with one."""
+"""Outcome of a decision: written, or with a reason held back or failed."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class WriteOutcome:
     """How a sync ended; ``reason`` is one word in Kubernetes' style.
 
     ``in_doubt``: the write failed in a way that leaves open whether it took effect.
-    ``claims``: who else writes the target's replicas; None where nobody could tell. ``looks_on``: the
-    policy writes nothing, whoever else does. ``unanswered``: the cluster did not say how the target is, as
-    it may say to nobody.
+    ``claims``: what else writes the target's replicas; None where that is unknown. ``looks_on``: the
+    policy writes nothing, whatever else does. ``unanswered``: the cluster did not say how the target is, and
+    may not answer for other targets either.
     """
 
     action: Action
@@ -93,7 +93,7 @@ class Actuator:
         return refusal or self._write(key, scale, decision, claims)
 
     def marks(self, decision: Decision) -> bool:
-        """Whether the pods' deletion costs would be written before this decision."""
+        """True if the pods' deletion costs would be written before this decision."""
         return self.costs is not None and decision.desired_replicas < decision.current_replicas
 
     def _mark(self, namespace: str, costs: Mapping[str, int]) -> None:
@@ -111,7 +111,7 @@ class Actuator:
 
     def _refusal(self, claims: Sequence[Conflict] | None) -> WriteOutcome | None:
         if claims is None:
-            message = "nobody knows yet who else scales this target"
+            message = "the other owners of this target are not known yet"
             return WriteOutcome(Action.REFUSED, "OwnersUnknown", message, claims=None)
         if claims:
             return WriteOutcome(Action.REFUSED, "AnotherOwner", describe_conflicts(claims), claims=claims)
@@ -137,7 +137,7 @@ class Actuator:
 
 
 def describe_conflicts(claims: Sequence[Conflict]) -> str:
-    """Who else writes the replicas, in one sentence."""
+    """The other owners that write the replicas, in one sentence."""
     return f"not written, because others scale this target: {others(claims)}"
 
 

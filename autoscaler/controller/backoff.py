@@ -33,7 +33,7 @@ class Backoff(Generic[_Key]):
         self._failed.pop(key, None)
 
     def expire(self, key: _Key) -> None:
-        """Lets a key be tried now; another failure goes on doubling."""
+        """Lets a key be tried now; another failure still doubles its delay."""
         if key in self._failed:
             self._failed[key] = self._failed[key][0], -inf
 
@@ -42,7 +42,7 @@ class Backoff(Generic[_Key]):
         return self._failed.get(key, (0, -inf))[1]
 
     def __contains__(self, key: _Key) -> bool:
-        """Whether the last try failed."""
+        """True if the last try failed."""
         return key in self._failed
 
     def __len__(self) -> int:

@@ -13,7 +13,7 @@ from autoscaler.timestamps import running_seconds
 class Clock:
     """``wall``: seconds since the epoch, which may jump. ``steady``: seconds of any origin, which do not.
 
-    A suspended machine is no jump: both go on, and the memory knows that nobody looked meanwhile.
+    A suspended machine makes no jump: both clocks continue, and the memory has a gap without observations.
     """
 
     wall: Callable[[], float] = time.time

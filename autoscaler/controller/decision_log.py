@@ -69,7 +69,7 @@ class DecisionLog:
             self._writer.put(sync)
 
     def forget(self, namespace: str, name: str) -> None:
-        """A policy is gone. Of no consequence for the log: what is new is written anyway."""
+        """Forgets a policy that is gone. The log needs nothing for that: a new policy is written anyway."""
         self._left.pop(f"{namespace}/{name}", None)
 
     def flush(self, seconds: float = CLOSE_SECONDS) -> bool:

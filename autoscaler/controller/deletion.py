@@ -11,7 +11,7 @@ from autoscaler.decision.types import Pod
 from autoscaler.ports.metrics import SignalQuestion
 
 RUNNING = SignalQuestion(Signal.RUNNING)
-"""What has to be asked besides the policies' own questions."""
+"""The question that is asked besides the policies' own."""
 
 
 def deletion_costs(namespace: str, pods: Sequence[Pod], answers: QueryResults) -> Mapping[str, int]:

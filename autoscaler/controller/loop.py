@@ -84,14 +84,14 @@ class Controller:
     # Health
 
     def alive(self) -> str | None:
-        """Why this process should be started anew; None while it works."""
+        """Why this process should be restarted; None while it works."""
         silent = self._clock.steady() - self._looked
         if silent > STUCK_SECONDS:
             return f"the loop has stood still for {silent:.0f} s"
         return self._paces.stuck()
 
     def ready(self) -> str | None:
-        """What this process still waits for; None when it can do its work, or stand by to."""
+        """The reason why this process is not ready; None when it can work, or stand by to."""
         return self._trouble.text or None
 
     # Running
@@ -121,7 +121,7 @@ class Controller:
         policies = self._policies()
         if policies is not None and self._has_lead():
             self._metrics.count_policies(stored.policy.spec.mode for stored in policies)
-            self._tell_refused()
+            self._record_refused()
             self._launch(self._now_due(policies))
 
     def once(self) -> Sequence[Sync]:
@@ -172,8 +172,8 @@ class Controller:
             self._due[key] = ((floor(now / period) + 1) * period, _edit(stored))
         return due
 
-    def _tell_refused(self) -> None:
-        """At every look: where no policy is good, none is ever due."""
+    def _record_refused(self) -> None:
+        """Records refused policies at every look, because they are never due."""
         refused = {key_of(one): one for one in self._store.refused()}
         self._forget(self._refused - refused.keys())
         self._refused = set(refused)
@@ -232,14 +232,14 @@ class Controller:
         return answers
 
     def _count(self, answers: QueryResults) -> None:
-        """A question that failed counts as one, and is told, also while its last answer stands in."""
+        """Counts and logs each failed question, also while its last answer is used instead."""
         errors = [error for answer in answers.values() if (error := answer.error or answer.outage)]
         self._metrics.questions.labels("error").inc(len(errors))
         self._metrics.questions.labels("ok").inc(len(answers) - len(errors))
-        self._tell_source(errors[0] if errors and len(errors) == len(answers) else None)
+        self._log_source(errors[0] if errors and len(errors) == len(answers) else None)
 
-    def _tell_source(self, error: str | None) -> None:
-        """Once when no metric can be read any more, and once when it is over; reasons change meanwhile."""
+    def _log_source(self, error: str | None) -> None:
+        """Logs once that no metric can be read, and once the recovery; reasons change meanwhile."""
         if (error is None) != (self._source_error is None):
             if error is None:
                 _log.info("metrics can be read again")
@@ -270,7 +270,7 @@ class Controller:
             self._metrics.errors.labels("InternalError").inc()
             raise
         finally:
-            if self._memories.get(key) is not memory:  # forgotten meanwhile, so what was told now is, too
+            if self._memories.get(key) is not memory:  # forgotten meanwhile, so what was recorded now is too
                 self._paces.forget(key)
                 self._recorder.forget(*key[:2])
             self.busy.discard(key)

@@ -1,4 +1,4 @@
-"""What the engine may look at: the target, its pods, the answers of the sources, the calendar."""
+"""The engine's input: the target, its pods, the answers of the sources, the calendar."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class QueryRights:
     namespaces: frozenset[str] = frozenset()
 
     def allows(self, namespace: str, question: Question) -> bool:
-        """Whether a policy of this namespace may ask this."""
+        """True if a policy of this namespace may ask this."""
         return isinstance(question, SignalQuestion) or bool(self.namespaces & {namespace, "*"})
 
 

@@ -1,4 +1,4 @@
-"""An outage that meets many policies is told once, and once more, with their number, when it is over."""
+"""An outage of many policies is logged once, and once more, with their number, when it ends."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from autoscaler.ports.policies import AnyPolicy
 
 
 class Outage:
-    """Whom it has met so far. Safe to use from several threads."""
+    """The policies that it has met so far. Thread-safe."""
 
     def __init__(self) -> None:
         self._met: set[tuple[str, str]] = set()
         self._lock = Lock()
 
     def meets(self, policy: AnyPolicy) -> bool:
-        """It meets a policy; whether that is the first."""
+        """Adds a policy; True if it is the first."""
         with self._lock:
             is_first = not self._met
             self._met.add((policy.namespace, policy.name))
             return is_first
 
     def ends(self) -> int:
-        """Somebody has got an answer; how many policies had none before, 0 where nothing was wrong."""
+        """Ends with the first answer; returns how many policies had none before, 0 without an outage."""
         with self._lock:
             met = len(self._met)
             self._met.clear()

@@ -1,4 +1,4 @@
-"""How fast each policy's target is: its lane, its back-off after a time-out, and the syncs under way.
+"""The speed of each policy's target: its lane, its back-off after a time-out, and the syncs under way.
 
 A target that times out holds a thread each time that it is asked. So it is asked ever more rarely
 until it answers, and its condition says so: meanwhile nothing is scaled, up or down.
@@ -60,7 +60,7 @@ class Paces:
         return self._backoff.until(key)
 
     def forget(self, key: Key) -> None:
-        """A policy is gone, or another process cares for it now."""
+        """Forgets a policy that is gone, or that another process syncs now."""
         self._lanes.pop(key, None)
         self._backoff.clear(key)
 
@@ -81,7 +81,7 @@ class Paces:
         return max((self._clock() - began for began, _ in list(self._under_way.values())), default=0.0)
 
     def stuck(self) -> str | None:
-        """Which sync is stuck; None while none is."""
+        """The sync that is stuck; None while none is."""
         now = self._clock()
         for (namespace, name, _), (began, limit) in list(self._under_way.items()):
             if now - began > limit:
@@ -110,7 +110,7 @@ class Watch:
         self._began = clock()
 
     def apart(self, work: Callable[[], _Result]) -> _Result:
-        """Does something whose time does not count, as it is not the target's."""
+        """Excludes the time of the block, which is not the target's."""
         began = self._clock()
         try:
             return work()

@@ -1,4 +1,4 @@
-"""One policy, one sync: observe, evaluate, act. What comes of it is told elsewhere (recorder.py).
+"""One policy, one sync: observe, evaluate, act. recorder.py records the outcome.
 
 A conflict means that the target is not what the decision was made for: read its scale again, from the
 API and not from the copy that misled us, and decide for that. Scale events are remembered only for writes
@@ -31,7 +31,7 @@ JUMP_SECONDS = 1.0
 """A wall clock that moves by more than this against the steady one has jumped."""
 
 BLIND_PERIODS, BLIND_SECONDS = 1.5, 10.0
-"""After more sync periods than this without a decision nobody knows what was needed meanwhile; but no
+"""After more sync periods than this without a decision it is unknown what was needed meanwhile; but no
 metric changes faster than it is scraped."""
 
 
@@ -53,9 +53,9 @@ class SyncDecision:
 
 @dataclass(frozen=True, slots=True)
 class Sync:
-    """What one sync came to.
+    """Outcome of one sync.
 
-    ``made`` is None where nothing could be observed; ``conflicts``: how often it was decided anew.
+    ``made`` is None where nothing could be observed; ``conflicts``: how often it was decided again.
     """
 
     stored: StoredPolicy
@@ -76,7 +76,7 @@ class _UnconfirmedWrite:
 
 @dataclass(slots=True)
 class PolicyMemory:
-    """What one policy's syncs hand on; one sync at a time may use it.
+    """State that one policy's syncs hand on; one sync at a time may use it.
 
     ``status``: the last one known, at first the one that was stored.
     """
@@ -104,10 +104,10 @@ class PolicyMemory:
         if unseen > blind:
             self.state = _after_gap(stored, self.state, scale.replicas, now, unseen)
             self._kept_at = clock.steady()
-        self.state = self._settled(stored, scale, self.state)
+        self.state = self._settle(stored, scale, self.state)
         return self.state
 
-    def _settled(self, stored: StoredPolicy, scale: Scale, state: ScalingState) -> ScalingState:
+    def _settle(self, stored: StoredPolicy, scale: Scale, state: ScalingState) -> ScalingState:
         doubt = self._doubt
         if doubt is None or scale.resource_version == doubt.resource_version:
             return state  # unchanged, or not seen to have changed yet
@@ -117,7 +117,7 @@ class PolicyMemory:
         return record_scale(stored.policy, state, doubt.decision, doubt.at)
 
     def save(self, made: SyncDecision, outcome: WriteOutcome, clock: Clock) -> None:
-        """What the next sync starts from."""
+        """Keeps the state that the next sync starts from."""
         self.state = made.after
         self._kept_at = clock.steady()
         if outcome.in_doubt:
@@ -136,7 +136,7 @@ def _after_gap(
 class Reconciler:
     """Syncs policies, each with a memory of its own; different ones may run side by side.
 
-    ``selectors``: who else selects the pods of a policy with ``semantics: HPA``; None: nobody.
+    ``selectors``: finds other autoscalers that select the pods under ``semantics: HPA``; None: none exist.
     """
 
     targets: ScaleTargets
@@ -147,7 +147,7 @@ class Reconciler:
 
     @property
     def asks(self) -> tuple[Question, ...]:
-        """What is asked besides the policies' own questions."""
+        """The questions besides the policies' own."""
         return (RUNNING,) if self.actor.costs is not None else ()
 
     def sync(self, stored: StoredPolicy, memory: PolicyMemory, ask: Callable[[], QueryResults]) -> Sync:
@@ -174,7 +174,7 @@ class Reconciler:
     def _decide(
         self, stored: StoredPolicy, memory: PolicyMemory, ask: Callable[[], QueryResults], *, fresh: bool
     ) -> tuple[SyncDecision, QueryResults]:
-        """A decision about the target as it is now, and the answers that it was made by."""
+        """A decision about the target as it is now, and the answers behind it."""
         scale = self.targets.read(_key(stored), fresh=fresh)
         found = self._pods(stored, scale)
         answers = ask()

@@ -1,8 +1,8 @@
-"""Tells what a sync came to: decision log, metrics, log line, Events, status; in this order.
+"""Records a sync's outcome: decision log, metrics, log line, Events, status; in this order.
 
-A status is written when it says something new that a person or a restart needs, and now and then
-to show that somebody still looks: a thousand policies that hold cost next to nothing. Events tell
-of scalings, and of what has just gone wrong.
+A status is written when it has news that a person or a restart needs, and otherwise every few minutes
+to show that the policy is still synced: a thousand policies that hold cost next to nothing. Events
+report scalings, and what has just gone wrong.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from autoscaler.telemetry.controller_metrics import ControllerMetrics
 from autoscaler.telemetry.policy_metrics import PolicySnapshot
 
 REFRESH_SECONDS = 300.0
-"""A status that says nothing new is written this often; a little more or less, lest all come at once."""
+"""A status without news is written this often; a little more or less, so that not all come at once."""
 
 BURST = 10
 """This many new statuses of one policy may follow each other at once; see ``REGAIN_SECONDS``."""
@@ -51,7 +51,7 @@ class Statuses(Protocol):
 
 @dataclass(slots=True)
 class _Saved:
-    """What was last written of one policy's status, and how many more may be written early."""
+    """The status of one policy as last written, and how many more may be written early."""
 
     status: PolicyStatus | None = None
     at: float = float("-inf")
@@ -61,7 +61,7 @@ class _Saved:
 
 @dataclass(slots=True)
 class Recorder:
-    """Tells about syncs; different policies may be told about side by side."""
+    """Records syncs; thread-safe for different policies."""
 
     statuses: Statuses
     events: Events
@@ -73,7 +73,7 @@ class Recorder:
     _outage: Outage = field(default_factory=Outage)
 
     def record(self, sync: Sync, memory: PolicyMemory) -> None:
-        """Tells what this sync came to, and updates ``memory.status``."""
+        """Records this sync's outcome, and updates ``memory.status``."""
         if self.decisions is not None:
             self.decisions.append(sync)
         self._measure(sync)
@@ -86,7 +86,7 @@ class Recorder:
         self._save(sync.stored, before, memory.status, sync.now, urgent=urgent)
 
     def refuse(self, refused: RefusedPolicy, now: float) -> None:
-        """Tells that a policy was never good, once for each edit."""
+        """Records a policy without any valid version, once for each edit."""
         saved = self._saved.get((refused.namespace, refused.name))
         before = saved.status if saved else read_status(refused.status)
         status = refused_status(refused, before, now)
@@ -97,7 +97,7 @@ class Recorder:
         self._save(refused, before, status, now, urgent=False)
 
     def forget(self, namespace: str, name: str) -> None:
-        """A policy is gone, or another process cares for it now."""
+        """Forgets a policy that is gone, or that another process syncs now."""
         self._saved.pop((namespace, name), None)
         if self.decisions is not None:
             self.decisions.forget(namespace, name)
@@ -170,7 +170,7 @@ class Recorder:
         *,
         urgent: bool,
     ) -> None:
-        """Writes a status that is worth it. ``before``: the first time, what another process has written."""
+        """Writes a status if it has news or is due. ``before``: at first, another process's status."""
         key = (policy.namespace, policy.name)
         saved = self._saved.setdefault(key, _Saved(before, _written_at(before), now))
         saved.allowance = min(saved.allowance + max(now - saved.seen, 0.0) / REGAIN_SECONDS, BURST)
@@ -192,12 +192,12 @@ def _written_at(status: PolicyStatus | None) -> float:
 
 
 def _share(key: tuple[str, str]) -> float:
-    """Another one for each policy, and always the same: 0.75 to 1.25."""
+    """A factor from 0.75 to 1.25, fixed for each policy and different between policies."""
     return 0.75 + crc32("/".join(key).encode()) / 2**33
 
 
 def _level(sync: Sync, before: PolicyStatus | None) -> int:
-    """How loud a log line is, after what is known already."""
+    """The level of a log line; a problem that is known already is less severe."""
     action, reason = sync.outcome.action, sync.outcome.reason
     if action in (Action.FAILED, Action.REFUSED):
         conditions = before.conditions if before else ()
@@ -212,7 +212,7 @@ def _level(sync: Sync, before: PolicyStatus | None) -> int:
 
 
 def _gist(status: PolicyStatus) -> tuple[object, ...]:
-    """What makes a status worth writing when it changes."""
+    """The part of a status that is written at once when it changes."""
     history = status.history
     return (
         status.observed_generation,
@@ -228,7 +228,7 @@ def _gist(status: PolicyStatus) -> tuple[object, ...]:
 
 
 def _news(before: PolicyStatus | None, after: PolicyStatus) -> Mapping[str, str]:
-    """What has just gone wrong: a condition's reason -> its message."""
+    """Conditions that have just gone wrong: reason -> message."""
     known = {(one.type, one.status, one.reason) for one in before.conditions} if before else set()
     return {
         one.reason: one.message

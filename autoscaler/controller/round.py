@@ -16,7 +16,7 @@ FRESH_SECONDS = 5.0
 
 
 class StoppedError(Exception):
-    """The source was closed while it was asked: nothing may be decided by its answers."""
+    """The source was closed while it was asked: its answers must not be used."""
 
 
 class Round:

@@ -31,12 +31,12 @@ Verdict = tuple[ConditionType, str, str, str]
 
 
 def status_after(sync: Sync, previous: PolicyStatus | None) -> PolicyStatus:
-    """The status to be kept; what this sync could not find out stays as it was."""
+    """The status to be kept; unknown parts stay as they were."""
     old = previous or PolicyStatus(mode=sync.stored.policy.spec.mode)
     changed: dict[str, object] = {
         "observed_generation": sync.stored.generation,
         "mode": sync.stored.policy.spec.mode,
-        "conditions": _merged(old, list(_verdicts(sync)), sync),
+        "conditions": _merge(old, list(_verdicts(sync)), sync),
     }
     if sync.made is None:
         changed["current_replicas"] = None
@@ -46,7 +46,7 @@ def status_after(sync: Sync, previous: PolicyStatus | None) -> PolicyStatus:
 
 
 def refused_status(refused: RefusedPolicy, previous: PolicyStatus | None, now: float) -> PolicyStatus:
-    """The status of a policy that was never good."""
+    """The status of a policy without any valid version."""
     old = previous or PolicyStatus(mode=Mode.PAUSED)
     verdicts = [_accepted(refused)]
     conditions = _conditions(old, verdicts, refused.generation, now)
@@ -88,7 +88,7 @@ def _verdicts(sync: Sync) -> Iterator[Verdict]:
 
 
 def _ability(outcome: WriteOutcome) -> Iterator[Verdict]:
-    """What acting has found out; it outweighs what the engine thought before."""
+    """Conditions from the write; they override those of the engine."""
     if outcome.action is Action.SCALED:
         yield ConditionType.ABLE_TO_SCALE, "True", outcome.reason, outcome.message
     elif outcome.action in (Action.FAILED, Action.REFUSED):
@@ -96,7 +96,7 @@ def _ability(outcome: WriteOutcome) -> Iterator[Verdict]:
 
 
 def _pods_known(spec: Spec, found: TargetPods) -> Verdict:
-    """Whose pods were counted; the engine outweighs it where they are fewer than the target's status says."""
+    """Which pods were counted; the engine overrides it where they are fewer than the target's status says."""
     kind = ConditionType.PODS_KNOWN
     if spec.semantics is Semantics.HPA:
         return kind, "True", "SelectedPods", "semantics: HPA counts every pod that the selector finds"
@@ -109,7 +109,7 @@ def _pods_known(spec: Spec, found: TargetPods) -> Verdict:
 
 
 def _zero(own: bool) -> Verdict:
-    """In HPA's words. An HPA says so from its first change of the replicas on."""
+    """The condition in HPA's words, which an HPA sets from its first change of the replicas on."""
     if own:
         return ConditionType.SCALED_TO_ZERO, "True", "ScaledToZero", "this policy scaled the target to zero"
     message = "this policy did not scale the target to zero"
@@ -118,13 +118,14 @@ def _zero(own: bool) -> Verdict:
 
 def _contested(outcome: WriteOutcome) -> Verdict:
     if outcome.looks_on and outcome.claims:
-        message = f"nothing is written beside those who scale this target: {others(outcome.claims)}"
+        message = f"nothing is written, because others scale this target: {others(outcome.claims)}"
         return ConditionType.CONTESTED, "False", LOOKING_ON, message
     if outcome.claims is None:
-        return ConditionType.CONTESTED, "Unknown", "OwnersUnknown", "nobody knows yet who else scales it"
+        message = "the other owners of this target are not known yet"
+        return ConditionType.CONTESTED, "Unknown", "OwnersUnknown", message
     if outcome.claims:
         return ConditionType.CONTESTED, "True", "AnotherOwner", describe_conflicts(outcome.claims)
-    return ConditionType.CONTESTED, "False", "SoleOwner", "nobody else scales this target"
+    return ConditionType.CONTESTED, "False", "SoleOwner", "this policy alone scales the target"
 
 
 def _accepted(policy: AnyPolicy) -> Verdict:
@@ -133,7 +134,7 @@ def _accepted(policy: AnyPolicy) -> Verdict:
     return ConditionType.ACCEPTED, "False", "InvalidPolicy", policy.problem
 
 
-def _merged(old: PolicyStatus, verdicts: list[Verdict], sync: Sync) -> tuple[StatusCondition, ...]:
+def _merge(old: PolicyStatus, verdicts: list[Verdict], sync: Sync) -> tuple[StatusCondition, ...]:
     if not follows_condition(sync.stored.policy.spec):
         kept = tuple(one for one in old.conditions if one.type != ConditionType.SCALED_TO_ZERO)
         old = old.model_copy(update={"conditions": kept})

@@ -61,7 +61,7 @@ class StatusQueue:
         self._failed: Backoff[_Name] = Backoff(retry_seconds, longest_retry_seconds)
         self._failed_first: set[_Name] = set()
         """Those that have failed for the first time since anything was written."""
-        self._told: dict[_Name, str] = {}
+        self._logged: dict[_Name, str] = {}
         self._outage = False
         """A warning says that nothing can be written, and nothing was written since."""
         self._in_flight: set[_Name] = set()
@@ -84,7 +84,7 @@ class StatusQueue:
             self._changed.notify()
 
     def close(self) -> None:
-        """Writes what is left, for some seconds."""
+        """Writes the remaining statuses, for at most some seconds."""
         for thread in self._threads:
             thread.expect_end()
         with self._changed:
@@ -155,12 +155,12 @@ class StatusQueue:
                 self._written.labels("write_status", "error").inc()
             else:
                 self._written.labels("write_status", "ok").inc()
-                self._tell_over()
+                self._end_outage()
         self._failed.clear(key)
-        self._told.pop(key, None)
+        self._logged.pop(key, None)
 
     def _keep(self, policy: AnyPolicy, status: Mapping[str, object], error: str) -> None:
-        """For another try."""
+        """Puts a status back for another try."""
         key = (policy.namespace, policy.name)
         self._written.labels("write_status", "error").inc()
         with self._changed:
@@ -170,15 +170,15 @@ class StatusQueue:
             self._waiting.setdefault(key, (policy, status))
             waiting = len(self._waiting)
         # One warning for an outage, whomever it meets, and one for what a policy alone meets for ever.
-        is_news = not self._outage and self._told.get(key) != error
+        is_news = not self._outage and self._logged.get(key) != error
         names = {"namespace": policy.namespace, "policy": policy.name, "error": error, "waiting": waiting}
         level = logging.WARNING if is_news else logging.DEBUG
         _log.log(level, "status not written, will be tried again", extra=names)
         if is_news:
-            self._told[key] = error
+            self._logged[key] = error
             self._outage = True
 
-    def _tell_over(self) -> None:
+    def _end_outage(self) -> None:
         if self._outage:
             _log.info("statuses are written again", extra={"waiting": len(self._waiting) + 1})
         with self._changed:
@@ -189,7 +189,7 @@ class StatusQueue:
             self._changed.notify()
 
     def _is_gone(self, policy: AnyPolicy) -> bool:
-        """Whether nobody could read the status: the policy was deleted, or made anew."""
+        """True if the status would have no reader: the policy was deleted, or created again."""
         there: list[AnyPolicy] = []
         try:
             there += self._store.policies()

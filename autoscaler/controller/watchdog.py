@@ -57,21 +57,21 @@ class ForcedExit:
     def now(self, why: str) -> None:
         """Says why, gives up the lead and exits, in bounded time."""
         for place in self._places:
-            _bounded(partial(place, why), self._say_seconds)
-        _bounded(self._give_up, self._give_up_seconds)
+            _run_bounded(partial(place, why), self._say_seconds)
+        _run_bounded(self._give_up, self._give_up_seconds)
         self._leave(EXIT_STATUS)
 
     def after(self, seconds: float, why: str) -> None:
-        """The same when so many seconds have passed and the process is still there."""
+        """Does the same after this many seconds, if the process is still there."""
         timer = threading.Timer(seconds, self.now, (why,))
         timer.daemon = True
         timer.start()
 
 
-def _bounded(work: Callable[[], object], seconds: float) -> None:
-    """Runs something that may block or fail, and waits for it for so long at most."""
+def _run_bounded(work: Callable[[], object], seconds: float) -> None:
+    """Runs something that may block or fail, and waits for it for at most these seconds."""
     thread = threading.Thread(target=work, name="exit", daemon=True)
-    with suppress(RuntimeError):  # no thread is to be had
+    with suppress(RuntimeError):  # no thread is available
         thread.start()
         thread.join(seconds)
 
@@ -111,11 +111,11 @@ class Watchdog:
         self._thread = BackgroundThread("watchdog", self._run)
 
     def start(self) -> None:
-        """Begins to look."""
+        """Starts the checks."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Looks no more."""
+        """Stops the checks."""
         self._thread.expect_end()
         self._stopped.set()
 

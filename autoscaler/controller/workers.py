@@ -50,7 +50,7 @@ class _Job:
             return
         try:
             self.future.set_result(self.work())
-        except BaseException as error:  # whatever it is, the thread goes on with the next job
+        except BaseException as error:  # whatever it is, the thread takes the next job
             self.future.set_exception(error)
 
 

@@ -1,4 +1,4 @@
-"""What the adapter needs of a cluster, put together: it reads, and asks for judgement; it writes nothing."""
+"""The adapter's ports to a cluster, put together: it reads and asks for reviews; it writes nothing."""
 
 from __future__ import annotations
 
@@ -50,13 +50,13 @@ class AdapterPorts:
             self._objects.start()
 
     def wait(self, seconds: float) -> bool:
-        """Whether all was read within some seconds."""
+        """Waits for some seconds at most; True if all was read."""
         deadline = time.monotonic() + seconds
         waits = [self.trust.wait, self._pods.wait, *([self._objects.wait] if self._objects else [])]
         return all(wait(max(0.0, deadline - time.monotonic())) for wait in waits)
 
     def unready(self) -> list[str]:
-        """What is missing to answer well; empty when nothing is."""
+        """The parts that are missing for complete answers; empty when nothing is."""
         missing = []
         for look in (self.trust.trust, self._pods.complete, self.policies.policies):
             try:

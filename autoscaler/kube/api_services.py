@@ -54,7 +54,7 @@ class ApiServices:
         self._api = api
 
     def find(self, name: str) -> ApiService | None:
-        """``v1beta1.external.metrics.k8s.io``, say; None where nobody serves it.
+        """The APIService of a name like ``v1beta1.external.metrics.k8s.io``; None where there is none.
 
         Raises:
             ClusterError: the API did not answer, or says no.
@@ -70,8 +70,8 @@ class ApiServices:
         """Has the aggregator verify our certificate by ``ca_bundle`` (PEM); whether that is a change.
 
         Raises:
-            TargetError: the APIService is somebody else's. Nothing was changed.
-            ClusterError: somebody wrote meanwhile, it is forbidden, or the API did not answer.
+            TargetError: the APIService is another Service's. Nothing was changed.
+            ClusterError: another client wrote meanwhile, it is forbidden, or the API did not answer.
         """
         if found.service != ours:
             raise TargetError(f"{found.name} is served by {found.owner} ({found.service}), not by {ours}")
@@ -103,7 +103,7 @@ def _read(obj: Object) -> ApiService:
 
 
 def _owner(service: ServiceRef | None, metadata: Object) -> str:
-    """Who serves it, by name where the name is known, else by what its labels say."""
+    """The owner of an APIService, by name where the name is known, else by its labels."""
     if service is None:
         return "the API server itself"
     if service.name in _KNOWN:

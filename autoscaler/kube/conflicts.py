@@ -1,4 +1,4 @@
-"""Who else scales a target: HPAs, KEDA's ScaledObjects, older policies, and who meddles."""
+"""Other owners of a target's replicas: HPAs, KEDA's ScaledObjects, older policies, and meddlers."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ class KubeScalerConflicts:
             return
         meddlers = workloads.foreign_writers(stored.namespace, ref.name)
         for manager, count in sorted(meddlers.items()):
-            yield Conflict(f"field manager {manager}", f"it changed the replicas {count} times of late")
+            yield Conflict(f"field manager {manager}", f"it changed the replicas {count} times recently")
 
 
 def _key(obj: Object) -> tuple[str, str]:

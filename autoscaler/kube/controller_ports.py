@@ -27,7 +27,7 @@ _NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace"
 
 
 def own_namespace(outside: str = "default") -> str:
-    """The namespace that this process runs in; ``outside`` where that is no cluster."""
+    """The namespace that this process runs in; ``outside`` when it runs outside a cluster."""
     given = os.environ.get("POD_NAMESPACE")
     if given:
         return given
@@ -84,12 +84,12 @@ class ControllerPorts:
         self.events.start()
 
     def wait(self, seconds: float) -> bool:
-        """Whether all lists were complete within some seconds."""
+        """Waits for some seconds at most; True if all lists are complete."""
         deadline = time.monotonic() + seconds
         return all(watched.wait(max(0.0, deadline - time.monotonic())) for watched in self._watched)
 
     def stale(self) -> str | None:
-        """Which copy cannot be decided by, and why; None while all can.
+        """The copy that is too old for decisions, and why; None while all are usable.
 
         Those of targets are not among them: a scale whose copy is too old is read with a call.
         """

@@ -121,7 +121,7 @@ class KubeEvents:
         except ClusterError as error:
             self._lose(f"an event could not be written: {error}")
         else:
-            self._tell_over()
+            self._log_recovery()
 
     def _lose(self, what: str) -> None:
         """One warning for an outage, however many events it costs."""
@@ -130,14 +130,14 @@ class KubeEvents:
             self._lost += 1
         log.log(level, what)
 
-    def _tell_over(self) -> None:
+    def _log_recovery(self) -> None:
         with self._lock:
             lost, self._lost = self._lost, 0
         if lost > 1:
             log.info("events are written again", extra={"lost": lost})
 
     def _count_up(self, event: _Event, name: str, count: int) -> bool:
-        """Whether the event was there to be counted up; they live for an hour."""
+        """Counts the event up; False if it is gone: events live for an hour."""
         changes = {"count": count, "lastTimestamp": to_rfc3339(event.timestamp)}
         try:
             self._api.patch(f"{_collection(event)}/{name}", changes)

@@ -24,7 +24,7 @@ LOOK_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True)
 class _Selecting:
-    """An autoscaler, what it scales, and the selector of that."""
+    """An autoscaler, its target, and the target's selector."""
 
     name: str
     target: WorkloadRef
@@ -76,7 +76,7 @@ class Overlaps:
         return sorted(found)
 
     def _look(self, namespace: str) -> _Look:
-        """What is known of a namespace; where a copy cannot be relied on, what was known before."""
+        """The state of a namespace, or its last known state where a copy cannot be relied on."""
         look = self._looks.get(namespace)
         now = self._clock()
         if look is None or now - look.at > LOOK_SECONDS:
@@ -122,7 +122,7 @@ def _read(selector: str | None) -> Requirements:
 
 
 def _label(requirements: Requirements) -> tuple[str, str] | None:
-    """A label that every pod has which the requirements find; None where none is said."""
+    """A label of every pod that the requirements find; None where they name none."""
     for one in requirements:
         if one.operator == "in" and len(one.values) == 1:
             return one.key, next(iter(one.values))

@@ -1,4 +1,4 @@
-"""Whose a pod is: the chain of controllers from it upwards (``ownerReferences`` with ``controller: true``).
+"""A pod's owners: the chain of controllers above it (``ownerReferences`` with ``controller: true``).
 
 A Deployment has its pods through ReplicaSets, a LeaderWorkerSet through StatefulSets (and the workers' ones
 through the leaders' pods). Of those in between only the metadata is watched: a cluster keeps ten old
@@ -20,7 +20,7 @@ from autoscaler.kube.client.reflector import USUAL_PACE, WatchTimings
 from autoscaler.workload_kinds import BY_GROUP_AND_NAME, WORKLOAD_KINDS
 
 MAX_LINKS = 6
-"""A LeaderWorkerSet's worker is four links away. More is no chain but a circle."""
+"""A LeaderWorkerSet's worker is four links away. A longer chain is a circle."""
 
 
 class Owner(NamedTuple):
@@ -37,7 +37,7 @@ _owner = lru_cache(maxsize=4096)(Owner)
 
 
 def controller_of(obj: Object) -> Owner | None:
-    """The owner that controls an object; None where no one does."""
+    """The owner that controls an object; None where it has none."""
     for ref in obj["metadata"].get("ownerReferences") or ():
         if ref.get("controller") is True:
             return _owner(group_of(ref["apiVersion"]), ref["kind"], ref["name"], ref.get("uid", ""))
@@ -94,7 +94,7 @@ ControllerOfPod = Callable[[str], Owner | None]
 
 
 class PodOwners:
-    """Tells a target's own pods from others. The kinds in between are watched from when they are needed."""
+    """Distinguishes a target's own pods from others. Kinds in between are watched once they are needed."""
 
     def __init__(self, api: Api, namespaces: Sequence[str], pace: WatchTimings = USUAL_PACE) -> None:
         self._api = api

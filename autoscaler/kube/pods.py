@@ -17,7 +17,7 @@ from autoscaler.selectors import Requirements, matches, parse_selector
 COST_ANNOTATION = "controller.kubernetes.io/pod-deletion-cost"
 
 MAX_KEPT_SELECTOR = 1024
-"""Longer selectors, in characters, are read anew each time: the adapter's callers write them."""
+"""Longer selectors, in characters, are not cached: the adapter's callers write them."""
 
 _PHASES = {str(phase): phase for phase in PodPhase}
 """A pod of which the node says nothing (Unknown) may still run."""
@@ -25,7 +25,7 @@ _PHASES = {str(phase): phase for phase in PodPhase}
 
 @dataclass(frozen=True, slots=True)
 class PodEntry:
-    """A pod, as far as anybody here asks."""
+    """The fields of a pod that are used here."""
 
     pod: Pod
     labels: Mapping[str, str]
@@ -123,7 +123,7 @@ def _read(selector: str) -> Requirements:
     except ValueError as error:
         raise TargetError(f"the target's selector cannot be read: {error}") from None
     if not requirements:
-        raise TargetError("the target has no selector, so nobody knows which pods are its own")
+        raise TargetError("the target has no selector, so its pods are not known")
     return requirements
 
 

@@ -124,7 +124,7 @@ def _is_policy(path: Path) -> bool:
 
 
 def _stamp(path: Path) -> _Stamp:
-    """What changes when a file does, also when a ConfigMap's link is turned to another one."""
+    """A value that changes with the file, also when a ConfigMap's link is turned to another one."""
     found = path.stat()
     return found.st_mtime_ns, found.st_size, found.st_ino
 

@@ -1,4 +1,4 @@
-"""What stands around a policy in a cluster: its target, its volumes, who scrapes its pods, other workloads.
+"""Objects around a policy in a cluster: its target, volumes, pod monitors and other workloads.
 
 For ``autoscale validate --cluster``, with the rights of the person who asks. What cannot be read
 is left out, except the target itself.

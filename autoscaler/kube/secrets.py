@@ -30,10 +30,10 @@ class Secret:
         return {key: base64.b64decode(value).decode(errors="replace") for key, value in data.items()}
 
     def write(self, data: Mapping[str, str]) -> None:
-        """Replaces its data, provided that nobody wrote since it was read.
+        """Replaces its data if it has not changed since it was read.
 
         Raises:
-            ClusterError: somebody wrote meanwhile, it is forbidden, or the API did not answer.
+            ClusterError: another client wrote meanwhile, it is forbidden, or the API did not answer.
         """
         encoded = {key: base64.b64encode(value.encode()).decode() for key, value in data.items()}
         self._object = self._api.replace(self._path, {**self._object, "data": encoded})

@@ -39,25 +39,25 @@ class KubeTargets:
         self._lock = threading.Lock()
         self._workloads: dict[tuple[str, str], Informer[Workloads]] = {}
         self._called: dict[TargetKey, Scale] = {}
-        """What a call said last, until the watched copy is as new."""
+        """The last answer of a call, until the watched copy is as new."""
 
     def read(self, target: TargetKey, *, fresh: bool = False) -> Scale:
         """See ``ports.cluster.ScaleTargets.read``."""
         workloads = self.workloads(target)
         if workloads is None:
-            return self._asked(target)
+            return self._ask(target)
         copy = workloads.scale(target.namespace, target.ref.name)
         if copy is None:
             self._called.pop(target, None)
             raise _missing(target)
         if fresh or self._lags(target, copy):
-            asked = replace(self._asked(target), gpus_per_replica=copy.gpus_per_replica)
+            asked = replace(self._ask(target), gpus_per_replica=copy.gpus_per_replica)
             self._called[target] = asked
             return asked
         return copy
 
     def _lags(self, target: TargetKey, copy: Scale) -> bool:
-        """Whether the copy is older than what a call has said; what it has reached is forgotten."""
+        """True if the copy is older than a call's last answer, which is forgotten once the copy is as new."""
         called = self._called.get(target)
         if called is None or not _is_older(copy.resource_version, called.resource_version):
             self._called.pop(target, None)
@@ -70,7 +70,7 @@ class KubeTargets:
         try:
             written = self._api.patch(self._scale_path(target), body)
         except ApiError as error:
-            raise _meant(target, error) from None
+            raise _translate(target, error) from None
         result = _scale(written, scale.gpus_per_replica)
         if (target.ref.api_version, target.ref.kind) in WATCHED_KINDS:
             self._called[target] = result
@@ -130,11 +130,11 @@ class KubeTargets:
         watched.start()
         return watched
 
-    def _asked(self, target: TargetKey) -> Scale:
+    def _ask(self, target: TargetKey) -> Scale:
         try:
             return _scale(self._api.get(self._scale_path(target)))
         except ApiError as error:
-            raise _meant(target, error) from None
+            raise _translate(target, error) from None
 
     def _scale_path(self, target: TargetKey) -> str:
         return f"{self._discovery.resource(target).path(target.namespace, target.ref.name)}/scale"
@@ -160,8 +160,8 @@ def _missing(target: TargetKey) -> TargetError:
     return TargetError(f"there is no {target.ref.kind} {target.namespace}/{target.ref.name}")
 
 
-def _meant(target: TargetKey, error: ApiError) -> Exception:
-    """What a refusal means to a caller; those that may pass stay as they are."""
+def _translate(target: TargetKey, error: ApiError) -> Exception:
+    """The error that a caller gets for a refusal; one that may pass stays as it is."""
     if error.status == 404:
         return _missing(target)
     if error.status == 409:

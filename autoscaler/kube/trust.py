@@ -1,4 +1,4 @@
-"""Whom an extended API server believes: read again and again, because authorities rotate."""
+"""The authorities that an extended API server trusts: read regularly, because they rotate."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class KubeAuthenticationConfig:
         self._stopped.set()
 
     def wait(self, seconds: float) -> bool:
-        """Whether it was read within a time."""
+        """Waits for some seconds at most; True if it was read."""
         return self._first.wait(seconds)
 
     def trust(self) -> AuthenticationConfig:
@@ -55,7 +55,7 @@ class KubeAuthenticationConfig:
 
     @property
     def problem(self) -> str:
-        """Why the newest is not in use; empty when it is."""
+        """The reason why the newest version is not in use; empty when it is."""
         return self._problem.text
 
     def _run(self) -> None:

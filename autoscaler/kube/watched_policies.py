@@ -30,7 +30,7 @@ class _Entry:
 
     @property
     def is_active(self) -> bool:
-        """Whether it may write; one that only looks on is nobody's rival."""
+        """True if it may write; a policy that only observes competes with no other."""
         return isinstance(self.policy, StoredPolicy) and self.policy.policy.spec.mode is Mode.ACTIVE
 
 

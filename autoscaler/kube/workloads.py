@@ -1,4 +1,4 @@
-"""Scales without a call: what the scale subresource of well-known kinds is made from, watched.
+"""Scales without a call: watched copies of the objects behind the scale subresources of known kinds.
 
 The kinds that vLLM usually runs as. Any other is asked for at each decision (``targets.py``). A
 write carries the resourceVersion either way, so that a copy that lags is found out.
@@ -19,7 +19,7 @@ from autoscaler.workload_kinds import WORKLOAD_KINDS
 
 MEDDLING_CHANGES = 3
 MEDDLING_SECONDS = 600.0
-"""A person changes replicas now and then; who does it so often in so short a time is a program."""
+"""A person changes replicas sometimes; so many changes in so short a time come from a program."""
 
 
 @dataclass(slots=True)
@@ -31,7 +31,7 @@ class _Workload:
 
 
 class Workloads:
-    """A reflector's sink for one kind. ``clock`` tells seconds, of any origin."""
+    """A reflector's sink for one kind. ``clock`` returns seconds, of any origin."""
 
     def __init__(
         self, scale_of: Callable[[Object], Scale], clock: Callable[[], float] = time.monotonic
@@ -46,7 +46,7 @@ class Workloads:
         return workload.scale if workload else None
 
     def foreign_writers(self, namespace: str, name: str) -> dict[str, int]:
-        """Field managers that keep changing the replicas, and how often they did of late."""
+        """Field managers that keep changing the replicas, and how often they did recently."""
         workload = self._workloads.get((namespace, name))
         recent = self._clock() - MEDDLING_SECONDS
         changes = tuple(workload.meddling) if workload else ()
@@ -70,7 +70,7 @@ class Workloads:
             self._workloads[_key(obj)] = _Workload(scale, deque(maxlen=4 * MEDDLING_CHANGES))
             return
         if scale.replicas != old.scale.replicas:
-            old.meddling.extend((manager, self._clock()) for manager in _strangers(obj))
+            old.meddling.extend((manager, self._clock()) for manager in _other_managers(obj))
         old.scale = scale
 
     def drop(self, obj: Object) -> None:
@@ -82,8 +82,8 @@ def _key(obj: Object) -> tuple[str, str]:
     return obj["metadata"].get("namespace", ""), obj["metadata"]["name"]
 
 
-def _strangers(obj: Object) -> set[str]:
-    """Who set the replicas that an object has now; nobody, where this controller did.
+def _other_managers(obj: Object) -> set[str]:
+    """The managers that set an object's current replicas; empty where this controller did.
 
     Setting a field takes it from the managers that had it. (An entry made through the scale
     subresource bears no time.)
@@ -125,7 +125,7 @@ def _scale(obj: Object, selector: str, gpus: int) -> Scale:
 
 
 def _gpus(template: Mapping[str, Any] | None) -> int:
-    """The accelerators that a pod of this template asks for, whoever makes them."""
+    """The accelerators that a pod of this template asks for, of any vendor."""
     containers = ((template or {}).get("spec") or {}).get("containers") or ()
     return sum(
         int(count)

@@ -23,7 +23,7 @@ class Scale:
     """A scale subresource. ``selector`` is its label selector in text form, empty where there is none.
 
     ``gpus_per_replica``: what one replica asks for (all pods of a LeaderWorkerSet's group), None
-    where the kind does not tell.
+    where the kind does not say.
     """
 
     replicas: int
@@ -61,7 +61,7 @@ class ScaleTargets(Protocol):
         """
 
     def write(self, target: TargetKey, scale: Scale, replicas: int) -> Scale:
-        """Sets ``replicas``, provided that the target is still at ``scale.resource_version``.
+        """Sets ``replicas`` if the target is still at ``scale.resource_version``.
 
         Raises:
             ConflictError: it is not. Otherwise as ``read``.
@@ -71,7 +71,7 @@ class ScaleTargets(Protocol):
         """The pods that the selector finds, deleting ones included, from a watched cache.
 
         Raises:
-            TargetError: the selector is empty or no selector, so nobody knows whose pods to count.
+            TargetError: the selector is empty or not valid, so the pods to count are unknown.
             ClusterError: the cache is not complete, or older than it may be.
         """
 
@@ -97,7 +97,7 @@ class DeletionCosts(Protocol):
 
 
 class Fence(Protocol):
-    """Whether this process may write."""
+    """The right of this process to write."""
 
     def may_write(self) -> bool:
-        """Whether this process leads, for long enough to finish one write."""
+        """True if this process leads, for long enough to finish one write."""

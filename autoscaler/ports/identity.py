@@ -8,7 +8,7 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """Somebody whose identity is known, in the attributes that Kubernetes authorizes by."""
+    """An authenticated user, in the attributes that Kubernetes authorizes by."""
 
     name: str
     groups: tuple[str, ...] = ()
@@ -18,7 +18,7 @@ class User:
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """What somebody wants to do: to a resource, or with a plain ``path``."""
+    """The access that a user asks for: to a resource, or to a plain ``path``."""
 
     verb: str
     group: str = ""
@@ -34,23 +34,23 @@ class Reviews(Protocol):
     """Kubernetes' own judgement of tokens and of rights."""
 
     def authenticate(self, token: str) -> User | None:
-        """Whose token it is (TokenReview), None for nobody's.
+        """The user of a token (TokenReview), None where it is not valid.
 
         Raises:
-            ClusterError: nobody could say.
+            ClusterError: the review failed.
         """
 
     def authorize(self, user: User, access: Access) -> bool:
-        """Whether the user may (SubjectAccessReview).
+        """True if the user has the access (SubjectAccessReview).
 
         Raises:
-            ClusterError: nobody could say.
+            ClusterError: the review failed.
         """
 
 
 @dataclass(frozen=True, slots=True)
 class AuthenticationConfig:
-    """Whom an extended API server believes: ``kube-system/extension-apiserver-authentication``.
+    """The authorities that an extended API server trusts: ``kube-system/extension-apiserver-authentication``.
 
     The certificate authorities are PEM bundles, empty where there are none. Without
     ``allowed_names`` any certificate of ``requestheader_ca`` speaks for others.

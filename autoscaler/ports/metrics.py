@@ -64,7 +64,7 @@ class Buckets:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a source knows about a question.
+    """A source's answer to a question.
 
     ``exporters``: the pods that export a metric, at the time of their oldest series of any metric, where
     the metric itself may have no series yet. ``unrated``: the pods, as namespace and name, whose counter

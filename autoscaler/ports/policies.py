@@ -28,7 +28,7 @@ class StoredPolicy:
 
 @dataclass(frozen=True, slots=True)
 class RefusedPolicy:
-    """A policy of which no version was ever good: nothing is done about it but to say so."""
+    """A policy without any valid version: it is only reported."""
 
     namespace: str
     name: str
@@ -42,7 +42,7 @@ AnyPolicy: TypeAlias = StoredPolicy | RefusedPolicy
 
 
 class PolicyStore(Protocol):
-    """Where policies come from and their status goes."""
+    """The place that policies are read from and their statuses are written to."""
 
     def policies(self) -> Sequence[StoredPolicy]:
         """All policies in force, from a watched cache or a folder; never raises for a broken one.
@@ -54,7 +54,7 @@ class PolicyStore(Protocol):
         """
 
     def refused(self) -> Sequence[RefusedPolicy]:
-        """Those that are not in force, for their problem to be told."""
+        """The policies that are not in force, so that their problem can be reported."""
 
     def write_status(self, stored: AnyPolicy, status: Mapping[str, object]) -> None:
         """Replaces the policy's status.
@@ -66,7 +66,7 @@ class PolicyStore(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Conflict:
-    """Somebody else who writes a target's replicas, e.g. ``HorizontalPodAutoscaler chat/vllm``."""
+    """Another owner that writes a target's replicas, e.g. ``HorizontalPodAutoscaler chat/vllm``."""
 
     owner: str
     evidence: str
@@ -82,7 +82,7 @@ class ScalerConflicts(Protocol):
         of the others, and they see its.
 
         Raises:
-            ClusterError: a cache was never complete, so that nobody knows.
+            ClusterError: a cache was never complete, so the answer is unknown.
         """
 
 

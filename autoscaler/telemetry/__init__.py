@@ -1,1 +1,1 @@
-"""What the live processes tell about themselves: logs, metrics, health."""
+"""Telemetry of the live processes: logs, metrics, health."""

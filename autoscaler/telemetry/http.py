@@ -97,7 +97,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.reply(code, "text/plain", f"{HTTPStatus(code).phrase}\n".encode())
 
     def version_string(self) -> str:
-        """What the header Server says."""
+        """The value of the header Server."""
         return "vllm-autoscaler"
 
     def log_message(self, *_: object) -> None:
@@ -137,7 +137,7 @@ class _Server(ThreadingHTTPServer):
                 _end(self._open.popitem(last=False)[0])
 
     def shutdown_request(self, request: Any) -> None:
-        """A connection's end, whoever ended it."""
+        """Forgets a connection that either side has ended."""
         with self._lock:
             self._open.pop(request, None)
         super().shutdown_request(request)

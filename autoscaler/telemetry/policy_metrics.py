@@ -85,17 +85,17 @@ class PolicyMetrics:
             _drop(self._difference, *policy)
         if standing.started_after_s is not None:
             self._start_seconds.observe(standing.started_after_s)
-        self._tell_reason(policy, standing.reason)
-        self._tell_ages(policy, standing.ages)
+        self._set_reason(policy, standing.reason)
+        self._set_ages(policy, standing.ages)
 
-    def _tell_reason(self, policy: tuple[str, str], reason: str) -> None:
+    def _set_reason(self, policy: tuple[str, str], reason: str) -> None:
         before = self._reasons.get(policy)
         if before not in (None, reason):
             _drop(self._reason, *policy, str(before))
         self._reason.labels(*policy, reason).set(1)
         self._reasons[policy] = reason
 
-    def _tell_ages(self, policy: tuple[str, str], ages: Mapping[str, float]) -> None:
+    def _set_ages(self, policy: tuple[str, str], ages: Mapping[str, float]) -> None:
         for metric in self._ages.get(policy, frozenset()) - ages.keys():
             _drop(self._age, *policy, metric)
         for metric, age in ages.items():
@@ -103,7 +103,7 @@ class PolicyMetrics:
         self._ages[policy] = frozenset(ages)
 
     def forget(self, policy: tuple[str, str]) -> None:
-        """Drops what is said about a policy that is gone."""
+        """Drops the metrics of a policy that is gone."""
         bare = (self._current, self._desired, self._ready, self._min, self._max, self._difference, self._gpus)
         for gauge in bare:
             _drop(gauge, *policy)

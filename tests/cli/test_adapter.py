@@ -119,8 +119,8 @@ WRONG = [
     (["adapter", *FILES], "no metrics: give --prometheus-url"),
     (["adapter", "--prometheus-url", "http://x"], "--tls-cert-file"),
     (["adapter", "--prometheus-url", "http://x", "--tls-cert-file", "/none"], "does not exist"),
-    (["certs", "--service", "a/b/c"], "is no NAMESPACE/NAME"),
-    (["certs", "--service", "/b"], "is no NAMESPACE/NAME"),
+    (["certs", "--service", "a/b/c"], "must have the form NAMESPACE/NAME"),
+    (["certs", "--service", "/b"], "must have the form NAMESPACE/NAME"),
     (["certs", "--every", "0"], "--every"),
     (["certs", "--health-port", "8080"], "--health-port needs --every"),
 ]

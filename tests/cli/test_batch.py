@@ -185,7 +185,7 @@ def test_a_body_of_openais_batches_goes_out_as_it_is(url, tmp_path):
         (("--url", "http://x", "-o", "out.jsonl", "--param", "stream=true"), 2, "keeps whole answers"),
         (("--url", "http://x", "-o", "out.jsonl", "--linger", "5"), 2, "--linger needs --metrics-port"),
         (("--url", "http://x", "-o", "out.jsonl.gz"), 1, "end it in .jsonl"),
-        (("--url", "http://x", "-o", "prompts.jsonl"), 2, "is read, too"),
+        (("--url", "http://x", "-o", "prompts.jsonl"), 2, "is also read"),
         (("--url", "http://x", "-o", "/no/such/folder/x.jsonl"), 1, "does not exist; make it first"),
         (
             ("--url", "http://127.0.0.1:9", "-o", "out.jsonl", "--patience", "0"),
@@ -197,7 +197,7 @@ def test_a_body_of_openais_batches_goes_out_as_it_is(url, tmp_path):
             1,
             "prompts.jsonl:1: text:",
         ),
-        (("--url", "no url", "-o", "out.jsonl"), 1, "is no URL"),
+        (("--url", "no url", "-o", "out.jsonl"), 1, "is not a URL"),
     ],
 )
 def test_what_is_wrong_is_said(prompts, tmp_path, monkeypatch, capsys, arguments, status, says):
@@ -213,7 +213,7 @@ def test_a_table_of_prompts_is_not_written_over(tmp_path, capsys, name):
     source = tmp_path / name
     source.write_text("prompt\nHello\n")
     assert main(["batch", str(source), "--url", "http://127.0.0.1:9", "-o", str(source)]) == 2
-    assert "is read, too" in " ".join(capsys.readouterr().err.split())
+    assert "is also read" in " ".join(capsys.readouterr().err.split())
     assert source.read_text() == "prompt\nHello\n"
 
 

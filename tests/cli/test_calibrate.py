@@ -235,5 +235,5 @@ def test_the_recording_is_not_written_over(tmp_path):
     before = recording.read_bytes()
     result = run(recording, "--base", "llama3-8b-h100", "-o", recording)
     assert result.exit_code == 2
-    assert "is read, too: give the result a name of its own" in result.output
+    assert "is also read: give the result a name of its own" in result.output
     assert recording.read_bytes() == before

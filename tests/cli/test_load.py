@@ -138,7 +138,7 @@ def scraped(url: str, name: str) -> float:
         (("azure-conv",), 2, "Missing option '--url'"),
         (("no-such.csv", "--url", "http://127.0.0.1:9"), 1, "no-such.csv: no such file"),
         (("azure-conv", "--url", "http://127.0.0.1:9"), 1, "cannot reach http://127.0.0.1:9: "),
-        (("azure-conv", "--url", "no url"), 1, "is no URL; write it like http://localhost:8000"),
+        (("azure-conv", "--url", "no url"), 1, "is not a URL; write it like http://localhost:8000"),
         (("azure-conv", "--url", "http://x", "--slo", "ttft=2s"), 2, "names one of two"),
         (
             ("azure-conv", "--url", "http://x", "--slo", "ttft=200ms,tpot=50"),
@@ -147,7 +147,7 @@ def scraped(url: str, name: str) -> float:
         ),
         (("azure-conv", "--url", "http://x", "--json", "/no/such/folder/x"), 1, "does not exist"),
         (("azure-conv", "--url", "http://x", "--json", "x", "--requests", "x"), 2, "have the same name"),
-        ((__file__, "--url", "http://x", "--requests", __file__), 2, "is read, too"),
+        ((__file__, "--url", "http://x", "--requests", __file__), 2, "is also read"),
     ],
 )
 def test_what_is_wrong_is_said(capsys, arguments, status, says):

@@ -216,8 +216,8 @@ def test_two_queries_of_one_text_have_each_its_own_series(tmp_path):
     ("arguments", "message"),
     [
         (["--slo", "ttft=2s"], "write both"),
-        (["--slo", "ttft=2s,tpot=fast"], "is no SLO"),
-        (["--slo", "ttft=0s,tpot=1s"], "is no SLO"),
+        (["--slo", "ttft=2s,tpot=fast"], "is not an SLO"),
+        (["--slo", "ttft=0s,tpot=1s"], "is not an SLO"),
         (["--replicas", "-1"], "not in the range"),
         (["--rate-scale", "0"], "not in the range"),
         (["--span", "0"], "not in the range"),
@@ -227,7 +227,7 @@ def test_two_queries_of_one_text_have_each_its_own_series(tmp_path):
         (["--metrics-lag", "nan"], "is not a finite number"),
         (["--scrape-interval", "nan"], "is not a finite number"),
         (["--routing", "best"], "is not one of"),
-        (["--clock-start", "noon"], "is no time"),
+        (["--clock-start", "noon"], "is not a time"),
         (["--clock-start", "2024-01-01T00:00:00"], "has no time zone"),
         (["--series", "x"], "write NAME=FILE"),
         (["--nonsense"], "No such option"),
@@ -392,7 +392,7 @@ def test_what_is_read_is_not_written_over(option, name, tmp_path):
     before = trace.read_text(), policy.read_text()
     result = run(trace, "--policy", policy, option, tmp_path / name)
     assert result.exit_code == 2
-    assert "is read, too: give the result a name of its own" in " ".join(result.stderr.split())
+    assert "is also read: give the result a name of its own" in " ".join(result.stderr.split())
     assert (trace.read_text(), policy.read_text()) == before
 
 

@@ -61,7 +61,7 @@ def test_beside_whom_a_dry_run_looks_on_is_shown_and_is_no_warning() -> None:
         made.sync(load=10)
         stored = made.store.stored["chat/vllm"]
         beside = (
-            "LookingOn: nothing is written beside those who scale this target: "
+            "LookingOn: nothing is written, because others scale this target: "
             "HorizontalPodAutoscaler chat/vllm (its scaleTargetRef)"
         )
         *_, line = table([stored], made.time.now())

@@ -122,7 +122,7 @@ async def test_nobody_listens():
 
 @pytest.mark.parametrize("url", ["local host", "localhost:8000", "ftp://localhost"])
 async def test_a_url_that_is_none(url):
-    with pytest.raises(RequestError, match="is no URL; write it like"):
+    with pytest.raises(RequestError, match="is not a URL; write it like"):
         await post(url)
 
 

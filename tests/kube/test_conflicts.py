@@ -149,7 +149,7 @@ def test_everybody_who_scales_it_is_named(double):
         Conflict("HorizontalPodAutoscaler chat/h", "its scaleTargetRef is the same workload"),
         Conflict("ScaledObject chat/k", "its scaleTargetRef is the same workload"),
         Conflict("ScalingPolicy chat/b", "it comes first and scales the same workload"),
-        Conflict("field manager gitops", "it changed the replicas 4 times of late"),
+        Conflict("field manager gitops", "it changed the replicas 4 times recently"),
     ]
     for watched in (*scalers, policies):
         watched.stop()

@@ -1,4 +1,4 @@
-"""Who serves the metrics APIs of a cluster, in words, and which Service is ours."""
+"""The Services behind a cluster's metrics APIs, in words, and which of them is ours."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _service(_context: click.Context, _parameter: click.Parameter, value: str) -
     namespace, slash, name = value.partition("/")
     found = ServiceRef(namespace, name) if slash else ServiceRef(own_namespace(outside=HOME), value)
     if not found.namespace or not found.name or "/" in found.name:
-        raise click.BadParameter(f"{value} is no NAMESPACE/NAME")
+        raise click.BadParameter(f"{value} must have the form NAMESPACE/NAME")
     return found
 
 
@@ -40,15 +40,15 @@ def service_option() -> Any:
 
 
 def owner_lines(services: ApiServices, ours: ServiceRef) -> Iterator[str]:
-    """One line for each of NAMES. Raises ``ClusterError`` where nobody could be asked."""
+    """One line for each of NAMES. Raises ``ClusterError`` where the cluster cannot be read."""
     for name in NAMES:
         yield f"{name}: {described(services.find(name), ours)}"
 
 
 def described(found: ApiService | None, ours: ServiceRef) -> str:
-    """Who serves it."""
+    """The Service behind a metrics API, in words."""
     if found is None:
-        return "nobody serves it"
+        return "not served"
     state = "" if found.available else ", not available"
     if found.service == ours:
         return f"ours{state}"

@@ -114,7 +114,7 @@ def _with_measured_cache(start: Profile, known: list[Recording]) -> Profile:
     blocks = measured_blocks(start, known)
     memory = start.memory if blocks is None else with_blocks(start, blocks)
     if blocks is None:
-        found = f"as in {start.name}: the scrapes do not tell"
+        found = f"as in {start.name}: the scrapes do not show it"
     elif memory is start.memory:
         found = f"as in {start.name}: the scrapes confirm it"
     else:
@@ -125,7 +125,7 @@ def _with_measured_cache(start: Profile, known: list[Recording]) -> Profile:
 
 @contextmanager
 def _progress() -> Iterator[Callable[[float], None] | None]:
-    """A bar with the time left, where somebody watches."""
+    """A bar with the time left, on a terminal."""
     if not sys.stderr.isatty():
         yield None
         return

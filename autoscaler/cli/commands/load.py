@@ -125,7 +125,7 @@ async def _until_interrupted(run: asyncio.Future[None]) -> bool:
 
 @asynccontextmanager
 async def _progress(loop: OpenLoop) -> AsyncIterator[None]:
-    """A line about the run, every second, where somebody watches."""
+    """A line about the run, every second, on a terminal."""
 
     async def tell() -> None:
         while True:

@@ -1,4 +1,4 @@
-"""What `autoscale load` measured: the figures, in the shapes of the simulator's, and the rows."""
+"""Measurements of `autoscale load`: the figures, in the shapes of the simulator's, and the rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`autoscale policies [NAME]`: the library of policies that comes along."""
+"""`autoscale policies [NAME]`: the library of bundled policies."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from autoscaler.cli.options.shell_completion import complete_library
 @click.command()
 @click.argument("name", required=False, shell_complete=complete_library)
 def policies(name: str | None) -> None:
-    """List the policies that come along, or print one as YAML, to be copied and changed.
+    """List the bundled policies, or print one as YAML, to be copied and changed.
 
     \b
     autoscale policies

@@ -115,7 +115,7 @@ def _answers(
 
 
 def _pods(answer: Answer, namespace: str) -> set[str]:
-    """The pods of the namespace that the answer tells of."""
+    """The pods of the namespace in the answer."""
     points = {point.pod for point in answer.points if point.pod and point.namespace in (namespace, None)}
     return points | {one.pod for one in answer.buckets if one.namespace == namespace}
 

@@ -76,7 +76,7 @@ def replay_command(options: ReplayOptions) -> None:
 
 
 def _require_one(tally: _Tally, file: Path) -> None:
-    """Nothing decided again is no proof that all came out as logged."""
+    """Fails if no decision was made again: nothing was compared then."""
     if not tally.decided:
         message = (
             f"none of {tally.skipped} decisions can be decided again, as no line has a policy and its state: "
@@ -137,7 +137,7 @@ def _of_one(records: Iterable[LogLine], file: Path, other: ScalingPolicy) -> Ite
 
 @dataclass(slots=True)
 class _Tally:
-    """What a replay came to. ``logged`` and ``now``: mean replicas wanted; ``lost``: those in ``gaps``."""
+    """Result of a replay. ``logged`` and ``now``: mean replicas wanted; ``lost``: those in ``gaps``."""
 
     decided: int = 0
     different: int = 0

@@ -12,16 +12,16 @@ from autoscaler.files import check_output
 
 
 def check_files(files: Sequence[tuple[str, Path]], inputs: Iterable[str | Path]) -> None:
-    """Looks at options and their files; ``inputs`` may hold names that are no files.
+    """Checks options and their files; ``inputs`` may hold names that are not files.
 
     Raises:
         InputError: a file cannot be written.
-        click.UsageError: two of them are one, or one is an input.
+        click.UsageError: two outputs are the same file, or one is an input.
     """
     read = [Path(one) for one in inputs if Path(one).is_file()]
     for option, path in files:
         check_output(path, option)
         if path.is_file() and any(map(path.samefile, read)):
-            raise click.UsageError(f"{option}: {path} is read, too: give the result a name of its own")
+            raise click.UsageError(f"{option}: {path} is also read: give the result a name of its own")
     if len({os.path.realpath(path) for _, path in files}) < len(files):
         raise click.UsageError("two outputs have the same name: give each its own")

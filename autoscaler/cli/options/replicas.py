@@ -1,4 +1,4 @@
-"""What a simulated replica is, how it starts, costs and is found: the same for a replay and a bound."""
+"""Options of a simulated replica, its start and its price: the same for a replay and a bound."""
 
 from __future__ import annotations
 

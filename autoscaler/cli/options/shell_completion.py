@@ -1,4 +1,4 @@
-"""What a shell completes where an argument takes a name that comes along, or a file of the user's."""
+"""Shell completion of an argument that takes a bundled name, or a file of the user's."""
 
 from __future__ import annotations
 

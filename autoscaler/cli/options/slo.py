@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 USUAL_SLO = "ttft=2s,tpot=100ms"
-"""What a request must meet unless told otherwise, in the simulator and against a real server."""
+"""The default SLO of a request, in the simulator and against a real server."""
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m)?")
 _SECONDS = {"ms": 1e-3, "s": 1.0, "m": 60.0}
@@ -32,7 +32,7 @@ class SloType(click.ParamType[dict[str, float]]):
                 self.fail(f"{value!r} names {name} twice: write each once, like {USUAL_SLO}", param, ctx)
             match = _DURATION.fullmatch(duration.strip())
             if name not in ("ttft", "tpot") or match is None or float(match[1]) == 0.0:
-                self.fail(f"{value!r} is no SLO: write it like {USUAL_SLO}", param, ctx)
+                self.fail(f"{value!r} is not an SLO: write it like {USUAL_SLO}", param, ctx)
             if match[2] is None:  # 50 alone would be 50 s to one reader and 50 ms to another
                 self.fail(f"{part.strip()!r} has no unit: write ms, s or m, like {USUAL_SLO}", param, ctx)
             given[f"{name}_s"] = float(match[1]) * _SECONDS[match[2]]

@@ -20,7 +20,7 @@ class TimeType(click.ParamType[float]):
         try:
             time = datetime.fromisoformat(value)
         except ValueError:
-            self.fail(f"{value!r} is no time: write it like 2024-01-01T00:00:00Z", param, ctx)
+            self.fail(f"{value!r} is not a time: write it like 2024-01-01T00:00:00Z", param, ctx)
         if time.tzinfo is None:
             self.fail(f"{value!r} has no time zone: add Z for UTC, or an offset like +01:00", param, ctx)
         return time.timestamp()

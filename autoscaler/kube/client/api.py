@@ -52,7 +52,7 @@ Object: TypeAlias = dict[str, Any]
 
 
 class ApiError(ClusterError):
-    """The API answered, and its answer is no. ``status`` is HTTP's, ``reason`` Kubernetes'."""
+    """The API refused a request. ``status`` is HTTP's, ``reason`` Kubernetes'."""
 
     def __init__(
         self, status: int, reason: str, message: str, retry_after_seconds: float | None = None
@@ -88,7 +88,7 @@ class Api:
         return str(self._configuration.host)
 
     def get(self, path: str, query: Query | None = None, *, metadata_only: bool = False) -> Object:
-        """Reads a path; again, when the server asks for that (429 with Retry-After), and it is soon enough.
+        """Reads a path; tries again if the server asks for that (429 with Retry-After) and the wait is short.
 
         Raises:
             ApiError: the API says no.
@@ -129,7 +129,7 @@ class Api:
         return EventStream(self._send("GET", path, {**query, "watch": "1"}, timeout, accept=accept))
 
     def close(self) -> None:
-        """Closes the connections that nobody uses."""
+        """Closes the idle connections."""
         self._client.close()
 
     def _call(
@@ -148,11 +148,11 @@ class Api:
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise _no_answer(method, path, error) from None
         except ValueError:
-            raise ClusterError(f"{method} {path}: the answer is no JSON") from None
+            raise ClusterError(f"{method} {path}: the answer is not valid JSON") from None
         finally:
             response.release_conn()
         if not isinstance(data, dict):
-            raise ClusterError(f"{method} {path}: the answer is no JSON object")
+            raise ClusterError(f"{method} {path}: the answer is not a JSON object")
         return data
 
     def _send(
@@ -197,7 +197,7 @@ class EventStream:
         """Yields ``{"type": …, "object": …}`` until the server ends the watch.
 
         Raises:
-            ClusterError: the connection broke, was silent for too long or said what is no JSON.
+            ClusterError: the connection broke, was silent for too long or sent invalid JSON.
         """
         rest = b""
         try:
@@ -212,7 +212,7 @@ class EventStream:
             self._response.close()
 
     def close(self) -> None:
-        """Ends the watch, whoever waits for it. Closing it any other way waits for that reader."""
+        """Ends the watch, even while a reader waits for it; closing the response would wait for that."""
         connection = getattr(self._response, "connection", None)
         with suppress(OSError, AttributeError):
             connection.sock.shutdown(socket.SHUT_RDWR)  # type: ignore[union-attr]
@@ -224,7 +224,7 @@ def connect(kubeconfig: str | None = None, context: str | None = None) -> Api:
     That is ``$KUBECONFIG``, else the cluster that this process runs in, else ~/.kube/config.
 
     Raises:
-        ClusterError: there is no such file or context, or it does not tell where the server is.
+        ClusterError: there is no such file or context, or it does not name the server.
     """
     configuration = Configuration()
     try:
@@ -240,7 +240,7 @@ def connect(kubeconfig: str | None = None, context: str | None = None) -> Api:
 
 
 def _place(kubeconfig: str | None) -> str:
-    """Where a configuration was looked for, for a message."""
+    """The place of a configuration, for a message."""
     if kubeconfig is not None or (kubeconfig := os.environ.get("KUBECONFIG")):
         return f"{kubeconfig}: "
     return "" if _is_inside() else "~/.kube/config (--kubeconfig or $KUBECONFIG name another): "
@@ -268,7 +268,7 @@ def _no_answer(method: str, path: str, error: Exception) -> ClusterError:
 
 
 def _cause(error: Exception) -> str:
-    """What happened, without urllib3's names of objects."""
+    """The cause of an error, without urllib3's names of objects."""
     if isinstance(error, urllib3.exceptions.MaxRetryError) and error.reason is not None:
         error = error.reason
     return str(error).rpartition(": ")[2] or type(error).__name__

@@ -1,4 +1,4 @@
-"""From a kind to its path: what the API server itself says about it."""
+"""From a kind to its path, by the API server's own discovery."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class ScaleResource:
 
 
 class Discovery:
-    """Remembers what the server said, for a while."""
+    """Finds resources, and caches the server's answers for a while."""
 
     def __init__(self, api: Api, clock: Callable[[], float] = time.monotonic) -> None:
         self._api = api

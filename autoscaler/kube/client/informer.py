@@ -52,7 +52,7 @@ class Informer(Generic[S]):
             reflector.stop()
 
     def wait(self, seconds: float) -> bool:
-        """Whether everything was listed within a time."""
+        """Waits for some seconds at most; True if everything was listed."""
         deadline = time.monotonic() + seconds
         reflectors = [reflector for reflector, _ in self._copies.values()]
         return all(reflector.wait(max(0.0, deadline - time.monotonic())) for reflector in reflectors)
@@ -74,7 +74,7 @@ class Informer(Generic[S]):
         return sink
 
     def refusal(self, namespace: str, seconds: float) -> str:
-        """Why the server does not let us read a namespace; empty where it does, or has not said in time."""
+        """The server's refusal to read a namespace; empty where it allows it, or has not answered in time."""
         reflector, _ = self._copy(namespace)
         return reflector.refusal(seconds)
 

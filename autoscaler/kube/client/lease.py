@@ -1,6 +1,6 @@
 """Leader election over a Lease, and the fence that it gives to writes.
 
-As client-go does it: whoever holds the Lease renews it every few seconds, and another takes it
+As in client-go, the process that holds the Lease renews it every few seconds, and another takes it
 over when it has not changed for its whole duration on the other's own clock. Clocks are never
 compared. Every write carries the Lease's resourceVersion, so of two that try only one succeeds.
 
@@ -66,7 +66,7 @@ class LeaderElection:
         self._resigned = False
         self._ours: Object | None = None
         self._seen: tuple[str, float] = ("", NEVER)
-        self._told = News()
+        self._logged = News()
         self._stopped = threading.Event()
         self._thread = BackgroundThread("lease", self._run)
 
@@ -106,7 +106,7 @@ class LeaderElection:
                 log.info("the lease was not given back: %s", error)
 
     def may_write(self) -> bool:
-        """Whether this process leads, and will for longer than a write may take."""
+        """True if this process leads, and will for longer than a write may take."""
         lasts_until = NEVER if self._resigned else self._deadline
         return self._clock() + self._api.write_seconds + MARGIN_SECONDS < lasts_until
 
@@ -129,18 +129,18 @@ class LeaderElection:
             else:
                 self._acquire()
         except ApiError as error:
-            if error.status in (404, 409):  # somebody else wrote it, or deleted it
+            if error.status in (404, 409):  # another process wrote or deleted it
                 self._ours = None
                 self._deadline = NEVER
             else:
-                self._tell(logging.WARNING, str(error))
-        except ClusterError as error:  # whether it was written nobody knows: so look at it first
-            self._tell(logging.WARNING, str(error))
+                self._log_news(logging.WARNING, str(error))
+        except ClusterError as error:  # it may have been written, so read it first
+            self._log_news(logging.WARNING, str(error))
             self._ours = None
 
-    def _tell(self, level: int, message: str) -> None:
-        """A line for what is new; attempts come every two seconds."""
-        if self._told.is_new(message):
+    def _log_news(self, level: int, message: str) -> None:
+        """Logs a message that is new; attempts come every two seconds."""
+        if self._logged.is_new(message):
             log.log(level, "the lease %s: %s", self._path, message)
 
     def _acquire(self) -> None:
@@ -157,18 +157,18 @@ class LeaderElection:
             return
         self._deadline = NEVER
         if self._is_free(lease, spec):
-            transitions = _bounded(spec.get("leaseTransitions"), MAX_INT32 - 1) + 1
+            transitions = _clamp(spec.get("leaseTransitions"), MAX_INT32 - 1) + 1
             self._hold(lease, {"acquireTime": self._now(), "leaseTransitions": transitions})
         else:
-            self._tell(logging.INFO, f"held by {spec['holderIdentity']}; standing by")
+            self._log_news(logging.INFO, f"held by {spec['holderIdentity']}; standing by")
 
     def _is_free(self, lease: Object, spec: Object) -> bool:
-        """Whether nobody holds it: it was given back, or nobody renewed it while we looked on."""
+        """True if no process holds it: it was given back, or not renewed while we watched."""
         version, since = self._seen
         if lease["metadata"]["resourceVersion"] != version:
             since = self._clock()
             self._seen = lease["metadata"]["resourceVersion"], since
-        lasts = _bounded(spec.get("leaseDurationSeconds"), LONGEST_LEASE_SECONDS) or self._settings.seconds
+        lasts = _clamp(spec.get("leaseDurationSeconds"), LONGEST_LEASE_SECONDS) or self._settings.seconds
         return not spec.get("holderIdentity") or self._clock() - since > lasts
 
     def _create(self) -> None:
@@ -187,7 +187,7 @@ class LeaderElection:
         began = self._clock()
         self._ours = self._put(lease, {**self._claim(), **changes})
         self._deadline = began + self._settings.seconds
-        self._told = News()
+        self._logged = News()
 
     def _put(self, lease: Object, changes: Object) -> Object:
         return self._api.replace(self._path, {**lease, "spec": {**(lease.get("spec") or {}), **changes}})
@@ -203,17 +203,17 @@ class LeaderElection:
         return to_rfc3339(self._wall_clock(), digits=6)
 
 
-def _bounded(number: object, most: int) -> int:
-    """A whole number of somebody else's Lease; 0 where it has none."""
+def _clamp(number: object, most: int) -> int:
+    """A whole number of another process's Lease; 0 where it has none."""
     return min(max(number, 0), most) if isinstance(number, int) else 0
 
 
 class SoleReplica:
-    """``ports.cluster.Fence`` for a controller that runs alone by arrangement."""
+    """``ports.cluster.Fence`` for a controller that is configured to run alone."""
 
     def may_write(self) -> bool:
         """Always."""
         return True
 
     def give_up(self) -> None:
-        """Nothing: no other waits for the lead."""
+        """Does nothing: no other process waits for the lead."""

@@ -1,4 +1,4 @@
-"""Which objects refer to which workload, both ways round."""
+"""References from objects to workloads, in both directions."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class WorkloadRef(NamedTuple):
 
 
 def workload(namespace: str, ref: ScaleTargetRef) -> WorkloadRef:
-    """What a policy's scaleTargetRef refers to."""
+    """The workload that a policy's scaleTargetRef names."""
     return WorkloadRef(namespace, group_of(ref.api_version), ref.kind, ref.name)
 
 

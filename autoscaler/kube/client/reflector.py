@@ -3,7 +3,7 @@
 The age of a copy counts from the last word about its objects: a complete list, an event, a bookmark, or
 the end of a watch when its time was over. That a watch opens is none: a proxy may open one and never pass
 on what comes. A watch ends by itself after ``Pace.watch``, so a healthy server is heard at least that
-often, however quiet the cluster is; it sends a bookmark just before, from which the next watch goes on
+often, however quiet the cluster is; it sends a bookmark just before, from which the next watch continues
 without a new list. Where watches bring no word, lists do (``Pace.relist_age``).
 """
 
@@ -55,7 +55,7 @@ class WatchTimings:
 
     @property
     def relist_age(self) -> float:
-        """From this age on a watch that ended is followed by a list, which is a word at once."""
+        """From this age on a watch that ended is followed by a list, which is answered at once."""
         return self.max_age / 2
 
     def pause(self, error: Exception, failures: int) -> float:
@@ -91,7 +91,7 @@ class Store(Protocol):
 class Reflector:
     """One resource, in one namespace or all, kept in a sink by a thread.
 
-    ``optional``: that there is no such resource is no error; then there are no such objects.
+    ``optional``: without such a resource there are no such objects, and that is not an error.
     ``metadata_only``: the server is asked for the objects' metadata alone (``PartialObjectMetadata``).
     """
 
@@ -116,7 +116,7 @@ class Reflector:
         self._heard = float("-inf")
         self._opened = float("-inf")
         self._tried = False
-        """A watch was tried since the last list: one that took long is no reason for another."""
+        """A watch was tried since the last list: a list that took long must not cause another."""
         self._problem = News()
         self._synced = threading.Event()
         self._answered = threading.Event()
@@ -139,7 +139,7 @@ class Reflector:
             stream.close()
 
     def wait(self, seconds: float) -> bool:
-        """Whether the first list was complete within a time."""
+        """Waits for some seconds at most; True if the first list is complete."""
         return self._synced.wait(seconds)
 
     @property
@@ -148,7 +148,7 @@ class Reflector:
         return self._clock() - self._heard
 
     def refusal(self, seconds: float) -> str:
-        """What the server said if it forbids to read this, empty otherwise.
+        """The server's message if it forbids reading this, empty otherwise.
 
         Waits until the first list is there or refused, for at most some seconds.
         """
@@ -189,11 +189,11 @@ class Reflector:
                     failures += 1
 
     def _watched_since(self, began: float) -> bool:
-        """Whether a watch was open for a while: lists alone cure nothing that a watch dies of."""
+        """True if a watch was open for a while: lists alone do not show that watches work again."""
         return self._opened >= began and self._clock() - self._opened >= self._pace.shortest_watch
 
     def _recover(self, error: Exception, failures: int) -> None:
-        """Notes what went wrong and waits until it is time to try again."""
+        """Records the failure and waits until it is time to try again."""
         if not isinstance(error, ClusterError) or _is_status(error, GONE, ABSENT):
             self._version = None
         if self._optional and _is_status(error, ABSENT):

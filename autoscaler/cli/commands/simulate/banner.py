@@ -1,4 +1,4 @@
-"""What a simulation says of itself before it runs: every default, and what a start is made of."""
+"""The lines before a simulation: every default, and the components of a start."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def defaults_text(options: SimulateOptions) -> str:
-    """What the user left out, and what was taken for it."""
+    """The options that were left out, and the values taken for them."""
     shown = [
         f"{name.replace('_', '-')}={_shown(name, value)}"
         for name, value in options.defaults.items()
@@ -56,7 +56,7 @@ def beginning_text(begun: Mapping[str, int], fewest: FixedReplicas | None, goal:
 
 
 def unwritten_text(label: str, spec: Spec) -> str:
-    """What ``--check`` judges where a policy's mode writes nothing; empty where it does."""
+    """A note that ``--check`` judges a policy whose mode writes nothing; empty where it writes."""
     if spec.mode == "Active":
         return ""
     text = (
@@ -67,7 +67,7 @@ def unwritten_text(label: str, spec: Spec) -> str:
 
 
 PIPE_TEXT = "A pipe is read once: no baseline is sought, and runs begin with minReplicas"
-"""What takes a trace that can be read before and after the runs is left out."""
+"""Steps that read the trace before and after the runs are left out."""
 
 
 def startup_text(scenario: Scenario) -> str:
@@ -86,7 +86,7 @@ _UNSET = {
     "nodes": "unlimited",
     "price": "list price",
 }
-"""What an option means that was left out and has no value."""
+"""The text shown for an option that was left out and has no default value."""
 
 _NOTHING_BY_DEFAULT = frozenset(
     {

@@ -1,4 +1,4 @@
-"""What the options contradict, found out before anything runs."""
+"""Contradictions between the options, found before anything runs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def check_effect(runs: Sequence[PlannedRun], options: SimulateOptions) -> None:
-    """What is given does something. Raises a usage error that names the option."""
+    """Refuses options without effect. Raises a usage error that names the option."""
     policies = [run.policy.policy for run in runs if run.policy is not None]
     if options.bound == "on" and options.count == "all":
         raise click.UsageError("--bound is over avoidable requests: it needs --count avoidable")

@@ -1,4 +1,4 @@
-"""What the goal adds to a simulation: where runs begin, the baseline, the bound and the verdicts."""
+"""The goal's part of a simulation: where runs begin, the baseline, the bound and the verdicts."""
 
 from __future__ import annotations
 

@@ -154,10 +154,10 @@ class SimulateOptions(Options):
 
     @property
     def only_fixed(self) -> bool:
-        """Whether no policy is run."""
+        """True if no policy is run."""
         return bool(self.fixed) and not self.policies
 
     @property
     def names_scaling(self) -> bool:
-        """Whether the user said what scales; otherwise the default policy does."""
+        """True if the options name a policy or a fixed count; otherwise the default policy scales."""
         return bool(self.policies or self.fixed)

@@ -48,7 +48,7 @@ EXIT_MISSED = 3
 """``--check``: a run missed the goal."""
 
 LONG_DAYS = 31
-"""Longer is no trace that anybody has published; an hour in milliseconds is 42 days."""
+"""No published trace is longer; an hour in milliseconds is 42 days."""
 
 
 def run(options: SimulateOptions) -> int:
@@ -221,7 +221,7 @@ def _simulate(run: PlannedRun, trace: Trace, scenario: Scenario, options: Simula
 
 @contextmanager
 def _progress(label: str, trace: Trace, options: SimulateOptions) -> Iterator[Callable[[float], None] | None]:
-    """A bar with the time left, where somebody watches and the trace can be read twice."""
+    """A bar with the time left, on a terminal, if the trace can be read twice."""
     if not sys.stderr.isatty() or not trace.path.is_file():
         yield None
         return
