@@ -87,7 +87,7 @@ def test_a_proxys_error_page_is_a_refusal_too(double: Double) -> None:
 @pytest.mark.parametrize("body", ["<html>", "[1]", ""])
 def test_an_answer_that_is_no_object_is_no_answer(double: Double, body: str) -> None:
     double.on("GET", PODS, lambda call: call.text(body))
-    with pytest.raises(ClusterError, match="the answer is not (valid JSON|a JSON object)"):
+    with pytest.raises(ClusterError, match=r"the answer is not (valid JSON|a JSON object)"):
         double.api().get(PODS)
 
 
