@@ -38,10 +38,11 @@ def next_price(attained: Mapping[float, float], goal: float) -> float:
     low, high = bracket(attained, goal)
     if low is None and high is None:
         return usual_price(goal)
-    if low is None or high is None:
-        one = high if low is None else low
-        assert one is not None
-        return _within(one * _times(_misses(attained[one]) / _misses(goal)))
+    if high is None:
+        assert low is not None
+        return _within(low * max(_times(attained[low], goal), _LEAST))
+    if low is None:
+        return _within(high * min(_times(attained[high], goal), 1.0 / _LEAST))
     fallen = log(_misses(attained[low]) / _misses(attained[high]))
     part = log(_misses(attained[low]) / _misses(goal)) / fallen if fallen > 0.0 else 0.5
     price: float = low * (high / low) ** min(max(part, _EDGE), 1.0 - _EDGE)
@@ -57,10 +58,10 @@ def _misses(attainment: float) -> float:
     return max(1.0 - attainment, 1e-7)
 
 
-def _times(ratio: float) -> float:
-    """The factor on a price by which misses fall or rise by a ratio; never nearly 1."""
-    change: float = ratio ** (1.0 / _FALL)
-    return max(change, _LEAST) if ratio >= 1.0 else min(change, 1.0 / _LEAST)
+def _times(attainment: float, goal: float) -> float:
+    """The factor on a price that should take the attainment to the goal."""
+    factor: float = (_misses(attainment) / _misses(goal)) ** (1.0 / _FALL)
+    return factor
 
 
 def _within(price_s: float) -> float:

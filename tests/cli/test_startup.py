@@ -93,7 +93,7 @@ def test_the_components_are_listed_with_their_sources(capsys):
     ("arguments", "status", "message"),
     [
         (["--model-size", "18"], 2, "write it like 18GiB"),
-        (["--model-size", "0GB"], 2, "is no size"),
+        (["--model-size", "0GB"], 2, "is not a size"),
         (
             ["--node", "gcsfuse"],
             1,

@@ -1,4 +1,4 @@
-"""``autoscale adapter``: the metrics APIs of Kubernetes, served until it is told to stop."""
+"""``autoscale adapter``: the metrics APIs of Kubernetes, served until a signal stops it."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from autoscaler.telemetry.logs import set_up_logs
 from autoscaler.threads import PROCESS
 
 FIRST_READ_SECONDS = 30.0
-"""How long to wait for the cluster before listening all the same: readiness tells the rest."""
+"""How long to wait for the cluster before listening all the same: readiness reports what is missing."""
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _log = logging.getLogger("autoscaler.adapter")
@@ -139,9 +139,9 @@ def _tls(options: AdapterOptions, extension: AdapterPorts) -> LiveContext:
 
 
 def _tell_owners(services: ApiServices, ours: ServiceRef) -> None:
-    """Who serves the metrics APIs now: what is not ours is never taken."""
+    """Logs which Service serves each metrics API; another's API is never taken over."""
     try:
         for line in owner_lines(services, ours):
             _log.info(line)
     except ClusterError as error:
-        _log.warning("who serves the metrics APIs is not known: %s", error)
+        _log.warning("the services of the metrics APIs are not known: %s", error)

@@ -91,7 +91,7 @@ class BatchOptions(Options):
         type=FiniteRange(0),
         default=1800.0,
         metavar="S",
-        help="Give up after so long without any answer; a server that scales from zero needs minutes.",
+        help="Give up after this long without any answer; a server that scales from zero needs minutes.",
     )
     retry_errors: bool = option(is_flag=True, help="Send the rows again that have an error.")
     metrics_port: int | None = option(
@@ -103,7 +103,7 @@ class BatchOptions(Options):
         type=FiniteRange(0, 86400),
         default=0.0,
         metavar="S",
-        help="With --metrics-port: serve it for so long after the end, so that a policy sees an empty queue.",
+        help="With --metrics-port: serve it this long after the end, so that a policy sees an empty queue.",
     )
 
 
@@ -117,7 +117,7 @@ def batch(options: BatchOptions) -> int:
     autoscale batch in.csv --url http://vllm:8000 -o out.csv --param max_tokens=64
 
     INPUT is JSON lines, CSV or Parquet, with a column prompt (or messages, or OpenAI's body). Stopped
-    in any way, kill -9 included, the same command goes on where it was. Status 1: a row has an
+    in any way, kill -9 included, the same command continues where it was. Status 1: a row has an
     error, or the server was gone for too long.
     """  # noqa: D301 (click wants the character, not a backslash)
     return asyncio.run(_interruptible(options))
@@ -131,7 +131,7 @@ async def _interruptible(options: BatchOptions) -> int:
     try:
         return await work
     except asyncio.CancelledError:
-        click.echo("Interrupted; the same command goes on from here", err=True)
+        click.echo("Interrupted; the same command continues from here", err=True)
         return _INTERRUPTED
 
 
@@ -189,7 +189,7 @@ def _finish(journal: Journal, output: Path) -> None:
 
 @asynccontextmanager
 async def _queue_told(run: BatchRun, total: int, options: BatchOptions) -> AsyncIterator[None]:
-    """Serves what waits; afterwards for so long that a policy sees that nothing does."""
+    """Serves the queue's length, and after the end long enough for a policy to see an empty queue."""
     if options.metrics_port is None:
         yield
         return
@@ -198,7 +198,7 @@ async def _queue_told(run: BatchRun, total: int, options: BatchOptions) -> Async
     async with served(BatchCollector(run, total), options.metrics_port) as port:
         click.echo(f"Metrics on port {port}", err=True)
         yield
-        with suppress(asyncio.CancelledError):  # all is done, so this is no interruption
+        with suppress(asyncio.CancelledError):  # all is done, so nothing is interrupted
             await asyncio.sleep(options.linger)
 
 
@@ -214,7 +214,7 @@ def _count(asks: Iterable[BatchRequest], journal: Journal) -> tuple[int, int]:
 
 @contextmanager
 def _progress(total: int, done: int) -> Iterator[Callable[[RowResult], None]]:
-    """A bar with the time left, where somebody watches."""
+    """A bar with the time left, on a terminal."""
     if not sys.stderr.isatty():
         yield lambda _: None
         return

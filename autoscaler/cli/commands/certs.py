@@ -37,14 +37,14 @@ class CertsOptions(Options):
     every: float | None = option(
         type=click.FloatRange(1.0, 30 * 86400.0),
         metavar="SECONDS",
-        help="Look again and again.  [default: once]",
+        help="Repeat at this interval.  [default: once]",
     )
     health_port: int | None = option(
         type=click.IntRange(0, 65535),
         metavar="PORT",
         help="With --every: serve /healthz and /readyz, for probes.  [default: none]",
     )
-    owners: bool = option(is_flag=True, help="Only print who serves each metrics API now.")
+    owners: bool = option(is_flag=True, help="Only print which Service serves each metrics API now.")
 
 
 @click.command(context_settings={"show_default": True})
@@ -104,10 +104,10 @@ def _again_and_again(look: Callable[[], None], every: float, health_port: int | 
 
 
 def renew(secret: Secret, services: ApiServices, ours: ServiceRef, now: datetime) -> Iterator[str]:
-    """Does what is due, in the order in which a crash in between does no harm; tells each step.
+    """Does what is due, in the order in which a crash in between does no harm; yields a line for each step.
 
     Raises:
-        ClusterError: the API did not answer, or says no. Running again goes on.
+        ClusterError: the API did not answer, or refused. The next run continues.
     """
     keys = Keys.of_secret(secret.read())
     renewed = with_authority(keys, now)

@@ -54,7 +54,7 @@ class EmulateOptions(Options):
         type=FiniteRange(0, 86400),
         default=0.0,
         metavar="S",
-        help="On SIGTERM, let requests end for so many seconds; new ones are aborted, as by vLLM.",
+        help="On SIGTERM, let requests end for this many seconds; new ones are aborted, as by vLLM.",
     )
     dcgm_port: int | None = option(
         type=_PORT, metavar="PORT", help="Also serve the GPUs' metrics, as DCGM's exporter."
@@ -76,7 +76,7 @@ def emulate(options: EmulateOptions) -> None:
     autoscale emulate --port 8000 --dcgm-port 9400
     autoscale emulate --pods 4 --startup hyperdisk-ml --speed 10
 
-    What it says is no sense, how long it takes is: requests wait, run and are preempted in the
+    The text of answers is meaningless, their timing is not: requests wait, run and are preempted in the
     simulator's engine. SIGTERM ends it as vLLM ends. docs/emulator.md has the details.
     """  # noqa: D301 (click wants the character, not a backslash)
     try:

@@ -23,7 +23,7 @@ class ExplainOptions(Options):
     log: Path | None = option(
         type=click.Path(dir_okay=False, path_type=Path),
         metavar="FILE",
-        help="Tell it from a decision log instead of the cluster.",
+        help="Read a decision log instead of the cluster.",
     )
     last: int = option(
         type=click.IntRange(1), default=10, show_default=True, help="With --log: at most so many lines."
@@ -34,7 +34,7 @@ class ExplainOptions(Options):
 @click.command()
 @takes(ExplainOptions)
 def explain(options: ExplainOptions) -> None:
-    """Tell the last decisions of a policy: what each metric said, each stage, and what became of it.
+    """Explain the last decisions of a policy: each metric's value, each stage, and the outcome.
 
     From the policy's status in the cluster, or from a decision log; NAMESPACE/NAME is not needed for
     a simulator's log. Equal decisions in a row are one line.

@@ -1,4 +1,4 @@
-"""``autoscale run``: the controller, put together and run until it is told to stop."""
+"""``autoscale run``: the controller, put together and run until a signal stops it."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ SIGNAL_SECONDS = 0.5
 """How long a signal may go unseen."""
 
 STOP_SECONDS = 20.0
-"""How long the process may take to end when it is told to; then it is ended, within 13 s more. The
+"""How long the process may take to end after the signal; then it is ended, within 13 s more. The
 Deployment's terminationGracePeriodSeconds is longer than both together."""
 
 _log = logging.getLogger("autoscaler.run")
@@ -66,14 +66,14 @@ class RunOptions(Options):
         "* is all. May be repeated.  [default: none]",
     )
     dry_run: bool = option(is_flag=True, help="Decide and record, but never write replicas.")
-    once: bool = option(is_flag=True, help="Sync every policy once, print what came of it, and exit.")
+    once: bool = option(is_flag=True, help="Sync every policy once, print the outcomes, and exit.")
     leader_election: bool = option(
         "--leader-election/--no-leader-election", default=True, help="Sync only while holding a Lease."
     )
     lease_namespace: str | None = option(metavar="NAME", help="Where the Lease is.  [default: our own]")
     lease_name: str = option(default="vllm-autoscaler", metavar="NAME", help="The Lease's name.")
     lease_seconds: int = option(
-        type=click.IntRange(10, 3600), default=15, metavar="S", help="How long a dead leader keeps it."
+        type=click.IntRange(10, 3600), default=15, metavar="S", help="How long a dead leader keeps the Lease."
     )
     deletion_costs: bool = option(
         is_flag=True,
@@ -136,7 +136,7 @@ class ControllerProcess:
         loop.start()
         watchdog.start()
         wait_for_signal(over)
-        forced.after(STOP_SECONDS, f"this process was told to end, and did not within {STOP_SECONDS:.0f} s")
+        forced.after(STOP_SECONDS, f"this process did not end within {STOP_SECONDS:.0f} s of the signal")
         stop.set()
         self.source.close()
         loop.join()
@@ -178,12 +178,12 @@ class ControllerProcess:
         return PROCESS.fault() or self.controller.alive()
 
     def ready(self) -> str | None:
-        """What is not ready; None when all is."""
+        """The first part that is not ready; None when all are."""
         return self.controller.ready() or self.cluster.stale()
 
 
 def wait_for_signal(over: SimpleQueue[None]) -> None:
-    """Waits, and wakes now and then: a signal that another thread was given is handled in this one alone."""
+    """Waits, and wakes regularly: a signal that another thread received is handled in this one alone."""
     while True:
         try:
             return over.get(timeout=SIGNAL_SECONDS)

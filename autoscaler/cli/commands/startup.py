@@ -32,7 +32,7 @@ class SizeType(click.ParamType[float]):
             return value
         match = _SIZE.fullmatch(value.strip())
         if match is None or float(match[1]) == 0.0:
-            self.fail(f"{value!r} is no size: write it like 18GiB (2^30 bytes) or 18GB (10^9)", param, ctx)
+            self.fail(f"{value!r} is not a size: write it like 18GiB (2^30 bytes) or 18GB (10^9)", param, ctx)
         unit = match[2].lower()
         step = 1024.0 if "i" in unit else 1000.0
         return float(match[1]) * float(step ** _POWERS.get(unit[0], 0))
@@ -63,7 +63,7 @@ class StartupOptions(Options):
     node: str = option(
         default="standard-node",
         metavar="NAME",
-        help="The node of the rows that name none; its usual image and engine come along.",
+        help="The node of the rows that name none; its usual image and engine are taken too.",
     )
     price: str | None = option(
         metavar="USD|machine=NAME|spot", help="Dollars a GPU-hour, or whose list price."
@@ -171,7 +171,7 @@ def _guide(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
 
 
 def _sources(rows: Sequence[dict[str, Any]]) -> str:
-    """Whose rates nobody has published, and where the other sources are."""
+    """The storages whose rates are not published, and where the other sources are."""
     storages = dict.fromkeys(row["components"][2] for row in rows)
     sources = {name: source for row in rows for name, source in row["sources"].items()}
     assumed = ", ".join(name for name in storages if sources[name].startswith("assumed"))

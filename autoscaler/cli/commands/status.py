@@ -27,7 +27,7 @@ class StatusOptions(Options):
     """The command line."""
 
     cluster: ClusterOptions = group(ClusterOptions)
-    watch: bool = option(is_flag=True, help="Show it again and again, until Ctrl-C.")
+    watch: bool = option(is_flag=True, help="Refresh until Ctrl-C.")
     interval: float = option(type=click.FloatRange(0.5), default=2.0, show_default=True, metavar="S")
 
 
@@ -106,7 +106,7 @@ def _number(number: int | None) -> str:
 
 
 def _last(status: PolicyStatus, now: float) -> str:
-    """What was decided, and since when it has been so."""
+    """The last decision, and since when it holds."""
     last = status.last_decision
     if last is None:
         return "none yet"

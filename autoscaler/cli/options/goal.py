@@ -16,7 +16,7 @@ def goal_option() -> Any:
         type=PercentType(),
         default="99%",
         metavar="SHARE",
-        help="The share of requests that shall meet the SLO.",
+        help="The share of requests that must meet the SLO.",
     )
 
 

@@ -1,4 +1,4 @@
-"""How a process that runs until it is told to stop tells about itself: its options, and its port."""
+"""Telemetry of a process that runs until a signal stops it: its options, and its port."""
 
 from __future__ import annotations
 
@@ -23,7 +23,9 @@ class TelemetryOptions(Options):
         type=click.Choice(["json", "text"]), default="json", help="For machines or people."
     )
     log_level: str = option(
-        type=click.Choice(["debug", "info", "warning", "error"]), default="info", help="From when on."
+        type=click.Choice(["debug", "info", "warning", "error"]),
+        default="info",
+        help="The lowest severity that is logged.",
     )
 
 

@@ -1,7 +1,7 @@
 """The prices that are tried, against misses that fall with them."""
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from simulator.bound.miss_prices import CHEAPEST, DEAREST, bracket, next_price
@@ -12,6 +12,7 @@ def attainment(price_s, at, fall):
     return 1.0 - min(1.0, 0.1 * (at / price_s) ** fall)
 
 
+@example(0.5, 0.8, 0.9)  # the second price reaches the goal and not one request more
 @given(st.floats(0.5, 500.0), st.floats(0.4, 2.0), st.sampled_from([0.9, 0.99]))
 def test_the_price_that_reaches_the_goal_is_soon_between_two_that_are_close(at, fall, goal):
     attained = {}
