@@ -21,8 +21,8 @@ from autoscaler.api.status import History, PastRecommendation, PolicyStatus
 from autoscaler.api.vocabulary import Mode
 from autoscaler.kube.client.api import Api, connect
 from autoscaler.kube.controller_ports import ControllerPorts
-from autoscaler.ports.cluster import TargetKey
 from autoscaler.ports.policies import StoredPolicy
+from autoscaler.ports.targets import TargetKey
 from tests.e2e.kube_world import POLICIES, install_policies, pod, policy, workload
 from tests.servers import api as tests_api
 from tests.servers.controlplane import ControlPlane

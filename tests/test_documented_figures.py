@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.recordings import RECORDINGS
-from simulator.figures import share
+from simulator.number_formats import share
 
 ROOT = Path(__file__).parents[1]
 pytestmark = pytest.mark.slow

@@ -11,7 +11,7 @@ from typing import get_args
 
 import pytest
 
-from autoscaler.api.catalogue import Signal
+from autoscaler.api.signals import Signal
 from autoscaler.decision import guards
 from autoscaler.decision.types import Reason
 from autoscaler.lint import policy_rules, workload_rules

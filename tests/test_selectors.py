@@ -90,7 +90,7 @@ def test_a_selector_object_and_its_text_are_in_the_order_of_go():
     ],
 )
 def test_a_selector_object_that_means_nothing_is_refused(expression):
-    with pytest.raises(ValueError, match=r"no requirement|no label key"):
+    with pytest.raises(ValueError, match=r"not a requirement|not a label key"):
         selector_of({"matchExpressions": [expression]})
 
 

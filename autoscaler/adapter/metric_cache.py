@@ -23,9 +23,9 @@ from autoscaler.adapter.values import Values, values
 from autoscaler.adapter.wire import CUSTOM, EXTERNAL, Item, custom_item, external_item, value_list
 from autoscaler.decision.types import Pod
 from autoscaler.errors import ClusterError, TargetError
-from autoscaler.ports.cluster import ScaleTargets, TargetKey
 from autoscaler.ports.metrics import Answer, MetricSource
-from autoscaler.telemetry.news import News
+from autoscaler.ports.targets import ScaleTargets, TargetKey
+from autoscaler.telemetry.log_once import News
 
 JOIN_SECONDS = 1.0
 """How long a join with the pods is reused."""

@@ -13,9 +13,9 @@ from autoscaler.adapter.wire import CUSTOM, EXTERNAL, NAMESPACES, PODS, GroupRes
 from autoscaler.api.models import Metric, ScaleTargetRef, Spec, Target, TargetType
 from autoscaler.documents.exports import ExportedMetric, MetricExport
 from autoscaler.metrics.readings import question
-from autoscaler.ports.cluster import TargetKey
 from autoscaler.ports.metrics import Question
 from autoscaler.ports.policies import StoredPolicy
+from autoscaler.ports.targets import TargetKey
 from autoscaler.selectors import selector_text
 from autoscaler.workload_kinds import plural_of
 

@@ -14,7 +14,7 @@ from math import isfinite
 from autoscaler.adapter.registry import ServedMetric
 from autoscaler.api.models import CLUSTER_SIGNALS
 from autoscaler.decision.pod_groups import group_pods
-from autoscaler.decision.samples import SampleFilter, bounds_of, fault
+from autoscaler.decision.sample_filter import SampleFilter, bounds_of, fault
 from autoscaler.decision.types import Pod, Reading, Sample
 from autoscaler.metrics.readings import reading
 from autoscaler.ports.metrics import Answer

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from autoscaler.api.quantity import from_milli
-from autoscaler.decision.samples import to_milli
+from autoscaler.decision.sample_filter import to_milli
 from autoscaler.timestamps import to_rfc3339
 
 CUSTOM = "custom.metrics.k8s.io"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from autoscaler.api.catalogue import Signal
 from autoscaler.api.rules import At, Data, FieldRules, is_integer
+from autoscaler.api.signals import Signal
 from autoscaler.api.vocabulary import CLUSTER_SIGNALS, FRACTION_SIGNALS, QUANTILE_SIGNALS, TargetType, named
 
 METRIC_SOURCES = ("signal", "query", "cloudMonitoring")

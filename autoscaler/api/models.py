@@ -14,10 +14,10 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
-from autoscaler.api.catalogue import Signal as Signal
-from autoscaler.api.catalogue import ValueBounds as ValueBounds
 from autoscaler.api.fields import ApiModel, Bool, Int, Milli, Name, Ratio, Share
 from autoscaler.api.metric_rules import METRIC_RULES, TARGET_RULES, metric_name
+from autoscaler.api.signals import Signal as Signal
+from autoscaler.api.signals import ValueBounds as ValueBounds
 from autoscaler.api.spec_rules import DEFAULT_MIN_REPLICAS, SCHEDULE_RULES, SPEC_RULES
 from autoscaler.api.vocabulary import CLUSTER_SIGNALS as CLUSTER_SIGNALS
 from autoscaler.api.vocabulary import ENDED_REQUESTS_SIGNALS as ENDED_REQUESTS_SIGNALS

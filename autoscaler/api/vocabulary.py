@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from enum import StrEnum
 
-from autoscaler.api.catalogue import Scope, Signal
+from autoscaler.api.signals import Scope, Signal
 
 QUANTILE_SIGNALS = frozenset(signal for signal in Signal if signal.info.is_quantile)
 FRACTION_SIGNALS = frozenset(signal for signal in Signal if signal.info.is_share)

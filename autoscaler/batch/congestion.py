@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from random import Random
 
-from autoscaler.doubling import doubled
+from autoscaler.exponential_backoff import doubled
 
 FIRST = 4.0
 

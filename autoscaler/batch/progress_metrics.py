@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry, Metric, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.registry import Collector
 
-from autoscaler.api.catalogue import GATEWAY_QUEUE
+from autoscaler.api.signals import GATEWAY_QUEUE
 from autoscaler.batch.runner import BatchRun
 from autoscaler.errors import Diagnostic, InputError
 

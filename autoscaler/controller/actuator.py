@@ -11,8 +11,8 @@ from autoscaler.api.models import Mode
 from autoscaler.api.vocabulary import Action
 from autoscaler.decision.types import Decision
 from autoscaler.errors import AutoscalerError, ClusterError, ConflictError
-from autoscaler.ports.cluster import DeletionCosts, Fence, Scale, ScaleTargets, TargetKey
 from autoscaler.ports.policies import Conflict, ScalerConflicts, StoredPolicy
+from autoscaler.ports.targets import DeletionCosts, Fence, Scale, ScaleTargets, TargetKey
 
 CONFLICT = "Conflict"
 """The reason of an outcome: the target has changed since it was read."""

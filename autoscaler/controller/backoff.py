@@ -6,7 +6,7 @@ from collections.abc import Hashable
 from math import inf
 from typing import Generic, TypeVar
 
-from autoscaler.doubling import doubled
+from autoscaler.exponential_backoff import doubled
 
 _Key = TypeVar("_Key", bound=Hashable)
 

@@ -26,11 +26,11 @@ from autoscaler.controller.recorder import Recorder
 from autoscaler.controller.round import Round, StoppedError
 from autoscaler.controller.workers import WorkerPool
 from autoscaler.errors import ClusterError
-from autoscaler.ports.cluster import Fence
 from autoscaler.ports.metrics import Answer, MetricSource, Question
 from autoscaler.ports.policies import PolicyStore, StoredPolicy
+from autoscaler.ports.targets import Fence
 from autoscaler.telemetry.controller_metrics import ControllerMetrics
-from autoscaler.telemetry.news import News
+from autoscaler.telemetry.log_once import News
 
 WORKERS = 16
 LOOK_SECONDS = 0.5

@@ -9,9 +9,9 @@ from autoscaler.api.models import ScaleTargetRef
 from autoscaler.api.schedule import active_schedules
 from autoscaler.decision.types import Observation, Pod, PodPhase
 from autoscaler.metrics import readings as observe
-from autoscaler.ports.cluster import Scale
 from autoscaler.ports.metrics import Answer, Question, SignalQuestion
 from autoscaler.ports.policies import StoredPolicy
+from autoscaler.ports.targets import Scale
 from autoscaler.workload_kinds import BY_GROUP_AND_NAME
 
 QueryResults = Mapping[Question, Answer]

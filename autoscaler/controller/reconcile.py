@@ -20,9 +20,9 @@ from autoscaler.decision import evaluate, record_scale
 from autoscaler.decision.types import Decision, Observation, ScalingState
 from autoscaler.errors import AutoscalerError, ClusterError
 from autoscaler.history.restore import begin, resume, shift, target_name, wait_out
-from autoscaler.ports.cluster import Scale, ScaleTargets, TargetKey, TargetPods
 from autoscaler.ports.metrics import Question
 from autoscaler.ports.policies import Selectors, StoredPolicy
+from autoscaler.ports.targets import Scale, ScaleTargets, TargetKey, TargetPods
 
 ATTEMPTS = 3
 """Decisions in one sync, when the target keeps changing under it."""

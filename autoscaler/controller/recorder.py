@@ -25,8 +25,8 @@ from autoscaler.decision.pod_groups import group_pods
 from autoscaler.decision.types import Observation
 from autoscaler.errors import ClusterError
 from autoscaler.history.decision_status import troubles_of
-from autoscaler.ports.cluster import Fence
 from autoscaler.ports.policies import AnyPolicy, Events, RefusedPolicy
+from autoscaler.ports.targets import Fence
 from autoscaler.telemetry.controller_metrics import ControllerMetrics
 from autoscaler.telemetry.policy_metrics import PolicySnapshot
 

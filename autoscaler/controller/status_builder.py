@@ -23,8 +23,8 @@ from autoscaler.history.decision_status import (
     last_decision,
 )
 from autoscaler.history.restore import save
-from autoscaler.ports.cluster import TargetPods
 from autoscaler.ports.policies import AnyPolicy, RefusedPolicy
+from autoscaler.ports.targets import TargetPods
 
 Verdict = tuple[ConditionType, str, str, str]
 """A condition's type, status, reason and message."""

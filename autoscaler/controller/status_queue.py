@@ -18,8 +18,8 @@ from collections.abc import Callable, Mapping
 from autoscaler.api.vocabulary import Action
 from autoscaler.controller.backoff import Backoff
 from autoscaler.errors import ClusterError
-from autoscaler.ports.cluster import Fence
 from autoscaler.ports.policies import AnyPolicy, PolicyStore
+from autoscaler.ports.targets import Fence
 from autoscaler.telemetry.controller_metrics import ControllerMetrics
 from autoscaler.threads import BackgroundThread
 

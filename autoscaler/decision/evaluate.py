@@ -7,7 +7,7 @@
       fallback              when none could be used for a while              fallback.py
     guards                  reasons not to scale down yet                    guards.py
     stabilize               what the windows of recent time agree on         stabilize.py
-    rateLimit               how much may change now, and the bounds          rate.py
+    rateLimit               how much may change now, and the bounds          rate_limit.py
     freeze                  one direction may be forbidden altogether
 
 The order is that of reconcileAutoscaler in pkg/controller/podautoscaler/horizontal.go; guards
@@ -29,7 +29,7 @@ from autoscaler.decision.context import DecidedBy, DecisionContext, Draft
 from autoscaler.decision.fallback import fall_back
 from autoscaler.decision.guards import COMPLETE_DATA, FALLBACK_GUARDS, GUARDS, first_hold
 from autoscaler.decision.pod_groups import group_pods
-from autoscaler.decision.rate import is_classic, limit_rate, limit_rate_classic
+from autoscaler.decision.rate_limit import is_classic, limit_rate, limit_rate_classic
 from autoscaler.decision.recommend import combine, propose_all
 from autoscaler.decision.replicas import Tolerance
 from autoscaler.decision.stabilize import stabilize, stabilize_classic

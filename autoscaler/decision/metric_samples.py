@@ -12,7 +12,7 @@ from autoscaler.api.models import (
     TargetType,
 )
 from autoscaler.decision.context import DecisionContext
-from autoscaler.decision.samples import SampleFilter, UsableSamples, bounds_of, filter_samples
+from autoscaler.decision.sample_filter import SampleFilter, UsableSamples, bounds_of, filter_samples
 from autoscaler.decision.types import Reading, Reason
 
 

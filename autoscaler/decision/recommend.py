@@ -28,7 +28,7 @@ from autoscaler.decision.replicas import (
     pods_average,
     value,
 )
-from autoscaler.decision.samples import UsableSamples
+from autoscaler.decision.sample_filter import UsableSamples
 from autoscaler.decision.types import Proposal, Reading, Reason, Step
 
 

@@ -8,7 +8,7 @@ from autoscaler.api.models import Mode, Role, ScalingPolicy, Semantics, Signal, 
 from autoscaler.decision.context import DecidedBy, DecisionContext, Draft
 from autoscaler.decision.guards import hold_pending_replicas, lasting_gap
 from autoscaler.decision.pod_groups import PodGroups
-from autoscaler.decision.rate import is_classic, store_event
+from autoscaler.decision.rate_limit import is_classic, store_event
 from autoscaler.decision.types import Decision, Observation, Reason, Recommendation, ScalingState
 from autoscaler.decision.zero import is_own_zero, keeps_mark
 

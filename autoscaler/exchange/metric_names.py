@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
-from autoscaler.api.catalogue import Kind, Signal
+from autoscaler.api.signals import Kind, Signal
 
 _MANAGED = re.compile(r"prometheus\.googleapis\.com\|(.+)\|(gauge|counter|histogram|summary|unknown)")
 _CLOUD = re.compile(r"([a-z0-9-]+(?:\.[a-z0-9-]+)+)\|(.+)")

@@ -9,8 +9,8 @@ from autoscaler.kube.client.api import Object
 from autoscaler.kube.client.informer import Informer
 from autoscaler.kube.client.references import References, WorkloadRef, group_of, workload
 from autoscaler.kube.targets import KubeTargets
-from autoscaler.ports.cluster import TargetKey
 from autoscaler.ports.policies import Conflict, StoredPolicy
+from autoscaler.ports.targets import TargetKey
 
 HPA_COLLECTION = "/apis/autoscaling/v2/horizontalpodautoscalers"
 KEDA_COLLECTION = "/apis/keda.sh/v1alpha1/scaledobjects"

@@ -14,8 +14,8 @@ from autoscaler.kube.client.references import WorkloadRef, group_of, workload
 from autoscaler.kube.conflicts import ScalerObjects
 from autoscaler.kube.targets import KubeTargets
 from autoscaler.kube.workloads import WATCHED_KINDS
-from autoscaler.ports.cluster import TargetKey
 from autoscaler.ports.policies import PolicyStore, StoredPolicy
+from autoscaler.ports.targets import TargetKey
 from autoscaler.selectors import Requirements, matches, parse_selector
 
 LOOK_SECONDS = 5.0

@@ -13,7 +13,7 @@ from autoscaler.documents.policies import LoadedPolicy, load_policies
 from autoscaler.errors import PolicyError
 from autoscaler.kube.client.references import WorkloadRef, workload
 from autoscaler.ports.policies import AnyPolicy, RefusedPolicy, StoredPolicy
-from autoscaler.telemetry.news import News
+from autoscaler.telemetry.log_once import News
 
 SUFFIXES = (".yaml", ".yml")
 LOOK_SECONDS = 1.0

@@ -13,7 +13,7 @@ from autoscaler.documents.manifests import Manifest
 from autoscaler.errors import TargetError
 from autoscaler.kube.client.api import Api, ApiError, Object
 from autoscaler.kube.client.discovery import Discovery
-from autoscaler.ports.cluster import TargetKey
+from autoscaler.ports.targets import TargetKey
 from autoscaler.workload_kinds import WORKLOAD_KINDS
 
 _MONITORS = (

@@ -17,7 +17,7 @@ from autoscaler.kube.client.reflector import USUAL_PACE, WatchTimings
 from autoscaler.kube.pod_owners import Owner, PodOwners, counted
 from autoscaler.kube.pods import PodIndex
 from autoscaler.kube.workloads import WATCHED_KINDS, Workloads
-from autoscaler.ports.cluster import Scale, TargetKey, TargetPods
+from autoscaler.ports.targets import Scale, TargetKey, TargetPods
 
 
 class KubeTargets:

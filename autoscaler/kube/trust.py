@@ -12,7 +12,7 @@ from cryptography import x509
 from autoscaler.errors import ClusterError
 from autoscaler.kube.client.api import Api, Object
 from autoscaler.ports.identity import AuthenticationConfig
-from autoscaler.telemetry.news import News
+from autoscaler.telemetry.log_once import News
 from autoscaler.threads import BackgroundThread
 
 CONFIG_MAP = "/api/v1/namespaces/kube-system/configmaps/extension-apiserver-authentication"

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from autoscaler.kube.client.api import FIELD_MANAGER, Object
-from autoscaler.ports.cluster import Scale
+from autoscaler.ports.targets import Scale
 from autoscaler.selectors import selector_of, selector_text
 from autoscaler.workload_kinds import WORKLOAD_KINDS
 

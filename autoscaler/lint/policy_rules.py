@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from autoscaler.documents.policies import LoadedPolicy
 from autoscaler.errors import Diagnostic
-from autoscaler.lint import drivers, queries, replicas, single_metrics, target_kinds
+from autoscaler.lint import driver_metrics, queries, replica_counts, single_metrics, target_kinds
 
-_GROUPS = (target_kinds.rule, drivers.rule, single_metrics.rule, replicas.rule, queries.rule)
+_GROUPS = (target_kinds.rule, driver_metrics.rule, single_metrics.rule, replica_counts.rule, queries.rule)
 RULES = tuple(rule for group in _GROUPS for rule in group)
 """Every rule, in the order of docs/policy.md."""
 

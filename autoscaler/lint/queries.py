@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from autoscaler.api.catalogue import REMOVED_METRICS, RENAMED_METRICS
 from autoscaler.api.models import Spec, TargetType
 from autoscaler.api.rules import At, FieldPath
+from autoscaler.api.signals import REMOVED_METRICS, RENAMED_METRICS
 from autoscaler.documents.promql_checks import (
     aggregates,
     drops_pod,

@@ -13,7 +13,7 @@ import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
-from autoscaler.api.catalogue import Kind, Reduction, Signal, SignalInfo, SignalSource
+from autoscaler.api.signals import Kind, Reduction, Signal, SignalInfo, SignalSource
 
 PART = "autoscaler_part"
 """The label of the series that are not values, which values lack."""

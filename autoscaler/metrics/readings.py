@@ -12,7 +12,6 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import chain
 from math import inf
 
-from autoscaler.api.catalogue import Scope
 from autoscaler.api.metric_rules import UNALIGNED
 from autoscaler.api.models import (
     DEFAULT_QUANTILE,
@@ -22,8 +21,9 @@ from autoscaler.api.models import (
     Spec,
     TargetType,
 )
+from autoscaler.api.signals import Scope
 from autoscaler.decision.pod_groups import group_pods
-from autoscaler.decision.samples import seconds_ahead
+from autoscaler.decision.sample_filter import seconds_ahead
 from autoscaler.decision.types import NO_REQUEST, Pod, Reading, Sample
 from autoscaler.metrics.histograms import histogram_quantile, merged
 from autoscaler.ports.metrics import (

@@ -8,7 +8,7 @@ from simulator.bound.document import Document, bound_document
 from simulator.bound.search import Progress, search_bound
 from simulator.bound.trace_windows import window_count
 from simulator.bound.workload import prepare
-from simulator.figures import counted
+from simulator.number_formats import counted
 from simulator.run.scenario import Scenario
 from simulator.traces.rows import HashedRequest, Request
 

@@ -8,7 +8,7 @@ from typing import Any
 from simulator.bound.points import Bound, FrontierPoint
 from simulator.bound.trace_windows import WINDOW_S
 from simulator.bound.workload import BoundWorkload
-from simulator.figures import rounded
+from simulator.number_formats import rounded
 
 Document = dict[str, Any]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from simulator import figures as formats
+from simulator import number_formats as formats
 from simulator.report.bound_text import sentences
 from simulator.report.chart import (
     SECONDS,

@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from simulator import figures as formats
+from simulator import number_formats as formats
 from simulator.bound.search import FRONTIER
 
 _WIDTH = 80

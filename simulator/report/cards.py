@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from simulator.figures import (
+from simulator.number_formats import (
     cost_remark,
     count,
     decimal,

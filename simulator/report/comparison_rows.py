@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
-from simulator import figures as formats
+from simulator import number_formats as formats
 
 
 class Better(IntEnum):

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from autoscaler.decision.types import Decision, Proposal
 from autoscaler.history.records import DecisionRecord
-from simulator.figures import clock, share
+from simulator.number_formats import clock, share
 from simulator.report.decision_groups import HoldReason, holds, scalings
 from simulator.report.markup import Markup, element, join, table
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
-from simulator.figures import clock, limit
+from simulator.number_formats import clock, limit
 from simulator.report.cards import cards, comparison_table, rejections
 from simulator.report.decision_section import MAX_SHOWN, decision_section
 from simulator.report.inputs import brief_pairs, input_pairs

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from simulator.figures import clock, limit
+from simulator.number_formats import clock, limit
 from simulator.report.markup import Markup, element
 from simulator.run.result import RunResult
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from simulator.figures import rounded
+from simulator.number_formats import rounded
 from simulator.run.billing import SECONDS_PER_HOUR, cost_usd, replica_seconds
 from simulator.run.result import RunResult
 from simulator.verdict.fixed import FixedReplicas

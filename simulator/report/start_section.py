@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from simulator.figures import latency, share
+from simulator.number_formats import latency, share
 from simulator.report.markup import Markup, element, table
 from simulator.run.billing import pending_remark
 from simulator.startup.replica_life import ReplicaLife, StartPhases

@@ -9,7 +9,7 @@ from dataclasses import asdict, fields
 from math import fsum
 from typing import Any
 
-from simulator.figures import rounded
+from simulator.number_formats import rounded
 from simulator.report.attainment import completed
 from simulator.report.quantiles import distribution
 from simulator.report.review import Review, verdict_document

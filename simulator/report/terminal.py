@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from simulator import figures as formats
+from simulator import number_formats as formats
 from simulator.report.comparison_rows import ComparisonRow, best, rows_of
 from simulator.report.inputs import Pairs, shared_and_own
 from simulator.report.sparkline import sparkline

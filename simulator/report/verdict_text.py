@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from simulator import figures as formats
+from simulator import number_formats as formats
 
 Summary = dict[str, Any]
 

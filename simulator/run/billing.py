@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import fsum
 
-from simulator.figures import count, latency
+from simulator.number_formats import count, latency
 from simulator.run.result import RunResult
 from simulator.startup.replica_life import ReplicaLife
 

@@ -10,7 +10,7 @@ from itertools import pairwise
 
 from autoscaler.api.models import Role, Spec
 from autoscaler.decision.types import Reason
-from simulator.figures import counted, latency
+from simulator.number_formats import counted, latency
 from simulator.run.decision_counts import DecisionCounts, Moment
 from simulator.startup.replica_life import ReplicaLife
 from simulator.verdict.goal import Verdict

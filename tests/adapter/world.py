@@ -11,10 +11,10 @@ from autoscaler.api.models import ScalingPolicy
 from autoscaler.decision.types import Pod
 from autoscaler.documents.exports import MetricExport
 from autoscaler.errors import ClusterError, TargetError
-from autoscaler.ports.cluster import Scale, TargetKey, TargetPods
 from autoscaler.ports.identity import Access, AuthenticationConfig, User
 from autoscaler.ports.metrics import Answer, Buckets, Point, Question
 from autoscaler.ports.policies import StoredPolicy
+from autoscaler.ports.targets import Scale, TargetKey, TargetPods
 from autoscaler.selectors import matches, parse_selector
 
 NOW = 1_800_000_000.0

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from autoscaler.api.catalogue import Signal
 from autoscaler.api.schema import json_schema
+from autoscaler.api.signals import Signal
 from autoscaler.documents.policies import load_policy_text
 from autoscaler.lint import policy_rules as lint
 from autoscaler.lint import workload_rules as fit

@@ -10,8 +10,8 @@ import aiohttp
 import pytest
 from prometheus_client import CollectorRegistry
 
-from autoscaler.api.catalogue import GATEWAY_QUEUE
 from autoscaler.api.models import Signal
+from autoscaler.api.signals import GATEWAY_QUEUE
 from autoscaler.batch.congestion import CongestionWindow
 from autoscaler.batch.journal import Journal
 from autoscaler.batch.progress_metrics import BatchCollector, served

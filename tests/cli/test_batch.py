@@ -13,7 +13,7 @@ from urllib.request import urlopen
 
 import pytest
 
-from autoscaler.api.catalogue import GATEWAY_QUEUE
+from autoscaler.api.signals import GATEWAY_QUEUE
 from autoscaler.cli.main import main
 from tests.cli.emulated import emulate
 

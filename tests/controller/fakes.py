@@ -18,9 +18,9 @@ from autoscaler.controller.reconcile import Reconciler, Sync
 from autoscaler.controller.recorder import Recorder
 from autoscaler.decision.types import Pod, PodPhase
 from autoscaler.errors import ClusterError, ConflictError, TargetError
-from autoscaler.ports.cluster import Scale, TargetKey, TargetPods
 from autoscaler.ports.metrics import Answer, Point, Question, SignalQuestion
 from autoscaler.ports.policies import AnyPolicy, Conflict, RefusedPolicy, StoredPolicy
+from autoscaler.ports.targets import Scale, TargetKey, TargetPods
 from autoscaler.telemetry.controller_metrics import ControllerMetrics
 from tests.decision.builders import metric, policy
 

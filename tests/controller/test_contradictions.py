@@ -11,7 +11,7 @@ from autoscaler.api.vocabulary import Action
 from autoscaler.controller.observation import unseen_replicas
 from autoscaler.decision.types import Pod, PodPhase, ScalingState
 from autoscaler.history.restore import resume, shift
-from autoscaler.ports.cluster import TargetPods
+from autoscaler.ports.targets import TargetPods
 from tests.controller.fakes import World, world
 from tests.decision.builders import hpa, metric, policy
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autoscaler.decision.bounds import ReplicaBounds
-from autoscaler.decision.rate import limit_rate
+from autoscaler.decision.rate_limit import limit_rate
 from autoscaler.decision.replicas import (
     MAX_INT32,
     MAX_INT64,
@@ -22,7 +22,7 @@ from autoscaler.decision.replicas import (
     pods_average,
     value,
 )
-from autoscaler.decision.samples import to_milli
+from autoscaler.decision.sample_filter import to_milli
 from autoscaler.decision.types import ScalingState
 
 from .builders import hpa

@@ -16,7 +16,7 @@ import pytest
 from autoscaler.api.models import Spec
 from autoscaler.decision import record_scale
 from autoscaler.decision.bounds import ReplicaBounds
-from autoscaler.decision.rate import limit_rate, limit_rate_classic
+from autoscaler.decision.rate_limit import limit_rate, limit_rate_classic
 from autoscaler.decision.types import Decision, Reason, ScaleEvent, ScalingState
 
 from .builders import NOW, hpa, policy

@@ -19,8 +19,8 @@ from autoscaler.errors import ClusterError, TargetError
 from autoscaler.kube.adapter_ports import AdapterPorts
 from autoscaler.kube.api_services import ApiServices, ServiceRef
 from autoscaler.kube.secrets import Secret
-from autoscaler.ports.cluster import TargetKey
 from autoscaler.ports.identity import Access, User
+from autoscaler.ports.targets import TargetKey
 from tests.deploy.kustomize import DEPLOY
 from tests.e2e.adapter import HOME, HOST, SERVICE, certs, export, manifests, mount
 from tests.e2e.controller import PATIENCE, load

@@ -10,7 +10,7 @@ from autoscaler.api.models import ScaleTargetRef
 from autoscaler.errors import ClusterError
 from autoscaler.kube.client.lease import LeaderElection, LeaseSettings
 from autoscaler.kube.client.reflector import WatchTimings
-from autoscaler.ports.cluster import TargetKey
+from autoscaler.ports.targets import TargetKey
 from tests.e2e.kube_world import install_policies, pod, watching, workload
 from tests.servers.api import Api
 from tests.servers.controlplane import ControlPlane

@@ -8,7 +8,7 @@ from autoscaler.api.status import History, PastRecommendation, PolicyStatus, rea
 from autoscaler.api.vocabulary import Mode
 from autoscaler.kube.client.api import ApiError
 from autoscaler.kube.client.lease import LeaderElection, LeaseSettings
-from autoscaler.ports.cluster import TargetKey
+from autoscaler.ports.targets import TargetKey
 from tests.e2e.kube_world import (
     KEDA,
     POLICIES,

@@ -7,7 +7,7 @@ import pytest
 from autoscaler.api.models import ScaleTargetRef
 from autoscaler.decision.types import PodPhase
 from autoscaler.errors import ConflictError, TargetError
-from autoscaler.ports.cluster import TargetKey
+from autoscaler.ports.targets import TargetKey
 from tests.e2e.kube_world import install_definition, install_policies, pod, scalable, watching, workload
 from tests.servers.eventually import eventually
 

@@ -14,7 +14,7 @@ from autoscaler.errors import ClusterError, TargetError
 from autoscaler.kube.client.api import Api as KubeApi
 from autoscaler.kube.client.lease import LeaderElection, LeaseSettings
 from autoscaler.kube.controller_ports import ControllerPorts
-from autoscaler.ports.cluster import TargetKey
+from autoscaler.ports.targets import TargetKey
 from tests.deploy.kustomize import DEPLOY, objects
 from tests.e2e.kube_world import KEDA, POLICIES, install_definition, is_there, pod, policy, scalable, workload
 from tests.servers.api import Api

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from autoscaler.api.catalogue import GATEWAY_QUEUE
+from autoscaler.api.signals import GATEWAY_QUEUE
 from tests.e2e.manifests import deployment, pods_of
 from tests.e2e.policies import HASTY, MAX_AGE, Policy, more_decisions, spec
 from tests.e2e.ranking import is_ready

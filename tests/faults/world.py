@@ -16,9 +16,9 @@ from autoscaler.controller.reconcile import Reconciler
 from autoscaler.controller.recorder import Recorder
 from autoscaler.decision.types import Pod
 from autoscaler.errors import ClusterError, ConflictError
-from autoscaler.ports.cluster import Scale, TargetKey, TargetPods
 from autoscaler.ports.metrics import Answer, PromqlQuestion, Question, SignalQuestion
 from autoscaler.ports.policies import AnyPolicy, RefusedPolicy, StoredPolicy
+from autoscaler.ports.targets import Scale, TargetKey, TargetPods
 from autoscaler.telemetry.controller_metrics import ControllerMetrics
 from tests.controller.fakes import FakeEvents, FakeFence, FakeOwners, FakeStore
 from tests.faults.faults import ANSWERED, API, FREEZING, METRICS, SOURCE

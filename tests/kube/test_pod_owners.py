@@ -13,7 +13,7 @@ from autoscaler.kube.client.informer import Informer
 from autoscaler.kube.client.reflector import WatchTimings
 from autoscaler.kube.pods import PodIndex
 from autoscaler.kube.targets import KubeTargets
-from autoscaler.ports.cluster import TargetKey, TargetPods
+from autoscaler.ports.targets import TargetKey, TargetPods
 from tests.servers.eventually import eventually
 
 from .double import Call, Double

@@ -13,7 +13,7 @@ from autoscaler.kube.client.api import ApiError
 from autoscaler.kube.client.informer import Informer
 from autoscaler.kube.pods import PodIndex
 from autoscaler.kube.targets import KubeTargets, _is_older
-from autoscaler.ports.cluster import Scale, TargetKey
+from autoscaler.ports.targets import Scale, TargetKey
 from tests.servers.eventually import eventually
 
 from .double import Call, Double

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from autoscaler.kube.workloads import WATCHED_KINDS, Workloads
-from autoscaler.ports.cluster import Scale
+from autoscaler.ports.targets import Scale
 
 from .objects import deployment
 

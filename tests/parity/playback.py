@@ -15,9 +15,9 @@ from autoscaler.controller.reconcile import PolicyMemory, Reconciler
 from autoscaler.decision.types import Decision, Observation, Pod
 from autoscaler.history.records import DecisionRecord
 from autoscaler.history.restore import target_name
-from autoscaler.ports.cluster import Scale, TargetKey, TargetPods
 from autoscaler.ports.metrics import Answer, Question
 from autoscaler.ports.policies import StoredPolicy
+from autoscaler.ports.targets import Scale, TargetKey, TargetPods
 from simulator.run.scraped_signals import NAMESPACE
 from tests.controller.fakes import FakeFence, FakeOwners
 

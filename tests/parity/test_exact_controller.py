@@ -21,9 +21,9 @@ from autoscaler.controller.reconcile import PolicyMemory, Reconciler
 from autoscaler.decision.types import Observation
 from autoscaler.errors import TargetError
 from autoscaler.metrics.readings import question
-from autoscaler.ports.cluster import Scale, TargetKey
 from autoscaler.ports.metrics import Answer, Point, Question
 from autoscaler.ports.policies import StoredPolicy
+from autoscaler.ports.targets import Scale, TargetKey
 from simulator.run.scraped_signals import NAMESPACE
 from tests.controller.fakes import FakeFence, FakeOwners, FakeSelectors
 

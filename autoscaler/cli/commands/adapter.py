@@ -20,8 +20,8 @@ from autoscaler.adapter.registry_provider import ExportFiles, RegistryProvider
 from autoscaler.adapter.server import serve_until_told
 from autoscaler.adapter.tls import KeyPair, LiveContext
 from autoscaler.cli.commands.api_service_owners import owner_lines, service_option
-from autoscaler.cli.options.cluster import WatchOptions
 from autoscaler.cli.options.declared import Options, group, option, takes
+from autoscaler.cli.options.kubernetes import WatchOptions
 from autoscaler.cli.options.metrics import MetricOptions
 from autoscaler.cli.options.telemetry import TelemetryOptions, serve_telemetry
 from autoscaler.errors import ClusterError

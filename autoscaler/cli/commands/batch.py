@@ -17,8 +17,8 @@ import click
 
 from autoscaler.cli.options.declared import Options, argument, group, option, takes
 from autoscaler.cli.options.finite import FiniteRange
+from autoscaler.cli.options.llm_server import ServerOptions
 from autoscaler.cli.options.output_files import check_files
-from autoscaler.cli.options.server import ServerOptions
 
 if TYPE_CHECKING:
     from autoscaler.batch.journal import Journal

@@ -13,8 +13,8 @@ from autoscaler.cli.commands.bound_lookup import find_bound
 from autoscaler.cli.options.declared import Options, argument, group, left_out, option, takes
 from autoscaler.cli.options.goal import goal_option
 from autoscaler.cli.options.output_files import check_files
-from autoscaler.cli.options.replicas import ReplicaOptions, read_requests
 from autoscaler.cli.options.shell_completion import complete_trace
+from autoscaler.cli.options.simulated_replicas import ReplicaOptions, read_requests
 from autoscaler.cli.options.trace import TraceOptions
 from autoscaler.files import atomic_writer
 

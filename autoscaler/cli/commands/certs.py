@@ -15,8 +15,8 @@ from prometheus_client import CollectorRegistry
 from autoscaler.adapter.certificates import Keys, utc_now, with_authority, with_certificate
 from autoscaler.adapter.renewals import Renewals
 from autoscaler.cli.commands.api_service_owners import NAMES, described, owner_lines, service_option
-from autoscaler.cli.options.cluster import ConnectionOptions
 from autoscaler.cli.options.declared import Options, group, option, takes
+from autoscaler.cli.options.kubernetes import ConnectionOptions
 from autoscaler.cli.options.telemetry import serve_telemetry
 from autoscaler.errors import ClusterError
 from autoscaler.kube.api_services import ApiServices, ServiceRef

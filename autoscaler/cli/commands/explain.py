@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 
 from autoscaler.api.status import PolicyStatus, read_status
-from autoscaler.cli.options.cluster import ClusterOptions
 from autoscaler.cli.options.declared import Options, argument, group, option, takes
+from autoscaler.cli.options.kubernetes import ClusterOptions
 from autoscaler.errors import AutoscalerError
 from autoscaler.history.decision_status import troubles_of
 from autoscaler.history.explanation import Explanation, explanation_of_log, explanation_of_status, render

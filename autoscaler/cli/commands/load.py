@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from autoscaler.cli.options.declared import Options, argument, group, option, takes
+from autoscaler.cli.options.llm_server import ServerOptions
 from autoscaler.cli.options.output_files import check_files
-from autoscaler.cli.options.server import ServerOptions
 from autoscaler.cli.options.shell_completion import complete_trace
 from autoscaler.cli.options.trace import TraceOptions
 from autoscaler.files import atomic_writer

@@ -107,7 +107,7 @@ def _cells(request: SentRequest) -> list[str | int | None]:
 
 def render(summary: Mapping[str, Any], slo: Mapping[str, float]) -> Iterator[str]:
     """The figures as text, a line at a time."""
-    from simulator import figures as formats
+    from simulator import number_formats as formats
 
     total = summary["requests"]
     yield f"{summary['label']}: {total:,} requests in {formats.latency(summary['end_s'])}"

@@ -13,7 +13,7 @@ from autoscaler.api.models import QUANTILE_SIGNALS, Metric, ScalingPolicy, Seman
 from autoscaler.cli.options.declared import Options, argument, group, option, takes
 from autoscaler.cli.options.metrics import MetricOptions
 from autoscaler.cli.options.shell_completion import complete_policy
-from autoscaler.decision.samples import SampleFilter, bounds_of, fault
+from autoscaler.decision.sample_filter import SampleFilter, bounds_of, fault
 from autoscaler.decision.types import Pod, Sample
 from autoscaler.documents.library import find_policy
 from autoscaler.documents.policies import LoadedPolicy, load_policies, load_policy_text

@@ -17,8 +17,8 @@ import click
 
 from autoscaler import __version__
 from autoscaler.api.vocabulary import Action
-from autoscaler.cli.options.cluster import WatchOptions
 from autoscaler.cli.options.declared import Options, group, option, takes
+from autoscaler.cli.options.kubernetes import WatchOptions
 from autoscaler.cli.options.metrics import MetricOptions
 from autoscaler.cli.options.telemetry import TelemetryOptions, serve_telemetry
 from autoscaler.controller.actuator import Actuator

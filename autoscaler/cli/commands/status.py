@@ -11,8 +11,8 @@ import click
 
 from autoscaler.api.status import PolicyStatus, read_status
 from autoscaler.api.vocabulary import Action
-from autoscaler.cli.options.cluster import ClusterOptions
 from autoscaler.cli.options.declared import Options, group, option, takes
+from autoscaler.cli.options.kubernetes import ClusterOptions
 from autoscaler.errors import ClusterError
 from autoscaler.history.decision_status import LOOKING_ON, remarks_of
 from autoscaler.kube.client.api import connect

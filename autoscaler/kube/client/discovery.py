@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from autoscaler.errors import TargetError
 from autoscaler.kube.client.api import Api, ApiError
-from autoscaler.ports.cluster import TargetKey
+from autoscaler.ports.targets import TargetKey
 
 KNOWN_SECONDS = 600.0
 UNKNOWN_SECONDS = 30.0

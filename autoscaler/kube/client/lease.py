@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from autoscaler.api.models import MAX_INT32
 from autoscaler.errors import ClusterError
 from autoscaler.kube.client.api import Api, ApiError, Object
-from autoscaler.telemetry.news import News
+from autoscaler.telemetry.log_once import News
 from autoscaler.threads import BackgroundThread
 from autoscaler.timestamps import running_seconds, to_rfc3339
 

@@ -17,10 +17,10 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from autoscaler.doubling import doubled
 from autoscaler.errors import ClusterError
+from autoscaler.exponential_backoff import doubled
 from autoscaler.kube.client.api import Api, ApiError, EventStream, Object
-from autoscaler.telemetry.news import News
+from autoscaler.telemetry.log_once import News
 from autoscaler.threads import BackgroundThread
 
 PAGE_SIZE = 500

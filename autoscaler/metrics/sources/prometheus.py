@@ -9,8 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from threading import Event, Lock
 
-from autoscaler.doubling import doubled
 from autoscaler.errors import QueryError, SourceError
+from autoscaler.exponential_backoff import doubled
 from autoscaler.metrics.promql import Area, render, render_query
 from autoscaler.metrics.sources.bounded_queries import RetryPolicy, query_all
 from autoscaler.metrics.sources.connection import PrometheusConnection, QueryResult

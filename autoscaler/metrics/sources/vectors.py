@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from math import isnan
 from typing import Any, TypeVar
 
-from autoscaler.api.catalogue import Reduction, SignalInfo
+from autoscaler.api.signals import Reduction, SignalInfo
 from autoscaler.errors import QueryError
 from autoscaler.metrics.promql import EXPORTER, PART, TIME
 from autoscaler.metrics.sources.connection import QueryResult

@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 import requests
 
-from autoscaler.api.catalogue import GATEWAY_QUEUE
 from autoscaler.api.models import Metric, Signal
+from autoscaler.api.signals import GATEWAY_QUEUE
 from autoscaler.decision.types import Pod, Reading
 from autoscaler.metrics.promql import Area
 from autoscaler.metrics.readings import question, reading

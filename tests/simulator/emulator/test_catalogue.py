@@ -4,7 +4,7 @@ without GPUs.
 
 from __future__ import annotations
 
-from autoscaler.api.catalogue import GATEWAY_QUEUE, Kind, Signal, SignalSource
+from autoscaler.api.signals import GATEWAY_QUEUE, Kind, Signal, SignalSource
 
 
 def series_of(source: SignalSource) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from simulator import figures as formats
+from simulator import number_formats as formats
 from simulator.report.comparison_rows import ROWS, best
 from simulator.report.html import render_html
 from simulator.report.review import Review

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from autoscaler.api.catalogue import Scope, Signal
 from autoscaler.api.models import Metric
+from autoscaler.api.signals import Scope, Signal
 from autoscaler.decision.types import Reading
 from simulator.run.latency_histograms import ITL_EDGES, TTFT_EDGES, LatencyHistograms
 from simulator.run.scrape import Scraper

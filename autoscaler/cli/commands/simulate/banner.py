@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from autoscaler.cli.commands.simulate.options import DEFAULT_POLICY, FOR_POLICIES, SimulateOptions
-from simulator.figures import goal as goal_text
+from simulator.number_formats import goal as goal_text
 from simulator.run.scenario import Scenario
 from simulator.verdict.fixed import FixedReplicas
 

@@ -11,8 +11,8 @@ import click
 from autoscaler.cli.options.declared import Options, argument, group, left_out, option
 from autoscaler.cli.options.finite import FiniteRange
 from autoscaler.cli.options.goal import InitialReplicas, goal_option
-from autoscaler.cli.options.replicas import ReplicaOptions
 from autoscaler.cli.options.shell_completion import complete_policy, complete_trace
+from autoscaler.cli.options.simulated_replicas import ReplicaOptions
 from autoscaler.cli.options.times import TimeType
 from autoscaler.cli.options.trace import TraceOptions
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from autoscaler.cli.commands.simulate.options import DEFAULT_POLICY, SimulateOptions
-from simulator.figures import counted
+from simulator.number_formats import counted
 from simulator.run.scenario import FixedScaling
 
 if TYPE_CHECKING:

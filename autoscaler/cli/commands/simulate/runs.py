@@ -24,8 +24,8 @@ from autoscaler.cli.commands.simulate.judge import Judge, initial_replicas, revi
 from autoscaler.cli.commands.simulate.options import STDOUT, SimulateOptions
 from autoscaler.cli.commands.simulate.planned_runs import PlannedRun, planned_runs
 from autoscaler.cli.commands.simulate.result_files import check_outputs, outputs, write_outputs
-from autoscaler.cli.options.replicas import read_requests
-from simulator.figures import goal
+from autoscaler.cli.options.simulated_replicas import read_requests
+from simulator.number_formats import goal
 from simulator.report.summary import summarize
 from simulator.report.terminal import render_terminal
 from simulator.run.event_loop import simulate

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from autoscaler.telemetry.news import News
+from autoscaler.telemetry.log_once import News
 
 
 def test_a_text_is_news_when_it_changes() -> None:

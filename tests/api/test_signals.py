@@ -3,7 +3,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from autoscaler.api.catalogue import REMOVED_METRICS, RENAMED_METRICS, Kind, Scope, Signal
+from autoscaler.api.signals import REMOVED_METRICS, RENAMED_METRICS, Kind, Scope, Signal
 from autoscaler.api.vocabulary import CLUSTER_SIGNALS, FRACTION_SIGNALS, QUANTILE_SIGNALS, named
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from autoscaler.doubling import doubled
+from autoscaler.exponential_backoff import doubled
 
 
 @pytest.mark.parametrize(
