@@ -13,7 +13,7 @@ from typing import Any
 from autoscaler.errors import InputError
 from autoscaler.files import atomic_writer
 
-METHOD = 5
+METHOD = 6
 """Counts up with every change that gives other bounds for the same inputs."""
 
 

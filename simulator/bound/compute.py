@@ -31,7 +31,8 @@ def bound_of(
     """
     workload = prepare(requests, scenario)
     progress("requests", 1.0)
-    count = counted(window_count(workload), "window")
-    announce(f"{counted(len(workload.requests), 'request')} in {count}, each window with several replicas")
+    if workload.avoidable:
+        count = counted(window_count(workload), "window")
+        announce(f"{counted(len(workload.requests), 'request')} in {count}, each window with several replicas")
     bound = search_bound(workload, goals, processes=processes, progress=progress)
     return bound_document(bound, workload)

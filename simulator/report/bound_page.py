@@ -67,8 +67,10 @@ def _plan(document: Document) -> Markup:
 
 
 def _frontier(document: Document) -> Markup:
-    """Attainment against replica-hours: plans, fixed numbers, and the goal as a line."""
+    """Attainment against replica-hours: plans, fixed numbers, and the goal's line; nothing without plans."""
     plans, goal = document["frontier"], document["goal"]
+    if not plans:
+        return Markup("")
     fixed = [point for point in document["fixed"] if point["attainment"] >= plans[0]["attainment"]]
     points = [*plans, *fixed]
     hours = horizontal(*_around([point["replica_hours"] for point in points]))

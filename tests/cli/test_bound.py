@@ -134,6 +134,24 @@ def test_a_goal_that_no_plan_reaches_is_an_answer(tmp_path):
     assert document["frontier"]
 
 
+def test_where_no_request_can_meet_the_slo_no_plan_reaches_any_goal(tmp_path):
+    trace, out, page = (tmp_path / name for name in ("long.csv", "out.json", "out.html"))
+    trace.write_text(HEADER + "0,9000000,10\n1,9000000,10\n")
+    result = run(trace, "--frontier", "--processes", "1", "--json", out, "--html", page)
+    assert result.exit_code == 0
+    said, table = result.stdout.split("\n\n")
+    assert said == "No request can meet the SLO: each one misses even on an idle replica."
+    assert [row.split()[1] for row in table.splitlines()[1:]] == ["-"] * 8
+    document = json.loads(out.read_text())
+    reached = ("goal_replicas", "goal_replica_hours", "goal_gpu_hours", "goal_cost_usd", "best")
+    assert {document[key] for key in (*reached, "cheapest_fixed")} == {None}
+    assert document["frontier"] == document["fixed"] == []
+    assert list(document) == KEYS
+    assert said in page.read_text()
+    assert "<svg" not in page.read_text()
+    assert "replaying" not in result.stderr
+
+
 @pytest.mark.parametrize(
     ("rows", "options", "problem"),
     [

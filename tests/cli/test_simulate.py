@@ -588,6 +588,16 @@ def test_the_bound_gives_each_run_its_regret(tmp_path, monkeypatch):
     assert len(list((tmp_path / "vllm-autoscaler" / "bounds").iterdir())) == 1
 
 
+def test_without_a_request_that_can_meet_the_slo_there_is_no_regret(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    trace, out = tmp_path / "long.csv", tmp_path / "out.json"
+    trace.write_text("timestamp_s,prompt_tokens,output_tokens\n0,9000000,10\n1,9000000,10\n")
+    result = run(trace, "--replicas", 1, "--bound", "on", "--json", out)
+    verdict = json.loads(out.read_text())["verdict"]
+    assert (verdict["holds"], verdict["bound_replica_hours"], verdict["regret"]) == (False, None, None)
+    assert "Regret" not in result.stdout + result.stderr
+
+
 def test_a_bound_for_all_requests_is_refused_before_anything_runs():
     result = run("azure-conv", *SHORT, "--bound", "on", "--count", "all")
     assert result.exit_code == 2
