@@ -30,7 +30,10 @@ def digest(path: Path) -> str:
 
 
 class BoundCache:
-    """One file a bound, named by all that the bound depends on. A file that is damaged is ignored."""
+    """One file a bound, named by all that the bound depends on.
+
+    The document stands beside its own digest: a file that is damaged in any way is ignored.
+    """
 
     def __init__(self, folder: Path, inputs: Mapping[str, Any]) -> None:
         text = json.dumps({"method": METHOD, **inputs}, sort_keys=True, default=str)
@@ -39,14 +42,20 @@ class BoundCache:
     def read(self) -> dict[str, Any] | None:
         """The stored document; None without one."""
         try:
-            document = json.loads(self.path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            kept = json.loads(self.path.read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError):
             return None
-        return document if isinstance(document, dict) else None
+        if not isinstance(kept, dict) or not isinstance(document := kept.get("document"), dict):
+            return None
+        return document if kept.get("sha256") == _digest_of(document) else None
 
     def write(self, document: Mapping[str, Any]) -> None:
         """Stores a document; a folder that cannot be written stores none, which costs only time."""
         with suppress(OSError, InputError):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with atomic_writer(self.path) as file:
-                file.write(json.dumps(document))
+                file.write(json.dumps({"sha256": _digest_of(document), "document": document}))
+
+
+def _digest_of(document: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(document).encode()).hexdigest()

@@ -16,7 +16,8 @@ Document = dict[str, Any]
 def bound_document(bound: Bound, workload: BoundWorkload) -> Document:
     """All figures of a bound, JSON-ready; a plan that does not reach the goal is None.
 
-    ``goal_replicas`` and ``goal_replica_hours`` are those of the cheapest plan that reaches the goal.
+    ``goal_replicas`` and ``goal_replica_hours`` are those of the cheapest plan that reaches the goal; the hours
+    are not rounded, as regret is a ratio of them.
     Times in seconds; attainments are over avoidable requests, 0 to 1, unless they say otherwise.
     """
     best = bound.best
@@ -32,7 +33,7 @@ def bound_document(bound: Bound, workload: BoundWorkload) -> Document:
         "window_s": WINDOW_S,
         "requests_by_window": _by_window(workload),
         "goal_replicas": None if best is None else rounded(best.replicas),
-        "goal_replica_hours": None if best is None else rounded(best.replica_hours),
+        "goal_replica_hours": None if best is None else best.replica_hours,
         "goal_gpu_hours": rounded(hours),
         "goal_cost_usd": None if hours is None or price is None else rounded(hours * price.usd_per_gpu_hour),
         "best": None if best is None else _point(best),

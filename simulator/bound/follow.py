@@ -54,17 +54,16 @@ def _window_at(plan: Plan, moment: float) -> int:
 
 
 def follow(workload: BoundWorkload, plan: Plan) -> Followed:
-    """Replays the workload under a plan; one number throughout needs no orders."""
+    """Replays a workload with avoidable requests under a plan; one number throughout needs no orders."""
     constant = len(set(plan)) == 1
     scaling = FixedScaling(plan[0]) if constant else PlannedScaling(orders(plan, workload.startup_s))
     result = simulate(workload.requests, scaling, workload.scenario)
     by_window = array("q", [0]) * len(plan)
     for arrival_s in avoidable_misses(result.requests, workload.hopeless):
         by_window[_window_at(plan, arrival_s)] += 1
-    requests, avoidable = len(workload.requests), workload.avoidable
     return Followed(
-        attainment=1.0 - sum(by_window) / avoidable if avoidable else 1.0,
-        attainment_of_all=1.0 - len(result.requests.missed_arrival_s) / requests,
+        attainment=1.0 - sum(by_window) / workload.avoidable,
+        attainment_of_all=1.0 - len(result.requests.missed_arrival_s) / len(workload.requests),
         replica_s=replica_seconds(result.replicas),
         end_s=result.end_s,
         misses_by_window=by_window,

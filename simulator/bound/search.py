@@ -221,8 +221,7 @@ class _Search:
 
     def _expected(self, plan: Plan) -> float:
         """The attainment; 0 where the table does not go down to so few replicas."""
-        avoidable = self._workload.avoidable
-        return max(0.0, 1.0 - self._programme.misses(plan, self._seen) / avoidable) if avoidable else 1.0
+        return max(0.0, 1.0 - self._programme.misses(plan, self._seen) / self._workload.avoidable)
 
     def _constant(self, replicas: int) -> Plan:
         return (replicas,) * self._windows

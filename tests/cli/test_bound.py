@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import signal
 import subprocess
 import sys
@@ -72,8 +73,29 @@ def test_a_bound_that_was_kept_is_the_same_to_the_byte(cache):
     first = run(*SHORT, "--json", "-").stdout
     [kept] = cache.iterdir()
     assert run(*SHORT, "--json", "-").stdout == first
-    kept.write_text("{")
-    assert run(*SHORT, "--json", "-").stdout == first, "a file that is damaged is computed again"
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (r".*", "{"),
+        (r".*", "{}"),
+        (r".*", "[]"),
+        (r".*", "[" * 100_000),
+        (r".*", '{"document": {"goal": 0.99}}'),
+        ('"goal_replicas"', '"replicas"'),
+        ('"attainment": 1.0', '"attainment": "1"'),
+    ],
+    ids=["cut", "empty", "array", "deep", "no digest", "a lost key", "another type"],
+)
+def test_a_kept_bound_that_is_damaged_is_computed_again(cache, old, new):
+    first = run(*SHORT, "--json", "-").stdout
+    [kept] = cache.iterdir()
+    whole = kept.read_text()
+    kept.write_text(re.sub(old, new, whole, count=1))
+    assert kept.read_text() != whole
+    assert run(*SHORT, "--json", "-").stdout == first
+    assert kept.read_text() == whole, "and kept again"
 
 
 @pytest.mark.parametrize(

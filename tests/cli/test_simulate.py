@@ -588,6 +588,15 @@ def test_the_bound_gives_each_run_its_regret(tmp_path, monkeypatch):
     assert len(list((tmp_path / "vllm-autoscaler" / "bounds").iterdir())) == 1
 
 
+def test_a_run_that_is_billed_as_the_bound_has_a_regret_of_1(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    trace, out = tmp_path / "one.csv", tmp_path / "out.json"
+    trace.write_text("timestamp_s,prompt_tokens,output_tokens\n0,100,10\n")
+    for _ in ("computed", "from the cache"):
+        run(trace, "--replicas", 1, "--bound", "on", "--json", out)
+        assert json.loads(out.read_text())["verdict"]["regret"] == 1.0
+
+
 def test_without_a_request_that_can_meet_the_slo_there_is_no_regret(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     trace, out = tmp_path / "long.csv", tmp_path / "out.json"
