@@ -31,15 +31,16 @@ def dollars(value: float | None) -> str:
     return NOTHING if value is None else f"${value:,.2f}"
 
 
-def share(value: float | None) -> str:
+def share(value: float | None, decimals: int = 2) -> str:
     """A share of 1 in percent; 100% and 0% only when the share is exactly 1 or 0."""
     if value is None:
         return NOTHING
-    if 0.9999 < value < 1.0:
-        return ">99.99%"
-    if 0.0 < value < 0.0001:
-        return "<0.01%"
-    return f"{value:.0%}" if value in {0.0, 1.0} else f"{value:.2%}"
+    least = 10.0 ** -(decimals + 2)
+    if 1.0 - least < value < 1.0:
+        return f">{1.0 - least:.{decimals}%}"
+    if 0.0 < value < least:
+        return f"<{least:.{decimals}%}"
+    return f"{value:.0%}" if value in {0.0, 1.0} else f"{value:.{decimals}%}"
 
 
 def goal(value: float) -> str:

@@ -9,6 +9,9 @@ from simulator import number_formats as formats
 
 Summary = dict[str, Any]
 
+_DECIMALS = (2, 3, 4)
+"""Of percentages, as few as show a difference: the figures of a summary have no more."""
+
 
 def opening(summaries: Sequence[Summary]) -> list[str]:
     """One sentence a run and one on what is cheapest; none where no run was held to a goal."""
@@ -21,12 +24,19 @@ def _run_clause(summary: Summary) -> str:
     verdict = summary["verdict"]
     if verdict["attainment"] is None:
         return f"{summary['label']}: every request misses even on an idle replica, for {_spent(summary)}"
-    goal, attainment = formats.goal(verdict["goal"]), formats.share(verdict["attainment"])
-    points = 100 * abs(verdict["margin"])
     how = "holds" if verdict["holds"] else "misses"
-    relation = "above" if verdict["holds"] else "below"
-    reached = f"{attainment}, {points:.2f} points {relation}"
-    return f"{summary['label']} {how} {goal}: {reached}, for {_spent(summary)}"
+    return f"{summary['label']} {how} {formats.goal(verdict['goal'])}: {_reached(verdict)}, for {_spent(summary)}"
+
+
+def _reached(verdict: dict[str, Any]) -> str:
+    """The attainment and its distance from the goal, with as many digits as distinguish the two."""
+    holds, points = verdict["holds"], 100 * abs(verdict["margin"])
+    decimals = next((n for n in _DECIMALS if round(points, n)), _DECIMALS[-1])
+    distance = f"{points:.{decimals}f}"
+    if not round(points, decimals):
+        is_goal = holds and verdict["attainment"] == verdict["goal"]
+        decimals, distance = (2, "0.00") if is_goal else (decimals, f"<{10.0**-decimals:.{decimals}f}")
+    return f"{formats.share(verdict['attainment'], decimals)}, {distance} points {'above' if holds else 'below'}"
 
 
 def _spent(figures: Summary) -> str:

@@ -55,6 +55,25 @@ def test_the_opening_says_who_holds_by_how_much_and_what_is_cheapest() -> None:
 
 
 @pytest.mark.parametrize(
+    ("goal", "missed", "requests", "text"),
+    [
+        (0.99999, 1, 50_000, "misses 99.999%: 99.998%, 0.001 points below"),
+        (0.99999, 11, 1_000_000, "misses 99.999%: 99.9989%, 0.0001 points below"),
+        (0.99999, 101, 10_000_000, "misses 99.999%: 99.9990%, <0.0001 points below"),
+        (0.994527, 5470, 1_000_000, "holds 99.4527%: 99.4530%, 0.0003 points above"),
+        (0.99, 1000, 100_000, "holds 99%: 99.00%, 0.00 points above"),
+        (0.99999, 0, 1000, "holds 99.999%: 100%, 0.001 points above"),
+        (0.9, 1, 100_000, "holds 90%: >99.99%, 10.00 points above"),
+    ],
+)
+def test_the_digits_distinguish_the_attainment_from_the_goal(
+    goal: float, missed: int, requests: int, text: str
+) -> None:
+    judged = Verdict(Goal(goal), requests, missed, 0, array("d", [0.0] * missed))
+    assert sentence(Review(judged)).startswith(f"chat {text}, for ")
+
+
+@pytest.mark.parametrize(
     ("reviews", "end"),
     [
         ((Review(verdict(5)),), "Cheapest that holds: chat."),
