@@ -579,6 +579,39 @@ def test_runs_begin_with_the_replicas_that_hold_the_first_minutes(tmp_path):
     assert f"Runs begin with {begun} ready" in result.stderr
 
 
+def write_trace(folder: Path, *rows: str) -> Path:
+    trace = folder / "trace.csv"
+    trace.write_text("\n".join(("timestamp_s,prompt_tokens,output_tokens", *rows)) + "\n")
+    return trace
+
+
+BUSY = [f"{index / 4},2000,300" for index in range(240)]
+TIGHT = ("--slo", "ttft=500ms,tpot=15ms", "--baseline", "off")
+CROWD = ("--profile", "llama3.1-8b-l4", "--slo", "ttft=700ms,tpot=70ms", "--routing", "random")
+
+
+@pytest.mark.parametrize(
+    ("rows", "options", "why"),
+    [
+        (["0,9000,10", *BUSY], (*TIGHT, "--goal", "99.9%"), "is the fewest that reach 99.9% for"),
+        (["0,9000,10", *BUSY], (*TIGHT, "--goal", "99.9%", "--count", "all"), "is the fewest that reach"),
+        (["1.0,2000,200"] * 60, (*CROWD, "--goal", "99.9%"), "no number reaches 99.9% for ten minutes, and"),
+    ],
+    ids=["unavoidable misses", "that count", "no number reaches it"],
+)
+def test_runs_begin_with_what_replicas_can_do_in_the_first_minutes(tmp_path, rows, options, why):
+    out = tmp_path / "out.json"
+    result = run(write_trace(tmp_path, *rows), *options, "--baseline", "off", "--json", out)
+    said = " ".join(result.stderr.split())
+    assert why in said
+    assert json.loads(out.read_text())["inputs"]["initial_replicas"] > 1, said
+
+
+def test_runs_begin_with_min_replicas_where_no_request_can_meet_the_slo(tmp_path):
+    result = run(write_trace(tmp_path, "0,9000000,10"), "--baseline", "off")
+    assert "the first ten minutes have no request that can meet the SLO" in " ".join(result.stderr.split())
+
+
 def test_the_bound_gives_each_run_its_regret(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     out = tmp_path / "out.json"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from autoscaler.cli.commands.simulate.options import DEFAULT_POLICY, FOR_POLICIES, SimulateOptions
 from simulator.number_formats import goal as goal_text
 from simulator.run.scenario import Scenario
-from simulator.verdict.fixed import FixedReplicas
+from simulator.verdict.fixed import MOST_REPLICAS, FixedReplicas
 
 if TYPE_CHECKING:
     from autoscaler.api.models import Spec
@@ -47,9 +47,12 @@ def beginning_text(begun: Mapping[str, int], fewest: FixedReplicas | None, goal:
     numbers = set(begun.values())
     shown = str(numbers.pop()) if len(numbers) == 1 else ", ".join(f"{n} ({run})" for run, n in begun.items())
     if fewest is None:
-        why = "minReplicas: the first ten minutes ask for no number in particular"
+        why = "minReplicas: the first ten minutes have no request that can meet the SLO"
     else:
         why = f"{fewest.replicas} is the fewest that reach {goal_text(goal)} for ten minutes"
+        if fewest.attainment is not None and fewest.attainment < goal:
+            why = f"no number reaches {goal_text(goal)} for ten minutes, and {fewest.replicas} is the fewest "
+            why += f"that do as well as {MOST_REPLICAS}"
         if set(begun.values()) != {fewest.replicas}:
             why += ", and each policy's bounds and the nodes limit it"
     return textwrap.fill(f"Runs begin with {shown} ready: {why}", 80, subsequent_indent="  ")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from math import ceil
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 BEGINNING_S = 600.0
 """``--initial-replicas auto`` looks at so much of the run."""
 
+_FIRST_GUESS = 2
+
 
 @dataclass(frozen=True, slots=True)
 class Judge:
@@ -41,29 +44,43 @@ class Judge:
     rereadable: bool
 
     def fewest_at_first(self) -> FixedReplicas | None:
-        """The fewest fixed replicas that reach the goal in the first ten minutes alone.
+        """The fewest fixed replicas for the first ten minutes alone; None without an avoidable request.
 
-        None where no number does, or there is no request in them.
+        They reach the goal, or where no number does, as much as can be reached. Replicas change nothing
+        about unavoidable misses, so these do not count, whatever the goal counts.
         """
         if next(iter(self.requests(BEGINNING_S)), None) is None:
             return None
-        return fewest_fixed(lambda replicas: self._fixed(replicas, BEGINNING_S), guess=2)
+        replayed = cache(lambda replicas: self._replay(replicas, BEGINNING_S))
+
+        def fewest(share: float) -> FixedReplicas | None:
+            goal = Goal(share, "avoidable")
+            return fewest_fixed(lambda replicas: self._held(replayed(replicas), goal), _FIRST_GUESS)
+
+        if (found := fewest(self.goal.attainment)) is not None:
+            return found
+        if self.verdict(replayed(_FIRST_GUESS)).hopeless:
+            return None
+        best = self.verdict(replayed(MOST_REPLICAS)).attainment_of_avoidable
+        return None if best is None else fewest(best)
 
     def baseline(self, results: Sequence[RunResult]) -> FixedReplicas | None:
         """The fewest fixed replicas within the nodes that reach the goal; the runs' mean is a first guess."""
         means = (replica_seconds(one.replicas) / one.end_s for one in results if one.end_s > 0)
         guess, nodes = ceil(min(means, default=1.0)), self.scenario.nodes
         most = MOST_REPLICAS if nodes is None else min(MOST_REPLICAS, nodes.most - nodes.warm)
-        return fewest_fixed(lambda replicas: self._fixed(replicas, None), guess, most)
+        return fewest_fixed(lambda replicas: self._held(self._replay(replicas), self.goal), guess, most)
 
     def verdict(self, result: RunResult) -> Verdict:
         """A run against the goal."""
         return judge(result.requests, self.goal, self.idle)
 
-    def _fixed(self, replicas: int, seconds: float | None) -> tuple[RunResult, Verdict]:
+    def _replay(self, replicas: int, seconds: float | None = None) -> RunResult:
         plain = replace(self.scenario, keep_requests=False, keep_decisions=False, keep_timeline=False)
-        result = simulate(self.requests(seconds), FixedScaling(replicas), plain)
-        return result, self.verdict(result)
+        return simulate(self.requests(seconds), FixedScaling(replicas), plain)
+
+    def _held(self, result: RunResult, goal: Goal) -> tuple[RunResult, Verdict]:
+        return result, judge(result.requests, goal, self.idle)
 
 
 def review(
