@@ -33,6 +33,8 @@ def bound_of(
     progress("requests", 1.0)
     if workload.avoidable:
         count = counted(window_count(workload), "window")
-        announce(f"{counted(len(workload.requests), 'request')} in {count}, each window with several replicas")
+        announce(
+            f"{counted(len(workload.requests), 'request')} in {count}, each window with several replicas"
+        )
     bound = search_bound(workload, goals, processes=processes, progress=progress)
     return bound_document(bound, workload)

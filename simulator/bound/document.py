@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import asdict
 from typing import Any
 
 from simulator.bound.points import Bound, FrontierPoint
@@ -16,8 +17,8 @@ Document = dict[str, Any]
 def bound_document(bound: Bound, workload: BoundWorkload) -> Document:
     """All figures of a bound, JSON-ready; a plan that does not reach the goal is None.
 
-    ``goal_replicas`` and ``goal_replica_hours`` are those of the cheapest plan that reaches the goal; the hours
-    are not rounded, as regret is a ratio of them.
+    ``goal_replicas`` and ``goal_replica_hours`` are those of the cheapest plan that reaches the goal; the
+    hours are not rounded, as regret divides by them. ``price``: the one that was used, None without one.
     Times in seconds; attainments are over avoidable requests, 0 to 1, unless they say otherwise.
     """
     best = bound.best
@@ -36,6 +37,7 @@ def bound_document(bound: Bound, workload: BoundWorkload) -> Document:
         "goal_replica_hours": None if best is None else best.replica_hours,
         "goal_gpu_hours": rounded(hours),
         "goal_cost_usd": None if hours is None or price is None else rounded(hours * price.usd_per_gpu_hour),
+        "price": None if price is None else asdict(price),
         "best": None if best is None else _point(best),
         "cheapest_fixed": None if bound.cheapest_fixed is None else _point(bound.cheapest_fixed),
         "frontier": [_point(point) for point in bound.frontier],

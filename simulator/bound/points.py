@@ -34,7 +34,8 @@ class Bound:
 
     ``best``: the cheapest point that reaches the goal, None where none does. ``cheapest_fixed``: the
     fewest replicas that reach it by themselves, as a point. ``points``: all that was replayed, by
-    replica-hours, and nothing where no request can meet the SLO. ``unavoidable``: requests that even an idle replica misses, of ``requests``.
+    replica-hours, and nothing where no request can meet the SLO. ``unavoidable``: requests that even an
+    idle replica misses, of ``requests``.
     """
 
     goal: float

@@ -58,8 +58,9 @@ def search_bound(
 ) -> Bound:
     """The bound at the first of ``goals`` (attainments over avoidable requests, 0 to 1).
 
-    Further goals add points to the frontier. Where no request can meet the SLO there are no points. ``processes``: None takes all processors. Equal
-    arguments give equal results, whatever the number of processes.
+    Further goals add points to the frontier. Where no request can meet the SLO there are no points.
+    ``processes``: None takes all processors. Equal arguments give equal results, whatever the number of
+    processes.
     """
     goal, *others = dict.fromkeys(goals)
     if not workload.avoidable:  # no plan would be better than another

@@ -25,7 +25,8 @@ def _run_clause(summary: Summary) -> str:
     if verdict["attainment"] is None:
         return f"{summary['label']}: every request misses even on an idle replica, for {_spent(summary)}"
     how = "holds" if verdict["holds"] else "misses"
-    return f"{summary['label']} {how} {formats.goal(verdict['goal'])}: {_reached(verdict)}, for {_spent(summary)}"
+    judged = f"{summary['label']} {how} {formats.goal(verdict['goal'])}"
+    return f"{judged}: {_reached(verdict)}, for {_spent(summary)}"
 
 
 def _reached(verdict: dict[str, Any]) -> str:
@@ -36,7 +37,9 @@ def _reached(verdict: dict[str, Any]) -> str:
     if not round(points, decimals):
         is_goal = holds and verdict["attainment"] == verdict["goal"]
         decimals, distance = (2, "0.00") if is_goal else (decimals, f"<{10.0**-decimals:.{decimals}f}")
-    return f"{formats.share(verdict['attainment'], decimals)}, {distance} points {'above' if holds else 'below'}"
+    return (
+        f"{formats.share(verdict['attainment'], decimals)}, {distance} points {'above' if holds else 'below'}"
+    )
 
 
 def _spent(figures: Summary) -> str:

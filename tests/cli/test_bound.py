@@ -23,7 +23,7 @@ SHORT = ("azure-conv", "--span", "120", "--processes", "1")
 HEADER = "timestamp_s,prompt_tokens,output_tokens\n"
 KEYS = [
     *("goal", "slo", "requests", "unavoidable", "startup_s", "window_s", "requests_by_window"),
-    *("goal_replicas", "goal_replica_hours", "goal_gpu_hours", "goal_cost_usd"),
+    *("goal_replicas", "goal_replica_hours", "goal_gpu_hours", "goal_cost_usd", "price"),
     *("best", "cheapest_fixed", "frontier", "fixed", "inputs"),
 ]
 
@@ -71,7 +71,7 @@ def test_the_document_goes_to_standard_output_and_the_text_aside():
 
 def test_a_bound_that_was_kept_is_the_same_to_the_byte(cache):
     first = run(*SHORT, "--json", "-").stdout
-    [kept] = cache.iterdir()
+    assert len(list(cache.iterdir())) == 1
     assert run(*SHORT, "--json", "-").stdout == first
 
 
@@ -105,6 +105,26 @@ def test_what_the_bound_depends_on_gives_it_a_place_of_its_own(cache, other):
     run(*SHORT)
     run(*SHORT, *other)
     assert len(list(cache.iterdir())) == 2
+
+
+def test_the_document_holds_what_the_bound_depends_on(tmp_path):
+    """Whatever gives a bound a place of its own in the cache differs in its document as well."""
+    trace = tmp_path / "chats.csv"
+    trace.write_text("timestamp_s,prompt_tokens,output_tokens,hash_ids\n0,1024,10,1 2\n60,1024,10,1 2\n")
+    server, caching = ("--profile", "llama3.1-8b-l4", "--processes", "1"), ("--prefix-caching", "on")
+    variants = (
+        *((), ("--startup", "60"), ("--price", "2.5"), ("--price", "spot"), ("--span", "30")),
+        *(("--routing", "random"), ("--seed", "1"), caching, (*caching, "--hash-block-tokens", "600")),
+    )
+    written = set()
+    for variant in variants:
+        document = json.loads(run(trace, *server, *variant, "--json", "-").stdout)
+        written.add(json.dumps([document["inputs"], document["price"], document["slo"], document["goal"]]))
+    assert len(written) == len(variants)
+    assert document["inputs"]["profile"]["scheduler"]["enable_prefix_caching"]
+    assert (document["inputs"]["hash_block_tokens"], document["inputs"]["price"]) == (600, None)
+    assert document["price"]["machine"]
+    assert document["price"]["source"]
 
 
 def test_without_the_cache_nothing_is_kept(cache):

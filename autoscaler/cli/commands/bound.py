@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -142,9 +143,10 @@ def _inputs(options: BoundOptions, scenario: Scenario) -> dict[str, Any]:
         "trace": Path(options.trace).name,
         **options.replay.window,
         "bad_rows": options.replay.bad_rows,
-        "profile": scenario.profile.name,
-        "startup": scenario.startup.name,
-        "routing": options.replica.routing,
-        "seed": options.replica.seed,
+        "profile": asdict(scenario.profile),
+        "startup": asdict(scenario.startup.without_spread()),
+        "routing": scenario.routing,
+        "seed": scenario.seed,
+        "hash_block_tokens": scenario.hash_block_tokens,
         "price": options.replica.price,
     }
