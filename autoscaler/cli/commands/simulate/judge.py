@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 BEGINNING_S = 600.0
 """``--initial-replicas auto`` looks at so much of the run."""
 
-_FIRST_GUESS = 2
-
 
 @dataclass(frozen=True, slots=True)
 class Judge:
@@ -55,12 +53,10 @@ class Judge:
 
         def fewest(share: float) -> FixedReplicas | None:
             goal = Goal(share, "avoidable")
-            return fewest_fixed(lambda replicas: self._held(replayed(replicas), goal), _FIRST_GUESS)
+            return fewest_fixed(lambda replicas: self._held(replayed(replicas), goal), guess=2)
 
         if (found := fewest(self.goal.attainment)) is not None:
             return found
-        if self.verdict(replayed(_FIRST_GUESS)).hopeless:
-            return None
         best = self.verdict(replayed(MOST_REPLICAS)).attainment_of_avoidable
         return None if best is None else fewest(best)
 
