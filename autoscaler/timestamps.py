@@ -10,6 +10,8 @@ from math import floor
 _FORM = re.compile(
     r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(\.\d{1,9})?(?:[Zz]|([+-])(\d\d):(\d\d))", re.ASCII
 )
+MAX_SECONDS = 253402300799
+"""9999-12-31T23:59:59Z: a later time has no form of RFC 3339."""
 
 
 def running_seconds() -> float:

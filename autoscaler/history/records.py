@@ -1,8 +1,9 @@
 """Decision records as JSON lines: all that was observed and decided, for reading and replay.
 
-The JSON follows the dataclasses field by field, in camelCase as Kubernetes writes it. Numbers that
-JSON has no word for are the texts ``"NaN"``, ``"Infinity"`` and ``"-Infinity"``. A policy is written
-as its document. The controller and the simulator write the same lines.
+The JSON follows the dataclasses field by field, in camelCase as Kubernetes writes it. A sample's
+numbers that JSON has no word for are the texts ``"NaN"``, ``"Infinity"`` and ``"-Infinity"``; every
+other number is finite. A policy is written as its document. The controller and the simulator write
+the same lines.
 """
 
 from __future__ import annotations
@@ -21,10 +22,11 @@ from pydantic_core import ErrorDetails, SchemaValidator, core_schema
 
 from autoscaler.api.models import ScalingPolicy
 from autoscaler.api.vocabulary import Action
-from autoscaler.decision.types import Decision, Observation, ScalingState
+from autoscaler.decision.types import Decision, Observation, Sample, ScalingState
 from autoscaler.documents.text_lines import Lines
 from autoscaler.documents.yaml_source import dotted
 from autoscaler.errors import InputError
+from autoscaler.timestamps import MAX_SECONDS
 
 _AS_JSON = ConfigDict(alias_generator=to_camel, extra="forbid", strict=True, ser_json_inf_nan="strings")
 """pydantic hands it on to the dataclasses within."""
@@ -121,7 +123,7 @@ def _in_words(fault: ErrorDetails) -> str:
             return f"is not valid JSON: {fault['ctx']['error']}"
         case "missing":
             return "is missing"
-        case "unexpected_keyword_argument":
+        case "unexpected_keyword_argument" | "extra_forbidden":
             return "is not a field of this object"
         case _:
             given = json.dumps(fault["input"], default=str)[:60]
@@ -135,7 +137,7 @@ def _adapter(kind: Any) -> TypeAdapter[Any]:
 
 @cache
 def _reader(kind: Any) -> SchemaValidator:
-    return SchemaValidator(_with_texts(_adapter(kind).core_schema))
+    return SchemaValidator(_with_numbers(_adapter(kind).core_schema))
 
 
 # pydantic writes numbers that are not finite as texts, and a strict float refuses to read them.
@@ -150,9 +152,24 @@ _NUMBER = core_schema.union_schema(
 )
 
 
-def _with_texts(schema: Any) -> Any:
-    """A schema with each float replaced by one that also takes the three texts."""
-    if isinstance(schema, dict):
-        is_float = schema.get("type") == "float"
-        return _NUMBER if is_float else {key: _with_texts(part) for key, part in schema.items()}
-    return [_with_texts(part) for part in schema] if isinstance(schema, list) else schema
+# The engine's own times, which it reckons with and which are shown as dates.
+_TIME = core_schema.custom_error_schema(
+    core_schema.float_schema(strict=True, allow_inf_nan=False, ge=-MAX_SECONDS, le=MAX_SECONDS),
+    custom_error_type="time",
+    custom_error_message=f"Input should be a finite number of at most {MAX_SECONDS} seconds",
+)
+
+
+def _with_numbers(schema: Any, number: Any = _TIME) -> Any:
+    """A schema whose floats are times, but in a sample any number: a server gives it, the engine judges it.
+
+    A policy keeps its own limits.
+    """
+    if isinstance(schema, list):
+        return [_with_numbers(part, number) for part in schema]
+    if not isinstance(schema, dict) or schema.get("type") == "model":
+        return schema
+    if schema.get("type") == "float":
+        return number
+    within = _NUMBER if schema.get("cls") is Sample else number
+    return {key: _with_numbers(part, within) for key, part in schema.items()}

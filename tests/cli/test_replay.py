@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -146,6 +147,17 @@ def test_what_cannot_be_replayed_is_said(
 ) -> None:
     _, out, err = ran(capsys, "replay", str(log), *argv)
     assert message in out + err
+
+
+@pytest.mark.parametrize("command", [("replay",), ("explain", "chat/vllm", "--log")])
+def test_a_time_that_is_none_names_its_place(
+    log: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], command: tuple[str, ...]
+) -> None:
+    tampered = tmp_path / "tampered.jsonl"
+    tampered.write_text(re.sub('"now":[0-9.]+', '"now":"NaN"', log.read_text(), count=1))
+    status, out, err = ran(capsys, *command, str(tampered))
+    assert (status, out) == (1, "")
+    assert err == f'{tampered}:1: now: must be a finite number of at most 253402300799 seconds, not "NaN"\n'
 
 
 def test_a_log_without_decisions_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

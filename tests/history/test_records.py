@@ -14,7 +14,18 @@ from hypothesis import strategies as st
 
 from autoscaler.api.models import ScalingPolicy
 from autoscaler.decision import evaluate, initial_state, record_scale
-from autoscaler.decision.types import Decision, Observation, Pod, Reading, Reason, Sample, Step
+from autoscaler.decision.types import (
+    Decision,
+    Observation,
+    Pod,
+    Reading,
+    Reason,
+    Recommendation,
+    Sample,
+    ScaleEvent,
+    ScalingState,
+    Step,
+)
 from autoscaler.errors import InputError
 from autoscaler.history.records import DecisionRecord, LogGap, gap_line, read_decisions_jsonl, record_line
 from simulator.report.csv_files import write_decisions_jsonl
@@ -99,13 +110,18 @@ def test_a_line_is_one_object_in_kubernetes_spelling() -> None:
     ]
 
 
+DOCUMENT = POLICY.model_dump(mode="json", by_alias=True, exclude_none=True)
+UNKNOWN_FIELD = {**DOCUMENT, "spec": {**DOCUMENT["spec"], "repicas": 1}}
+
+
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
         ("{", "", "is not valid JSON: "),
-        ('"now":15.0', '"now":true', "now: must be a number, not true"),
-        ('"now":15.0', '"now":"15"', 'now: must be a number, not "15"'),
-        ('"now":15.0', '"now":null', "now: must be a number, not null"),
+        ('"now":15.0', '"now":true', "now: must be a finite number"),
+        ('"now":15.0', '"now":"15"', "now: must be a finite number"),
+        ('"now":15.0', '"now":null', "now: must be a finite number"),
+        ('"value":"NaN"', '"value":true', "observation.readings[0].samples[0].value: must be a number"),
         ('"now":15.0,', "", "now: is missing"),
         ('"now"', '"then":1,"now"', "then: is not a field of this object"),
         (
@@ -128,6 +144,11 @@ def test_a_line_is_one_object_in_kubernetes_spelling() -> None:
         ),
         ('"pods":[{', '"pods":[7,{', "observation.pods[0]: must be an object, not 7"),
         ('"decision"', '"policy":{},"decision"', "policy.apiVersion: is missing"),
+        (
+            '"decision"',
+            f'"policy":{json.dumps(UNKNOWN_FIELD)},"decision"',
+            "policy.spec.repicas: is not a field of this object",
+        ),
         ('{"now"', '{"gap":{"now":1.0},"now"', "gap.lost: is missing"),
     ],
 )
@@ -142,13 +163,45 @@ def test_a_line_that_is_no_record_names_its_place(tmp_path: Path, old: str, new:
 
 
 @given(st.floats())
-def test_every_number_is_read_as_it_was_written(
+def test_every_number_of_a_sample_is_read_as_it_was_written(
     tmp_path_factory: pytest.TempPathFactory, number: float
 ) -> None:
     path = tmp_path_factory.getbasetemp() / "numbers.jsonl"
-    record = replace(RECORD, now=number)
+    reading = Reading("waiting", (Sample(number, number, "chat-0"),))
+    record = replace(RECORD, observation=replace(RECORD.observation, readings=(reading,)))
     path.write_text(f"{record_line(record)}\n")
     assert repr(list(read_decisions_jsonl(path))) == repr([record])
+
+
+STATE = ScalingState(
+    (Recommendation(1, 1.5),), (ScaleEvent(1, 2.5),), (ScaleEvent(1, 3.5),), 4.5, 5.5, unseen_since=6.5
+)
+TIMES = {
+    '"now":15.0': "now",
+    '"timestamp":1.5': "state.recommendations[0].timestamp",
+    '"timestamp":2.5': "state.upEvents[0].timestamp",
+    '"timestamp":3.5': "state.downEvents[0].timestamp",
+    '"failingSince":4.5': "state.failingSince",
+    '"pendingSince":5.5': "state.pendingSince",
+    '"unseenSince":6.5': "state.unseenSince",
+    '{"gap":{"now":7.5': "gap.now",
+}
+
+
+@pytest.mark.parametrize("number", ['"NaN"', '"Infinity"', "NaN", "-Infinity", "1e+300", "-1e+300"])
+@pytest.mark.parametrize(("written", "field"), TIMES.items())
+def test_a_time_is_one_that_can_be_shown(tmp_path: Path, written: str, field: str, number: str) -> None:
+    path = tmp_path / "log.jsonl"
+    text = f"{record_line(replace(RECORD, state=STATE))}\n{gap_line(LogGap(7.5, 1))}\n"
+    path.write_text(text)
+    assert len(list(read_decisions_jsonl(path))) == 2
+    key = written.rpartition(":")[0]
+    path.write_text(text.replace(written, f"{key}:{number}", 1))
+    with pytest.raises(InputError) as caught:
+        list(read_decisions_jsonl(path))
+    line = 2 if field == "gap.now" else 1
+    told = f"{path}:{line}: {field}: must be a finite number of at most 253402300799 seconds, not {number}"
+    assert str(caught.value) == told
 
 
 def test_a_gap_is_a_line_of_its_own(tmp_path: Path) -> None:
