@@ -27,7 +27,7 @@ from autoscaler.api.quantity import (
 )
 from autoscaler.api.rules import FieldRules
 
-MAX_MILLI = 2**63 - 1  # HPA keeps milli units in an int64
+MAX_QUANTITY = (2**63 - 1) // 1000  # HPA keeps milli units in an int64
 RULE_ERROR = "policy_rule"
 """The pydantic error type of a broken rule between fields."""
 
@@ -46,8 +46,8 @@ Name = Annotated[
 def _positive(milli: int) -> int:
     if milli <= 0:
         raise ValueError("must be above 0")
-    if milli > MAX_MILLI:
-        raise ValueError(f"must be at most {MAX_MILLI // 1000}, the most that HPA can hold")
+    if milli > MAX_QUANTITY * 1000:
+        raise ValueError(f"must be at most {MAX_QUANTITY}, the most that HPA can hold")
     return milli
 
 
@@ -74,7 +74,7 @@ Milli = Annotated[
     BeforeValidator(to_milli),
     AfterValidator(_positive),
     _AS_QUANTITY,
-    _quantity_schema(exclusiveMinimum=0, maximum=MAX_MILLI // 1000),
+    _quantity_schema(exclusiveMinimum=0, maximum=MAX_QUANTITY),
 ]
 Share = Annotated[
     int,

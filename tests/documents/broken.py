@@ -163,6 +163,13 @@ WRONG_METRICS: list[tuple[str, str | None]] = [
         "{signal: running, target: {type: PodsAverage, averageValue: 9e18}}",
         ".target.averageValue: must be at most 9223372036854775, the most that HPA can hold, is 9e+18",
     ),
+    *(
+        (
+            f'{{signal: running, target: {{type: PodsAverage, averageValue: "{quantity}"}}}}',
+            f'.target.averageValue: must be at most 9223372036854775, the most that HPA can hold, is the string "{quantity}"',
+        )
+        for quantity in ("9223372036854775.5", "9223372036854775001m", "9223372036854775807m")
+    ),
     (
         "{signal: running, role: Guard, target: {type: PodsAverage, averageValue: 1}}",
         None,
