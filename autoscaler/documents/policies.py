@@ -114,13 +114,16 @@ def check_policy_object(document: dict[str, Any], say: Say) -> ScalingPolicy | N
     return None if found else policy
 
 
-def duplicates(policies: Iterable[LoadedPolicy]) -> list[Diagnostic]:
-    """Policies whose namespace and name an earlier policy has, over one or several files."""
+def duplicates(policies: Iterable[LoadedPolicy], default: str | None = None) -> list[Diagnostic]:
+    """Policies whose namespace and name an earlier policy has, over one or several files.
+
+    ``default``: the namespace of policies that name none, where it is known.
+    """
     seen: dict[tuple[str | None, str], LoadedPolicy] = {}
     problems = []
     for loaded in policies:
         metadata = loaded.policy.metadata
-        first = seen.setdefault((metadata.namespace, metadata.name), loaded)
+        first = seen.setdefault((metadata.namespace or default, metadata.name), loaded)
         if first is not loaded:
             line = first.root.line_of(("metadata", "name"))
             place = f"line {line}" if first.file == loaded.file else f"{first.file}:{line}"

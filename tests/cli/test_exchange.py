@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from autoscaler.cli.main import main
+from autoscaler.documents.library import find_policy
 from autoscaler.documents.policies import load_policies
 from tests.documents.test_exports import GOOD
 from tests.exchange.test_import import HEAD, KEDA, pods
@@ -82,6 +83,22 @@ def test_hpa_takes_names_of_the_library(capsys):
     assert [one["kind"] for one in written] == ["HorizontalPodAutoscaler"] * 2
     assert main(["hpa", "caht"]) == 1
     assert "caht: no such file, and no policy of this name in the library" in capsys.readouterr().err
+
+
+def test_hpa_writes_no_name_twice(tmp_path, capsys):
+    one, two = tmp_path / "one.yaml", tmp_path / "two.yaml"
+    one.write_text(find_policy("chat").read_text())
+    two.write_text(one.read_text())
+    three = tmp_path / "three.yaml"
+    name = "name: chat\n"
+    assert name in one.read_text()
+    three.write_text(one.read_text().replace(name, f"{name}  namespace: default\n", 1))
+    for files in ([one, two], [one, three], [one, one], ["chat", "chat"], ["chat", one]):
+        assert main(["hpa", *map(str, files)]) == 1
+        out, err = capsys.readouterr()
+        assert out == ""
+        assert "was already defined at" in err
+        assert "give it another name" in err
 
 
 def test_simulate_takes_an_hpa_as_it_is(tmp_path, capsys):

@@ -6,9 +6,12 @@ import click
 
 from autoscaler.cli.options.shell_completion import complete_policy
 from autoscaler.documents.library import find_policy
-from autoscaler.documents.policies import load_policies
+from autoscaler.documents.policies import duplicates, load_policies
+from autoscaler.errors import PolicyError
 from autoscaler.exchange.to_hpa import hpa_of_policy
 from autoscaler.ports.policies import StoredPolicy
+
+_NAMESPACE = "default"
 
 
 @click.command()
@@ -40,10 +43,13 @@ def hpa(files: tuple[str, ...], as_object: bool) -> None:
     """  # noqa: D301 (click wants the character, not a backslash)
     import yaml
 
+    policies = [loaded for file in files for loaded in load_policies(find_policy(file))]
+    if twice := duplicates(policies, _NAMESPACE):
+        raise PolicyError(twice)
     documents = []
-    for loaded in (one for file in files for one in load_policies(find_policy(file))):
+    for loaded in policies:
         metadata = loaded.policy.metadata
-        stored = StoredPolicy(metadata.namespace or "default", metadata.name, loaded.policy)
+        stored = StoredPolicy(metadata.namespace or _NAMESPACE, metadata.name, loaded.policy)
         written = hpa_of_policy(stored, external=not as_object)
         documents.append(written.hpa)
         for remark in written.remarks:
