@@ -123,7 +123,8 @@ def _verdict(result: RunResult, summary: dict[str, Any]) -> str:
     limits = f"TTFT {formats.limit(result.slo.ttft_s)}, TPOT {formats.limit(result.slo.tpot_s)}"
     if attainment is None:
         return f"SLO ({limits}): no requests"
-    return f"SLO ({limits}): met by {formats.share(attainment)} of {summary['requests']:,} requests"
+    requests = formats.counted(summary["requests"], "request")
+    return f"SLO ({limits}): met by {formats.share(attainment)} of {requests}"
 
 
 def _rejected(limits: Sequence[dict[str, Any]]) -> Iterator[str]:

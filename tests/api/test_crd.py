@@ -43,6 +43,12 @@ def test_the_command_prints_the_crd() -> None:
     assert (result.exit_code, yaml.safe_load(result.output)) == (0, custom_resource_definition())
 
 
+def test_the_command_prints_one_of_two() -> None:
+    result = CliRunner().invoke(schema, ["--crd", "--exports"])
+    assert result.exit_code == 2
+    assert "--crd or --exports, not both" in result.output
+
+
 def test_the_schema_is_structural() -> None:
     """Every field has one type or is integer-or-string, and nothing refers to elsewhere."""
     text = crd_text()

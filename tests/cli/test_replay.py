@@ -149,6 +149,19 @@ def test_what_cannot_be_replayed_is_said(
     assert message in out + err
 
 
+def test_a_logged_text_stays_on_its_line(
+    log: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tampered = tmp_path / "tampered.jsonl"
+    tampered.write_text(log.read_text().replace("minReplicas is 1", r"one\ntwo\u001b[31m"))
+    _, replayed, _ = ran(capsys, "replay", str(tampered))
+    _, explained, _ = ran(capsys, "explain", "chat/vllm", "--log", str(tampered))
+    for out in (replayed, explained):
+        assert r"one\ntwo\x1b[31m" in out
+        assert "\x1b" not in out
+        assert "two" not in [line[:3] for line in out.splitlines()]
+
+
 @pytest.mark.parametrize("command", [("replay",), ("explain", "chat/vllm", "--log")])
 def test_a_time_that_is_none_names_its_place(
     log: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], command: tuple[str, ...]

@@ -427,7 +427,7 @@ def test_a_pipe_is_read_once_and_refused_for_several_runs(tmp_path):
     text = "timestamp_s,prompt_tokens,output_tokens\n0,10,10\n"
     writer = Thread(target=pipe.write_text, args=(text,))
     writer.start()
-    assert "met by 100% of 1 requests" in run(pipe, "--replicas", 1).stdout
+    assert "met by 100% of 1 request\n" in run(pipe, "--replicas", 1).stdout
     writer.join()
 
 

@@ -59,7 +59,7 @@ def test_all_problems_of_all_files_come_at_once(folder: Path) -> None:
         "a.yaml:7",
         "none.yaml",
     ]
-    assert result.stderr == "1 policy, 5 errors: not valid\n"
+    assert result.stderr == "4 files, 5 errors: not valid\n"
 
 
 def test_warnings_are_0_and_with_strict_1(folder: Path) -> None:
@@ -104,6 +104,7 @@ def test_two_files_may_not_define_the_same_policy(folder: Path) -> None:
     assert result.stdout == (
         'b.yaml:3: metadata.name: the policy "a" was already defined at a.yaml:3: give it another name\n'
     )
+    assert result.stderr == "2 files, 1 error: not valid\n"
 
 
 def test_naming_a_file_twice_defines_nothing_twice(folder: Path) -> None:
@@ -137,7 +138,7 @@ def test_a_link_to_itself_is_one_problem_and_hides_no_other_file(folder: Path, a
     result = run(argument, "good.yaml")
     assert result.exit_code == 1
     assert result.stdout == "self.yaml: cannot be read: too many levels of symbolic links\n"
-    assert "1 policy, 1 error: not valid" in result.stderr
+    assert "2 files, 1 error: not valid" in result.stderr
 
 
 WORKLOAD = """\

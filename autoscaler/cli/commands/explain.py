@@ -9,6 +9,7 @@ import click
 from autoscaler.api.status import PolicyStatus, read_status
 from autoscaler.cli.options.declared import Options, argument, group, option, takes
 from autoscaler.cli.options.kubernetes import ClusterOptions
+from autoscaler.cli.printable import printable
 from autoscaler.errors import AutoscalerError
 from autoscaler.history.decision_status import troubles_of
 from autoscaler.history.explanation import Explanation, explanation_of_log, explanation_of_status, render
@@ -49,7 +50,7 @@ def explain(options: ExplainOptions) -> None:
     else:
         story = _from_cluster(options.name, options.cluster)
     for line in render(story):
-        click.echo(line)
+        click.echo(printable(line))
 
 
 def _from_cluster(name: str, cluster: ClusterOptions) -> Explanation:

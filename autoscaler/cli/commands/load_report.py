@@ -109,8 +109,8 @@ def render(summary: Mapping[str, Any], slo: Mapping[str, float]) -> Iterator[str
     """The figures as text, a line at a time."""
     from simulator import number_formats as formats
 
-    total = summary["requests"]
-    yield f"{summary['label']}: {total:,} requests in {formats.latency(summary['end_s'])}"
+    total = formats.counted(summary["requests"], "request")
+    yield f"{summary['label']}: {total} in {formats.latency(summary['end_s'])}"
     counts = [f"{summary[name]:,} {name}" for name in ("completed", "failed", "unfinished")]
     if summary["failures"]:
         kinds = ", ".join(f"{count:,} {kind}" for kind, count in summary["failures"].items())

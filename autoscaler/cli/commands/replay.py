@@ -16,6 +16,7 @@ from autoscaler.cli.commands.decision_diff import first_difference
 from autoscaler.cli.options.declared import Options, argument, option, takes
 from autoscaler.cli.options.shell_completion import complete_policy
 from autoscaler.cli.options.times import TimeType
+from autoscaler.cli.printable import printable
 from autoscaler.decision.types import Decision
 from autoscaler.documents.library import find_policy
 from autoscaler.documents.policies import load_policies
@@ -177,7 +178,7 @@ def _tell(replayed: Iterable[Replayed], differ: Differ, show_all: bool, tally: _
         if differ(logged, now):
             tally.different += 1
             if show_all or tally.different <= SHOWN:
-                click.echo(_difference(one.record, now))
+                click.echo(printable(_difference(one.record, now)))
     if tally.different > SHOWN and not show_all:
         click.echo(f"… and {tally.different - SHOWN} more (--all)")
 

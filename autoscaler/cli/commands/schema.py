@@ -20,6 +20,8 @@ def schema(crd: bool, exports: bool) -> None:
     \b
         autoscale schema --crd | kubectl apply --server-side -f -
     """  # noqa: D301 (click wants the character, not a backslash)
+    if crd and exports:
+        raise click.UsageError("--crd or --exports, not both: a MetricExport is not an object of the cluster")
     if crd:
         from autoscaler.api.crd import crd_text
 

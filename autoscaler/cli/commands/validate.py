@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from autoscaler.cli.options.declared import Options, argument, option, takes
+from autoscaler.cli.printable import printable
 from autoscaler.documents.document_checks import read_file
 from autoscaler.documents.exports import LoadedExport, is_export, load_export_text
 from autoscaler.documents.policies import LoadedPolicy, duplicates, load_policy_text
@@ -62,7 +63,8 @@ def validate(options: ValidateOptions) -> None:
     autoscale validate chat.yaml --with deployment.yaml --with podmonitoring.yaml
     autoscale validate chat.yaml --cluster --namespace chat
     """  # noqa: D301 (click wants the character, not a backslash)
-    policies, exports, errors = _load_all(options.paths)
+    files = list(_each_once(file for path in options.paths for file in _files(path)))
+    policies, exports, errors = _load_all(files)
     errors += duplicates(policies)
     warnings = [problem for loaded in policies for problem in lint(loaded)]
     try:
@@ -72,9 +74,10 @@ def validate(options: ValidateOptions) -> None:
     if options.cluster:
         warnings += _fit_cluster(policies, options)
     for problem in _in_order(errors + warnings):
-        click.echo(_one_line(problem))
+        click.echo(printable(str(problem)))
     failed = bool(errors) or (options.strict and bool(warnings))
-    counted = _summary(policies, exports, errors, warnings)
+    what = _read_files(files) if errors else _loaded(policies, exports)
+    counted = ", ".join([*what, *_counts(len(errors), "error"), *_counts(len(warnings), "warning")])
     click.echo(f"{counted}: {'not valid' if failed else 'valid'}", err=failed)
     sys.exit(1 if failed else 0)
 
@@ -103,11 +106,13 @@ def _fit_cluster(policies: list[LoadedPolicy], options: ValidateOptions) -> list
     return list(dict.fromkeys(found))
 
 
-def _load_all(paths: tuple[str, ...]) -> tuple[list[LoadedPolicy], list[LoadedExport], list[Diagnostic]]:
+def _load_all(
+    files: Iterable[str | Diagnostic],
+) -> tuple[list[LoadedPolicy], list[LoadedExport], list[Diagnostic]]:
     policies: list[LoadedPolicy] = []
     exports: list[LoadedExport] = []
     problems: list[Diagnostic] = []
-    for file in _each_once(file for path in paths for file in _files(path)):
+    for file in files:
         try:
             raw, name = _read(file)
             if is_export(raw):
@@ -165,23 +170,15 @@ def _in_order(problems: list[Diagnostic]) -> list[Diagnostic]:
     return sorted(problems, key=lambda problem: (files.index(problem.file), problem.line or 0))
 
 
-def _one_line(problem: Diagnostic) -> str:
-    """A problem without line breaks or escape sequences, whatever the file or its name contains."""
-    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in str(problem))
+def _read_files(files: list[str | Diagnostic]) -> list[str]:
+    """The files that were read: after an error it is not known how many policies there are."""
+    return _counts(sum(isinstance(file, str) for file in files), "file")
 
 
-def _summary(
-    policies: list[LoadedPolicy],
-    exports: list[LoadedExport],
-    errors: list[Diagnostic],
-    warnings: list[Diagnostic],
-) -> str:
-    counts = [_count(len(policies), "policy", "policies")] if policies or not exports else []
-    counts += [_count(len(exports), "export", "exports")] if exports else []
-    counts += [_count(len(errors), "error", "errors")] if errors else []
-    counts += [_count(len(warnings), "warning", "warnings")] if warnings else []
-    return ", ".join(counts)
+def _loaded(policies: list[LoadedPolicy], exports: list[LoadedExport]) -> list[str]:
+    return [*_counts(len(policies), "policy", "policies"), *_counts(len(exports), "export")]
 
 
-def _count(number: int, one: str, many: str) -> str:
-    return f"{number} {one if number == 1 else many}"
+def _counts(number: int, one: str, many: str = "") -> list[str]:
+    """A count in words; empty for none."""
+    return [f"{number} {one if number == 1 else many or one + 's'}"] if number else []
