@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from math import ceil, log
 
+from simulator.bound.miss_prices import misses_at
+
 ROUGHLY = 1 / 16
 """A share of the number that is near enough for a further goal of a frontier."""
 
@@ -33,12 +35,8 @@ def _beyond(attained: Mapping[int, float], low: int, goal: float) -> int:
     least = low + max(1, low // 8)
     if other is None:
         return least
-    fall = log(_misses(attained[other]) / _misses(attained[low])) / log(low / other)
+    fall = log(misses_at(attained[other]) / misses_at(attained[low])) / log(low / other)
     if fall <= 0.0:
         return least
-    enough: float = low * (_misses(attained[low]) / _misses(goal)) ** min(1.0 / fall, 10.0)
+    enough: float = low * (misses_at(attained[low]) / misses_at(goal)) ** min(1.0 / fall, 10.0)
     return max(least, min(ceil(enough), 2 * low))
-
-
-def _misses(attainment: float) -> float:
-    return max(1.0 - attainment, 1e-7)

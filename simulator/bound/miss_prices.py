@@ -43,8 +43,8 @@ def next_price(attained: Mapping[float, float], goal: float) -> float:
         return _within(low * max(_times(attained[low], goal), _LEAST))
     if low is None:
         return _within(high * min(_times(attained[high], goal), 1.0 / _LEAST))
-    fallen = log(_misses(attained[low]) / _misses(attained[high]))
-    part = log(_misses(attained[low]) / _misses(goal)) / fallen if fallen > 0.0 else 0.5
+    fallen = log(misses_at(attained[low]) / misses_at(attained[high]))
+    part = log(misses_at(attained[low]) / misses_at(goal)) / fallen if fallen > 0.0 else 0.5
     price: float = low * (high / low) ** min(max(part, _EDGE), 1.0 - _EDGE)
     return price
 
@@ -54,13 +54,14 @@ def pair(price_s: float) -> list[float]:
     return [_within(price_s / _SPREAD), _within(price_s * _SPREAD)]
 
 
-def _misses(attainment: float) -> float:
+def misses_at(attainment: float) -> float:
+    """The share of requests that miss, never 0: its logarithm is taken."""
     return max(1.0 - attainment, 1e-7)
 
 
 def _times(attainment: float, goal: float) -> float:
     """The factor on a price that should take the attainment to the goal."""
-    factor: float = (_misses(attainment) / _misses(goal)) ** (1.0 / _FALL)
+    factor: float = (misses_at(attainment) / misses_at(goal)) ** (1.0 / _FALL)
     return factor
 
 

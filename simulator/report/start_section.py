@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from simulator.number_formats import latency, share
+from simulator.number_formats import counted, latency, share
 from simulator.report.markup import Markup, element, table
 from simulator.run.billing import pending_remark
 from simulator.startup.replica_life import ReplicaLife, StartPhases
@@ -24,7 +24,7 @@ def start_section(lives: Sequence[ReplicaLife]) -> Markup:
     pending = pending_remark(lives)
     if not starts and not pending:
         return Markup("")
-    completed = f"{len(starts):,} completed start{'' if len(starts) == 1 else 's'}."
+    completed = f"{counted(len(starts), 'completed start')}."
     lead = f"{completed} Pending: {pending}." if pending else completed
     heading = element("h3", "Start-up times")
     return element("section", heading, element("p", lead, class_="lead"), _table(starts) if starts else "")

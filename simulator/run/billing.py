@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import fsum
 
-from simulator.number_formats import count, latency
+from simulator.number_formats import count, counted, latency
 from simulator.run.result import RunResult
 from simulator.startup.replica_life import ReplicaLife
 
@@ -48,5 +48,5 @@ def pending_remark(lives: Sequence[ReplicaLife]) -> str:
         return ""
     longest = max(life.start.waiting_s for life in waited if life.start is not None)
     never = sum(life.billed_from_s >= life.ended_s for life in waited)
-    pods = f"{count(len(waited))} pod{'' if len(waited) == 1 else 's'}"
+    pods = counted(len(waited), "pod")
     return f"{pods} waited for a node, up to {latency(longest)}; {count(never)} never got one"
